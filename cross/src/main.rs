@@ -1,0 +1,2 @@
+//! `pirn`, the workbench.
+fn main() {}

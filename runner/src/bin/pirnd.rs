@@ -1,0 +1,2 @@
+//! `pirnd`, the program on the board.
+fn main() {}

@@ -1,0 +1,1 @@
+//! pirn's runner: from an event to its outcome.

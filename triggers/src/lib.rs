@@ -1,0 +1,1 @@
+//! The outside world, turned into events. This crate knows no WebAssembly and no manifest.
