@@ -13,6 +13,7 @@ pub mod dispatch;
 pub mod engine;
 pub mod host;
 pub mod runner;
+pub mod session;
 pub mod store;
 pub mod worlds;
 

@@ -19,11 +19,7 @@ pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
 /// Case and the two word separators are the commonest slips, so they cost nothing.
 fn fold(name: &str) -> Vec<char> {
     let fold_char = |c: char| {
-        if c == '-' {
-            '_'
-        } else {
-            c.to_ascii_lowercase()
-        }
+        if c == '-' { '_' } else { c.to_ascii_lowercase() }
     };
     name.chars().take(NAME_CHARS_MAX).map(fold_char).collect()
 }
