@@ -18,11 +18,10 @@ use crate::manifest::{
 use crate::runtime_config::RuntimeConfig;
 use crate::variables::Variables;
 
-mod broker;
 mod budget;
 mod load;
 
-pub use broker::{AddressError, BrokerAddress, Transport};
+pub use crate::manifest::{AddressError, BrokerAddress, Transport};
 pub use budget::{Budget, BudgetRow, CodeSize, OverBudget, RowKind};
 
 /// Where the three hands' files are, and what the command line adds. Time and environment are arguments:
