@@ -118,6 +118,8 @@ pub mod host {
     pub const STORE_BYTES_MAX: u64 = 64 << 20;
     /// One log line; the rest of a longer one is cut and marked.
     pub const LOG_LINE_BYTES_MAX: usize = 1_024;
+    /// A component's log file before it is cut over; two are kept.
+    pub const LOG_FILE_BYTES_MAX: u64 = 1 << 20;
     /// The sentence a guest gives with a refusal.
     pub const REFUSAL_BYTES_MAX: usize = 512;
 }
@@ -162,4 +164,20 @@ pub mod dispatch {
     pub const FAREWELL_GRACE: Duration = Duration::from_secs(1);
 
     const _: () = assert!(STOP_GRACE.as_secs() + FAREWELL_GRACE.as_secs() < 5);
+}
+
+/// Caps of the status socket.
+pub mod status {
+    use std::time::Duration;
+
+    /// Components in a snapshot; the board's budget ends sooner.
+    pub const COMPONENTS_MAX: usize = 64;
+    /// The whole snapshot: a component's line is under 300 bytes.
+    pub const JSON_BYTES_MAX: usize = 32 << 10;
+    /// A client that does not read its answer is left.
+    pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+    /// How long `pirnd status` waits for a runner that may be busy.
+    pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+    const _: () = assert!(COMPONENTS_MAX * 300 < JSON_BYTES_MAX);
 }
