@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::config::Rate;
+
 /// A configuration file. The longest manifest in the wild that we know has under 20 KB; a file of
 /// megabytes is a mistake (a component named as a manifest) and would not fit a small board's memory.
 pub const CONFIG_FILE_BYTES_MAX: usize = 256 * 1024;
@@ -42,7 +44,10 @@ pub const ATTEMPTS_DEFAULT: u32 = 3;
 pub const ATTEMPTS_MAX: u32 = 20;
 
 /// Log lines of one component, if it does not say. Ten a second is readable and cannot fill a card.
-pub const LOG_LINES_PER_SECOND_DEFAULT: u32 = 10;
+pub const LOG_RATE_DEFAULT: Rate = Rate {
+    events: 10,
+    period: Duration::from_secs(1),
+};
 
 /// Keep-alive, if the manifest does not say: notices a dead broker within a minute (twice this) and
 /// wakes a sleeping board only twice a minute.
