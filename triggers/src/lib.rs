@@ -1,1 +1,3 @@
 //! The outside world, turned into events. This crate knows no WebAssembly and no manifest.
+
+pub mod mqtt;
