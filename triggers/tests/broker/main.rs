@@ -32,11 +32,7 @@ impl Running {
             .unwrap()
             .observe(move |event| seen.lock().unwrap().push(format!("{event:?}")));
         let addr = broker.local_addr().unwrap();
-        Running {
-            addr,
-            events,
-            task: tokio::spawn(broker.run()),
-        }
+        Running { addr, events, task: tokio::spawn(broker.run()) }
     }
 
     fn port(&self) -> String {

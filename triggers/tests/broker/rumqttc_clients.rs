@@ -9,9 +9,7 @@ use super::{PATIENCE, Running};
 
 fn client(broker: &Running, id: &str) -> (AsyncClient, EventLoop) {
     let mut options = MqttOptions::new(id, "127.0.0.1", broker.addr.port());
-    options
-        .set_clean_session(false)
-        .set_keep_alive(Duration::from_secs(5));
+    options.set_clean_session(false).set_keep_alive(Duration::from_secs(5));
     AsyncClient::new(options, 1000)
 }
 
@@ -43,15 +41,9 @@ async fn three_hundred_messages_arrive_in_order_at_each_qos() {
         let broker = Running::start().await;
         let (client, mut events) = client(&broker, "both");
         client.subscribe("loop/#", qos).await.unwrap();
-        until(&mut events, |packet| {
-            matches!(packet, Packet::SubAck(_)).then_some(())
-        })
-        .await;
+        until(&mut events, |packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
         for number in 0..300_u32 {
-            client
-                .publish("loop/x", qos, false, number.to_be_bytes())
-                .await
-                .unwrap();
+            client.publish("loop/x", qos, false, number.to_be_bytes()).await.unwrap();
         }
         let mut seen = Vec::new();
         until(&mut events, |packet| {
@@ -75,19 +67,10 @@ async fn what_was_not_acknowledged_comes_again_marked_as_a_duplicate() {
     };
     assert!(!connected(&mut events).await);
     first.subscribe("work", QoS::AtLeastOnce).await.unwrap();
-    until(&mut events, |packet| {
-        matches!(packet, Packet::SubAck(_)).then_some(())
-    })
-    .await;
+    until(&mut events, |packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
     let (publisher, mut publishing) = client(&broker, "boss");
-    publisher
-        .publish("work", QoS::AtLeastOnce, false, "task")
-        .await
-        .unwrap();
-    until(&mut publishing, |packet| {
-        matches!(packet, Packet::PubAck(_)).then_some(())
-    })
-    .await;
+    publisher.publish("work", QoS::AtLeastOnce, false, "task").await.unwrap();
+    until(&mut publishing, |packet| matches!(packet, Packet::PubAck(_)).then_some(())).await;
     let received = |packet| match packet {
         Packet::Publish(publish) => Some((publish.dup, publish.payload)),
         _ => None,
@@ -106,19 +89,13 @@ async fn a_second_client_with_the_same_id_takes_the_session_over() {
     let broker = Running::start().await;
     let (first, mut events) = client(&broker, "twin");
     first.subscribe("t", QoS::AtLeastOnce).await.unwrap();
-    until(&mut events, |packet| {
-        matches!(packet, Packet::SubAck(_)).then_some(())
-    })
-    .await;
+    until(&mut events, |packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
     let (second, mut others) = client(&broker, "twin");
     assert!(connected(&mut others).await);
     let broken = timeout(PATIENCE, async { while events.poll().await.is_ok() {} }).await;
     assert!(broken.is_ok(), "the first must be disconnected");
     broker.told(&["Disconnected", "twin", "TakenOver"]).await;
-    second
-        .publish("t", QoS::AtLeastOnce, false, "mine")
-        .await
-        .unwrap();
+    second.publish("t", QoS::AtLeastOnce, false, "mine").await.unwrap();
     let payload = until(&mut others, |packet| match packet {
         Packet::Publish(publish) => Some(publish.payload),
         _ => None,
@@ -134,10 +111,7 @@ async fn version_5_of_rumqttc_is_served_too() {
     let options = MqttOptions::new("five", "127.0.0.1", broker.addr.port());
     let (client, mut events) = AsyncClient::new(options, 10);
     client.subscribe("v", QoS::ExactlyOnce).await.unwrap();
-    client
-        .publish("v", QoS::ExactlyOnce, false, "5")
-        .await
-        .unwrap();
+    client.publish("v", QoS::ExactlyOnce, false, "5").await.unwrap();
     let received = async {
         loop {
             if let Event::Incoming(Packet::Publish(publish)) = events.poll().await.unwrap() {

@@ -15,13 +15,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::codec::{
-    self, AckKind, ConnAck, Connect, Packet, Publish, Qos, Subscribe, Version, WireError, reason,
+    self, AckKind, ConnAck, Connect, Packet, Publish, Subscribe, WireError, reason,
 };
 use super::event::{BrokerEvent, DropReason, EndReason};
 use super::hub::{Attached, Shared};
 use super::limits;
 use super::session::{Expiry, Incoming, Message};
 use super::topics;
+use crate::mqtt::{Protocol, Qos};
 
 /// Serves a connection from its CONNECT to its end.
 pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
@@ -72,27 +73,19 @@ async fn read_connect(stream: &mut TcpStream, input: &mut BytesMut) -> Option<Co
 async fn refuse(stream: &mut TcpStream, error: &WireError) {
     match error {
         WireError::UnsupportedVersion(level) => {
-            let version = if *level > 5 {
-                Version::V5
-            } else {
-                Version::V311
-            };
+            let version = if *level > 5 { Protocol::V5 } else { Protocol::V311 };
             say_connack(stream, version, error.reason_code()).await;
         }
         WireError::EnhancedAuthentication => {
-            say_connack(stream, Version::V5, error.reason_code()).await;
+            say_connack(stream, Protocol::V5, error.reason_code()).await;
         }
         _ => {}
     }
 }
 
-async fn say_connack(stream: &mut TcpStream, version: Version, reason: u8) {
+async fn say_connack(stream: &mut TcpStream, version: Protocol, reason: u8) {
     let mut output = BytesMut::new();
-    let ack = ConnAck {
-        session_present: false,
-        reason,
-        assigned_client_id: None,
-    };
+    let ack = ConnAck { session_present: false, reason, assigned_client_id: None };
     codec::write_connack(&mut output, version, &ack);
     // Whoever does not take the refusal is gone anyway.
     let _ = timeout(limits::FAREWELL_WAIT, stream.write_all(&output)).await;
@@ -117,7 +110,7 @@ const LOST: End = End(EndReason::Lost, None);
 const TAKEN_OVER: End = End(EndReason::TakenOver, Some(reason::SESSION_TAKEN_OVER));
 
 struct Connection {
-    version: Version,
+    version: Protocol,
     keep_alive: Option<Duration>,
     attached: Attached,
     shared: Arc<Shared>,
@@ -185,18 +178,12 @@ impl Connection {
     }
 
     fn fill(&mut self) -> Result<(), End> {
-        let Attached {
-            client_id, token, ..
-        } = &self.attached;
+        let Attached { client_id, token, .. } = &self.attached;
         let mut hub = self.shared.lock();
         let session = hub.session(client_id, *token).ok_or(TAKEN_OVER)?;
         for message in session.fill(&mut self.output) {
             let reason = DropReason::TooLargeForClient;
-            hub.observer().tell(&BrokerEvent::Dropped {
-                client_id,
-                topic: &message.topic,
-                reason,
-            });
+            hub.observer().tell(&BrokerEvent::Dropped { client_id, topic: &message.topic, reason });
         }
         Ok(())
     }
@@ -210,14 +197,11 @@ impl Connection {
                 codec::write_pingresp(&mut self.output);
                 Ok(())
             }
-            Packet::Disconnect {
-                reason,
-                session_expiry_secs,
-            } => Err(self.goodbye(reason, session_expiry_secs)),
+            Packet::Disconnect { reason, session_expiry_secs } => {
+                Err(self.goodbye(reason, session_expiry_secs))
+            }
             Packet::Ack(ack) => {
-                let Attached {
-                    client_id, token, ..
-                } = &self.attached;
+                let Attached { client_id, token, .. } = &self.attached;
                 let mut hub = self.shared.lock();
                 let session = hub.session(client_id, *token).ok_or(TAKEN_OVER)?;
                 session.acknowledge(ack, &mut self.output);
@@ -230,17 +214,8 @@ impl Connection {
         if !topics::is_publishable(&publish.topic) {
             return Err(WireError::Malformed("a topic with a wildcard, or none").into());
         }
-        let Publish {
-            qos,
-            retain,
-            topic,
-            id,
-            forward,
-            payload,
-        } = publish;
-        let Attached {
-            client_id, token, ..
-        } = &self.attached;
+        let Publish { qos, retain, topic, id, forward, payload } = publish;
+        let Attached { client_id, token, .. } = &self.attached;
         let mut hub = self.shared.lock();
         let session = hub.session(client_id, *token).ok_or(TAKEN_OVER)?;
         let incoming = match qos {
@@ -248,22 +223,12 @@ impl Connection {
             Qos::AtMostOnce | Qos::AtLeastOnce => Incoming::New,
         };
         match incoming {
-            Incoming::New => hub.publish(
-                client_id,
-                Message {
-                    topic,
-                    payload,
-                    forward,
-                    qos,
-                    retain,
-                },
-            ),
+            Incoming::New => {
+                hub.publish(client_id, Message { topic, payload, forward, qos, retain });
+            }
             Incoming::Repeated => {}
             Incoming::TooMany => {
-                return Err(End(
-                    EndReason::Misbehaved,
-                    Some(reason::RECEIVE_MAXIMUM_EXCEEDED),
-                ));
+                return Err(End(EndReason::Misbehaved, Some(reason::RECEIVE_MAXIMUM_EXCEEDED)));
             }
         }
         let kind = match qos {
@@ -276,21 +241,14 @@ impl Connection {
     }
 
     fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), End> {
-        let Attached {
-            client_id, token, ..
-        } = &self.attached;
-        let codes = self
-            .shared
-            .lock()
-            .subscribe(client_id, *token, &subscribe.filters);
+        let Attached { client_id, token, .. } = &self.attached;
+        let codes = self.shared.lock().subscribe(client_id, *token, &subscribe.filters);
         codec::write_suback(&mut self.output, self.version, subscribe.id, &codes);
         Ok(())
     }
 
     fn unsubscribe(&mut self, id: u16, filters: &[String]) -> Result<(), End> {
-        let Attached {
-            client_id, token, ..
-        } = &self.attached;
+        let Attached { client_id, token, .. } = &self.attached;
         let codes = self.shared.lock().unsubscribe(client_id, *token, filters);
         codec::write_unsuback(&mut self.output, self.version, id, &codes);
         Ok(())
@@ -299,9 +257,7 @@ impl Connection {
     /// Section 3.14 of version 5: the client may ask for its will, and change its mind about how
     /// long its session lasts.
     fn goodbye(&mut self, reason_code: u8, session_expiry_secs: Option<u32>) -> End {
-        let Attached {
-            client_id, token, ..
-        } = &self.attached;
+        let Attached { client_id, token, .. } = &self.attached;
         if let Some(secs) = session_expiry_secs
             && let Some(session) = self.shared.lock().session(client_id, *token)
             && session.terms.expiry != Expiry::WithConnection
@@ -318,12 +274,8 @@ impl Connection {
     /// Gives the session back, and says goodbye where the version has words for it.
     async fn end(mut self, stream: &mut TcpStream, end: End) {
         let End(reason, code) = end;
-        let Attached {
-            client_id, token, ..
-        } = &self.attached;
-        self.shared
-            .lock()
-            .disconnect(client_id, *token, reason, Instant::now());
+        let Attached { client_id, token, .. } = &self.attached;
+        self.shared.lock().disconnect(client_id, *token, reason, Instant::now());
         if let Some(code) = code {
             codec::write_disconnect(&mut self.output, self.version, code);
             let _ = timeout(limits::FAREWELL_WAIT, stream.write_all(&self.output)).await;

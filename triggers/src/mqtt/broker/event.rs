@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::codec::{Qos, Version};
+use crate::mqtt::{Protocol, Qos};
 
 /// Something that happened in the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum BrokerEvent<'a> {
         /// Its id, given or assigned.
         client_id: &'a str,
         /// The protocol version it speaks.
-        version: Version,
+        version: Protocol,
         /// Whether an earlier session of the same id was taken up again.
         session_present: bool,
     },

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::codec::{Connect, Options, Request, RetainHandling, Version, Will, reason};
+use super::codec::{self, Connect, Options, Request, RetainHandling, Will, reason};
 use super::event::{BrokerEvent, DropReason, EndReason, Observer};
 use super::limits;
 use super::session::{
     Delivery, Expiry, IsPublisher, Link, Message, Session, Subscription, Terms, Was, deliver,
 };
 use super::topics::{self, Filter};
+use crate::mqtt::Protocol;
 
 /// The hub behind its lock.
 pub(super) struct Shared(Mutex<Hub>);
@@ -79,11 +80,7 @@ impl Hub {
         let token = self.connections;
         let assigned = connect.client_id.is_empty();
         let client_id = client_id(&connect, token)?;
-        if connect
-            .will
-            .as_ref()
-            .is_some_and(|will| !topics::is_publishable(&will.topic))
-        {
+        if connect.will.as_ref().is_some_and(|will| !topics::is_publishable(&will.topic)) {
             return Err(Refusal(reason::MALFORMED_PACKET));
         }
         self.take_over(&client_id, now);
@@ -97,47 +94,30 @@ impl Hub {
         }
         let version = connect.version;
         let wake = Arc::new(Notify::new());
-        self.attach(
-            &client_id,
-            terms(connect),
-            Link::Connected {
-                token,
-                wake: Arc::clone(&wake),
-            },
-        );
+        self.attach(&client_id, terms(connect), Link::Connected { token, wake: Arc::clone(&wake) });
         self.observer.tell(&BrokerEvent::Connected {
             client_id: &client_id,
             version,
             session_present,
         });
-        Ok(Attached {
-            client_id,
-            assigned,
-            session_present,
-            token,
-            wake,
-        })
+        Ok(Attached { client_id, assigned, session_present, token, wake })
     }
 
     fn attach(&mut self, client_id: &str, terms: Terms, link: Link) {
         match self.sessions.get_mut(client_id) {
             Some(session) => session.resume(terms, link),
             None => {
-                self.sessions
-                    .insert(client_id.to_owned(), Session::new(terms, link));
+                self.sessions.insert(client_id.to_owned(), Session::new(terms, link));
             }
         }
     }
 
     /// Section 3.1.4: the older connection of the same client ends.
     fn take_over(&mut self, client_id: &str, now: Instant) {
-        let held = self
-            .sessions
-            .get(client_id)
-            .and_then(|session| match &session.link {
-                Link::Connected { token, wake } => Some((*token, Arc::clone(wake))),
-                Link::Away { .. } => None,
-            });
+        let held = self.sessions.get(client_id).and_then(|session| match &session.link {
+            Link::Connected { token, wake } => Some((*token, Arc::clone(wake))),
+            Link::Away { .. } => None,
+        });
         if let Some((token, wake)) = held {
             self.disconnect(client_id, token, EndReason::TakenOver, now);
             wake.notify_one();
@@ -164,8 +144,7 @@ impl Hub {
         if session.terms.expiry == Expiry::WithConnection {
             self.sessions.remove(client_id);
         }
-        self.observer
-            .tell(&BrokerEvent::Disconnected { client_id, reason });
+        self.observer.tell(&BrokerEvent::Disconnected { client_id, reason });
         if let Some(will) = will.filter(|_| reason.fires_will()) {
             self.publish(client_id, testament(will));
         }
@@ -179,11 +158,7 @@ impl Hub {
         }
         let mut receivers = 0;
         for (id, session) in &mut self.sessions {
-            let is_publisher = if id == client_id {
-                IsPublisher::Yes
-            } else {
-                IsPublisher::No
-            };
+            let is_publisher = if id == client_id { IsPublisher::Yes } else { IsPublisher::No };
             if let Some(delivery) = session.wants(&message, is_publisher) {
                 receivers += hand_over(&self.observer, id, session, delivery);
             }
@@ -204,26 +179,18 @@ impl Hub {
     fn publish_shared(&mut self, message: &Arc<Message>) -> usize {
         let mut chosen: BTreeMap<String, ((bool, u64), String)> = BTreeMap::new();
         for (id, session) in &self.sessions {
-            for Subscription {
-                filter, last_turn, ..
-            } in &session.subscriptions
-            {
+            for Subscription { filter, last_turn, .. } in &session.subscriptions {
                 if filter.group.is_none() || !filter.matches(&message.topic) {
                     continue;
                 }
                 let rank = ((!session.is_connected(), *last_turn), id.clone());
-                let best = chosen
-                    .entry(filter.written.clone())
-                    .or_insert_with(|| rank.clone());
+                let best = chosen.entry(filter.written.clone()).or_insert_with(|| rank.clone());
                 if rank < *best {
                     *best = rank;
                 }
             }
         }
-        chosen
-            .into_iter()
-            .map(|(filter, (_, id))| self.give_turn(&id, &filter, message))
-            .sum()
+        chosen.into_iter().map(|(filter, (_, id))| self.give_turn(&id, &filter, message)).sum()
     }
 
     fn give_turn(&mut self, client_id: &str, filter: &str, message: &Arc<Message>) -> usize {
@@ -232,10 +199,8 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(client_id) else {
             return 0;
         };
-        let Some(subscription) = session
-            .subscriptions
-            .iter_mut()
-            .find(|held| held.filter.written == filter)
+        let Some(subscription) =
+            session.subscriptions.iter_mut().find(|held| held.filter.written == filter)
         else {
             return 0;
         };
@@ -246,10 +211,7 @@ impl Hub {
 
     /// An empty payload clears the topic (section 3.3.1.3).
     fn retain(&mut self, client_id: &str, message: &Arc<Message>) {
-        let before = self
-            .retained
-            .get(&message.topic)
-            .map_or(0, |kept| kept.bytes());
+        let before = self.retained.get(&message.topic).map_or(0, |kept| kept.bytes());
         if message.payload.is_empty() {
             self.retained.remove(&message.topic);
             self.retained_bytes -= before;
@@ -261,16 +223,11 @@ impl Hub {
             || (is_new && self.retained.len() >= limits::RETAINED_MESSAGES_MAX)
         {
             let reason = DropReason::RetainedFull;
-            self.observer.tell(&BrokerEvent::Dropped {
-                client_id,
-                topic: &message.topic,
-                reason,
-            });
+            self.observer.tell(&BrokerEvent::Dropped { client_id, topic: &message.topic, reason });
             return;
         }
         self.retained_bytes = bytes;
-        self.retained
-            .insert(message.topic.clone(), Arc::clone(message));
+        self.retained.insert(message.topic.clone(), Arc::clone(message));
     }
 
     /// Adds or replaces subscriptions; the answer is one code for each, as SUBACK wants it.
@@ -280,10 +237,7 @@ impl Hub {
         token: u64,
         requests: &[Request],
     ) -> Vec<u8> {
-        requests
-            .iter()
-            .map(|request| self.subscribe_one(client_id, token, request))
-            .collect()
+        requests.iter().map(|request| self.subscribe_one(client_id, token, request)).collect()
     }
 
     fn subscribe_one(&mut self, client_id: &str, token: u64, request: &Request) -> u8 {
@@ -308,22 +262,15 @@ impl Hub {
         if wants_retained(&filter, options, was) {
             self.send_retained(client_id, &filter, options);
         }
-        options.qos.bits()
+        codec::qos_bits(options.qos)
     }
 
     fn send_retained(&mut self, client_id: &str, filter: &Filter, options: Options) {
         let Some(session) = self.sessions.get_mut(client_id) else {
             return;
         };
-        for message in self
-            .retained
-            .values()
-            .filter(|kept| filter.matches(&kept.topic))
-        {
-            let delivery = Delivery {
-                retain: true,
-                ..deliver(message, options)
-            };
+        for message in self.retained.values().filter(|kept| filter.matches(&kept.topic)) {
+            let delivery = Delivery { retain: true, ..deliver(message, options) };
             hand_over(&self.observer, client_id, session, delivery);
         }
     }
@@ -340,15 +287,9 @@ impl Hub {
         };
         let mut remove = |filter: &String| {
             let before = session.subscriptions.len();
-            session
-                .subscriptions
-                .retain(|held| held.filter.written != *filter);
+            session.subscriptions.retain(|held| held.filter.written != *filter);
             let removed = session.subscriptions.len() < before;
-            if removed {
-                reason::SUCCESS
-            } else {
-                reason::NO_SUBSCRIPTION_EXISTED
-            }
+            if removed { reason::SUCCESS } else { reason::NO_SUBSCRIPTION_EXISTED }
         };
         filters.iter().map(&mut remove).collect()
     }
@@ -374,11 +315,7 @@ fn hand_over(
     match session.enqueue(delivery) {
         Ok(()) => 1,
         Err(reason) => {
-            observer.tell(&BrokerEvent::Dropped {
-                client_id,
-                topic: &message.topic,
-                reason,
-            });
+            observer.tell(&BrokerEvent::Dropped { client_id, topic: &message.topic, reason });
             0
         }
     }
@@ -388,7 +325,7 @@ fn hand_over(
 fn client_id(connect: &Connect, token: u64) -> Result<String, Refusal> {
     let id = &connect.client_id;
     match (id.is_empty(), connect.version) {
-        (true, Version::V311) if !connect.clean => Err(Refusal(reason::CLIENT_ID_NOT_VALID)),
+        (true, Protocol::V311) if !connect.clean => Err(Refusal(reason::CLIENT_ID_NOT_VALID)),
         (true, _) => Ok(format!("auto-{token}")),
         (false, _) if id.len() > limits::CLIENT_ID_BYTES_MAX => {
             Err(Refusal(reason::CLIENT_ID_NOT_VALID))
@@ -399,16 +336,12 @@ fn client_id(connect: &Connect, token: u64) -> Result<String, Refusal> {
 
 fn terms(connect: Connect) -> Terms {
     let properties = connect.properties;
-    let window = properties
-        .receive_max
-        .map_or(limits::IN_FLIGHT_MAX, usize::from);
-    let packet = properties
-        .packet_bytes_max
-        .map_or(usize::MAX, |bytes| bytes as usize);
+    let window = properties.receive_max.map_or(limits::IN_FLIGHT_MAX, usize::from);
+    let packet = properties.packet_bytes_max.map_or(usize::MAX, |bytes| bytes as usize);
     let expiry = match connect.version {
-        Version::V311 if connect.clean => Expiry::WithConnection,
-        Version::V311 => Expiry::Never,
-        Version::V5 => Expiry::from_secs(properties.session_expiry_secs.unwrap_or(0)),
+        Protocol::V311 if connect.clean => Expiry::WithConnection,
+        Protocol::V311 => Expiry::Never,
+        Protocol::V5 => Expiry::from_secs(properties.session_expiry_secs.unwrap_or(0)),
     };
     Terms {
         version: connect.version,

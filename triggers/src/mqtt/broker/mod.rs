@@ -35,7 +35,6 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-pub use codec::{Qos, Version};
 pub use event::{BrokerEvent, DropReason, EndReason};
 
 use event::Observer;
@@ -52,10 +51,7 @@ impl Broker {
     /// who can reach it: [`Broker::bind_loopback`] is the one to use unless told otherwise.
     pub async fn bind(addr: SocketAddr) -> io::Result<Broker> {
         let listener = TcpListener::bind(addr).await?;
-        Ok(Broker {
-            listener,
-            observer: Observer::none(),
-        })
+        Ok(Broker { listener, observer: Observer::none() })
     }
 
     /// Listens on 127.0.0.1 only.
@@ -97,10 +93,7 @@ fn admit(connections: &mut JoinSet<()>, shared: &Arc<Shared>, stream: TcpStream,
     // Those that ended and were not yet collected do not count.
     while connections.try_join_next().is_some() {}
     if connections.len() >= limits::CONNECTIONS_MAX {
-        shared
-            .lock()
-            .observer()
-            .tell(&BrokerEvent::TurnedAway { peer });
+        shared.lock().observer().tell(&BrokerEvent::TurnedAway { peer });
         return;
     }
     // Small packets both ways: waiting to fill a segment would cost 40 ms each.

@@ -9,10 +9,11 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::codec::{self, Ack, AckKind, Options, PublishOut, Qos, Version, Will, reason};
+use super::codec::{self, Ack, AckKind, Options, PublishOut, Will, reason};
 use super::event::DropReason;
 use super::limits;
 use super::topics::Filter;
+use crate::mqtt::{Protocol, Qos};
 
 /// A message, shared by everybody who waits for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ pub(super) enum Link {
 /// What a connection brings with it to a session.
 #[derive(Debug)]
 pub(super) struct Terms {
-    pub(super) version: Version,
+    pub(super) version: Protocol,
     pub(super) window: usize,
     pub(super) packet_bytes_max: usize,
     pub(super) expiry: Expiry,
@@ -188,11 +189,7 @@ impl Session {
 
     /// Adds or replaces a subscription; `None` when there are too many.
     pub(super) fn subscribe(&mut self, filter: &Filter, options: Options) -> Option<Was> {
-        if let Some(held) = self
-            .subscriptions
-            .iter_mut()
-            .find(|held| held.filter == *filter)
-        {
+        if let Some(held) = self.subscriptions.iter_mut().find(|held| held.filter == *filter) {
             held.options = options;
             return Some(Was::Present);
         }
@@ -200,11 +197,7 @@ impl Session {
             return None;
         }
         let filter = filter.clone();
-        self.subscriptions.push(Subscription {
-            filter,
-            options,
-            last_turn: 0,
-        });
+        self.subscriptions.push(Subscription { filter, options, last_turn: 0 });
         Some(Was::Absent)
     }
 
@@ -217,9 +210,7 @@ impl Session {
     ) -> Option<Delivery> {
         let mut best: Option<Delivery> = None;
         for subscription in &self.subscriptions {
-            let Subscription {
-                filter, options, ..
-            } = subscription;
+            let Subscription { filter, options, .. } = subscription;
             let echo = options.no_local && is_publisher == IsPublisher::Yes;
             if filter.group.is_some() || echo || !filter.matches(&message.topic) {
                 continue;
@@ -285,11 +276,7 @@ impl Session {
         output: &mut BytesMut,
         dropped: &mut Vec<Arc<Message>>,
     ) {
-        let id = if delivery.qos == Qos::AtMostOnce {
-            0
-        } else {
-            self.free_id()
-        };
+        let id = if delivery.qos == Qos::AtMostOnce { 0 } else { self.free_id() };
         let packet = delivery.packet(id);
         if packet.bytes(self.terms.version) > self.terms.packet_bytes_max {
             self.held_bytes -= delivery.message.bytes();
@@ -305,22 +292,13 @@ impl Session {
             Qos::AtLeastOnce => Awaits::Ack,
             Qos::ExactlyOnce => Awaits::Rec,
         };
-        self.in_flight.push_back(InFlight {
-            id,
-            delivery,
-            awaits,
-        });
+        self.in_flight.push_back(InFlight { id, delivery, awaits });
         self.sent += 1;
     }
 
     fn resend(&mut self, output: &mut BytesMut, dropped: &mut Vec<Arc<Message>>) {
         let version = self.terms.version;
-        while let Some(InFlight {
-            id,
-            delivery,
-            awaits,
-        }) = self.in_flight.get(self.sent)
-        {
+        while let Some(InFlight { id, delivery, awaits }) = self.in_flight.get(self.sent) {
             if output.len() >= limits::OUTPUT_BYTES_MAX {
                 return;
             }
@@ -329,10 +307,7 @@ impl Session {
                 self.sent += 1;
                 continue;
             }
-            let packet = PublishOut {
-                duplicate: true,
-                ..delivery.packet(*id)
-            };
+            let packet = PublishOut { duplicate: true, ..delivery.packet(*id) };
             if packet.bytes(version) > self.terms.packet_bytes_max {
                 dropped.extend(self.forget(self.sent));
                 continue;
@@ -368,11 +343,7 @@ impl Session {
             }
             AckKind::Rel => {
                 let released = self.incoming_qos2.remove(&ack.id);
-                let code = if released {
-                    reason::SUCCESS
-                } else {
-                    reason::PACKET_ID_NOT_FOUND
-                };
+                let code = if released { reason::SUCCESS } else { reason::PACKET_ID_NOT_FOUND };
                 codec::write_ack(output, version, AckKind::Comp, ack.id, code);
             }
         }
@@ -380,11 +351,7 @@ impl Session {
 
     fn settle(&mut self, known: Option<usize>, expected: Awaits) {
         let Some(index) = known else { return };
-        if self
-            .in_flight
-            .get(index)
-            .is_some_and(|sent| sent.awaits == expected)
-        {
+        if self.in_flight.get(index).is_some_and(|sent| sent.awaits == expected) {
             self.forget(index);
             self.sent -= usize::from(index < self.sent);
         }

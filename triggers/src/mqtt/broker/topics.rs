@@ -26,11 +26,7 @@ impl Filter {
             }
         };
         let pattern = written.get(start..)?;
-        is_pattern(pattern).then(|| Filter {
-            written: written.to_owned(),
-            group,
-            start,
-        })
+        is_pattern(pattern).then(|| Filter { written: written.to_owned(), group, start })
     }
 
     /// The part that topics are compared with.
@@ -149,10 +145,7 @@ mod tests {
     #[test]
     fn a_shared_filter_names_its_group() {
         let filter = Filter::parse("$share/group/a/b").unwrap();
-        assert_eq!(
-            (filter.group.as_deref(), filter.pattern()),
-            (Some("group"), "a/b")
-        );
+        assert_eq!((filter.group.as_deref(), filter.pattern()), (Some("group"), "a/b"));
     }
 
     #[test]

@@ -14,42 +14,23 @@ pub(super) use write::{
 
 use bytes::Bytes;
 
-/// The protocol version that a client speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// MQTT 3.1.1 (protocol level 4).
-    V311,
-    /// MQTT 5 (protocol level 5).
-    V5,
-}
+use crate::mqtt::{Protocol, Qos};
 
-/// Quality of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Qos {
-    /// QoS 0.
-    AtMostOnce,
-    /// QoS 1.
-    AtLeastOnce,
-    /// QoS 2.
-    ExactlyOnce,
-}
-
-impl Qos {
-    pub(super) fn from_bits(bits: u8) -> Result<Qos, WireError> {
-        match bits {
-            0 => Ok(Qos::AtMostOnce),
-            1 => Ok(Qos::AtLeastOnce),
-            2 => Ok(Qos::ExactlyOnce),
-            _ => Err(WireError::Malformed("a QoS of 3")),
-        }
+fn qos_from_bits(bits: u8) -> Result<Qos, WireError> {
+    match bits {
+        0 => Ok(Qos::AtMostOnce),
+        1 => Ok(Qos::AtLeastOnce),
+        2 => Ok(Qos::ExactlyOnce),
+        _ => Err(WireError::Malformed("a QoS of 3")),
     }
+}
 
-    pub(super) fn bits(self) -> u8 {
-        match self {
-            Qos::AtMostOnce => 0,
-            Qos::AtLeastOnce => 1,
-            Qos::ExactlyOnce => 2,
-        }
+/// A QoS as it stands in packets.
+pub(super) fn qos_bits(qos: Qos) -> u8 {
+    match qos {
+        Qos::AtMostOnce => 0,
+        Qos::AtLeastOnce => 1,
+        Qos::ExactlyOnce => 2,
     }
 }
 
@@ -59,7 +40,7 @@ pub(super) enum WireError {
     #[error("malformed packet: {0}")]
     Malformed(&'static str),
     #[error("protocol error: {0}")]
-    Protocol(&'static str),
+    Forbidden(&'static str),
     #[error("a packet of {0} bytes, more than are taken here")]
     TooLarge(usize),
     #[error("protocol level {0}, neither 4 (MQTT 3.1.1) nor 5")]
@@ -75,7 +56,7 @@ impl WireError {
     pub(super) fn reason_code(&self) -> u8 {
         match self {
             WireError::Malformed(_) => reason::MALFORMED_PACKET,
-            WireError::Protocol(_) => reason::PROTOCOL_ERROR,
+            WireError::Forbidden(_) => reason::PROTOCOL_ERROR,
             WireError::TooLarge(_) => 0x95,
             WireError::UnsupportedVersion(_) => 0x84,
             WireError::TopicAlias => 0x94,
@@ -108,21 +89,15 @@ pub(super) enum Packet {
     Publish(Publish),
     Ack(Ack),
     Subscribe(Subscribe),
-    Unsubscribe {
-        id: u16,
-        filters: Vec<String>,
-    },
+    Unsubscribe { id: u16, filters: Vec<String> },
     PingReq,
-    Disconnect {
-        reason: u8,
-        session_expiry_secs: Option<u32>,
-    },
+    Disconnect { reason: u8, session_expiry_secs: Option<u32> },
 }
 
 /// CONNECT (section 3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Connect {
-    pub(super) version: Version,
+    pub(super) version: Protocol,
     /// Clean session (3.1.1) or clean start (5).
     pub(super) clean: bool,
     pub(super) keep_alive_secs: u16,

@@ -65,9 +65,7 @@ fn read_one(
         35 => return Err(WireError::TopicAlias),
         21 => return Err(WireError::EnhancedAuthentication),
         11 => {
-            return Err(WireError::Protocol(
-                "subscription identifiers are not offered here",
-            ));
+            return Err(WireError::Forbidden("subscription identifiers are not offered here"));
         }
         _ => skip(block, shape(id)?)?,
     }
@@ -94,7 +92,7 @@ fn skip(block: &mut Reader, shape: Shape) -> Result<(), WireError> {
 
 fn nonzero<N: Default + PartialEq>(value: N) -> Result<N, WireError> {
     if value == N::default() {
-        return Err(WireError::Protocol("a maximum of 0"));
+        return Err(WireError::Forbidden("a maximum of 0"));
     }
     Ok(value)
 }

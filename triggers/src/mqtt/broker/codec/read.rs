@@ -5,13 +5,14 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::properties::{self, Properties};
 use super::{
-    Ack, AckKind, Connect, Options, Packet, Publish, Qos, Request, RetainHandling, Subscribe,
-    Version, Will, WireError, reason,
+    Ack, AckKind, Connect, Options, Packet, Publish, Request, RetainHandling, Subscribe, Will,
+    WireError, qos_from_bits, reason,
 };
 use crate::mqtt::broker::limits::PACKET_BYTES_MAX;
+use crate::mqtt::{Protocol, Qos};
 
 /// The next packet of a connected client; `None` until all its bytes are there.
-pub(crate) fn next(input: &mut BytesMut, version: Version) -> Result<Option<Packet>, WireError> {
+pub(crate) fn next(input: &mut BytesMut, version: Protocol) -> Result<Option<Packet>, WireError> {
     let Some((first, body)) = take_frame(input)? else {
         return Ok(None);
     };
@@ -25,7 +26,7 @@ pub(crate) fn next(input: &mut BytesMut, version: Version) -> Result<Option<Pack
 /// byte, so that a lost browser need not be waited for.
 pub(crate) fn next_connect(input: &mut BytesMut) -> Result<Option<Connect>, WireError> {
     if input.first().is_some_and(|first| *first != 0x10) {
-        return Err(WireError::Protocol("the first packet is not CONNECT"));
+        return Err(WireError::Forbidden("the first packet is not CONNECT"));
     }
     let Some((_, body)) = take_frame(input)? else {
         return Ok(None);
@@ -70,7 +71,7 @@ fn take_body(
     Ok(Some((first, input.split_to(length).freeze())))
 }
 
-fn packet(first: u8, reader: &mut Reader, version: Version) -> Result<Packet, WireError> {
+fn packet(first: u8, reader: &mut Reader, version: Protocol) -> Result<Packet, WireError> {
     match (first >> 4, first & 0x0F) {
         (3, flags) => publish(flags, reader, version).map(Packet::Publish),
         (4, 0) => ack(AckKind::Ack, reader, version),
@@ -81,11 +82,9 @@ fn packet(first: u8, reader: &mut Reader, version: Version) -> Result<Packet, Wi
         (10, 2) => unsubscribe(reader, version),
         (12, 0) => Ok(Packet::PingReq),
         (14, 0) => disconnect(reader, version),
-        (1, _) => Err(WireError::Protocol("a second CONNECT")),
+        (1, _) => Err(WireError::Forbidden("a second CONNECT")),
         (15, _) => Err(WireError::EnhancedAuthentication),
-        _ => Err(WireError::Malformed(
-            "a packet type or flags that no client sends",
-        )),
+        _ => Err(WireError::Malformed("a packet type or flags that no client sends")),
     }
 }
 
@@ -93,8 +92,8 @@ fn connect(reader: &mut Reader) -> Result<Connect, WireError> {
     let protocol = reader.string()?;
     let level = reader.u8()?;
     let version = match (protocol.as_str(), level) {
-        ("MQTT", 4) => Version::V311,
-        ("MQTT", 5) => Version::V5,
+        ("MQTT", 4) => Protocol::V311,
+        ("MQTT", 5) => Protocol::V5,
         ("MQTT" | "MQIsdp", other) => return Err(WireError::UnsupportedVersion(other)),
         _ => return Err(WireError::Malformed("not MQTT")),
     };
@@ -113,38 +112,25 @@ fn connect(reader: &mut Reader) -> Result<Connect, WireError> {
     if flags & 0x40 != 0 {
         reader.binary()?;
     }
-    Ok(Connect {
-        version,
-        clean: flags & 0x02 != 0,
-        keep_alive_secs,
-        client_id,
-        will,
-        properties,
-    })
+    Ok(Connect { version, clean: flags & 0x02 != 0, keep_alive_secs, client_id, will, properties })
 }
 
-fn will(flags: u8, reader: &mut Reader, version: Version) -> Result<Option<Will>, WireError> {
+fn will(flags: u8, reader: &mut Reader, version: Protocol) -> Result<Option<Will>, WireError> {
     if flags & 0x04 == 0 {
         if flags & 0x38 != 0 {
             return Err(WireError::Malformed("will flags without a will"));
         }
         return Ok(None);
     }
-    let qos = Qos::from_bits((flags >> 3) & 0x03)?;
+    let qos = qos_from_bits((flags >> 3) & 0x03)?;
     let forward = block(reader, version)?.forward;
     let topic = reader.string()?;
     let payload = reader.binary()?;
-    Ok(Some(Will {
-        topic,
-        payload,
-        qos,
-        retain: flags & 0x20 != 0,
-        forward,
-    }))
+    Ok(Some(Will { topic, payload, qos, retain: flags & 0x20 != 0, forward }))
 }
 
-fn publish(flags: u8, reader: &mut Reader, version: Version) -> Result<Publish, WireError> {
-    let qos = Qos::from_bits((flags >> 1) & 0x03)?;
+fn publish(flags: u8, reader: &mut Reader, version: Protocol) -> Result<Publish, WireError> {
+    let qos = qos_from_bits((flags >> 1) & 0x03)?;
     let topic = reader.string()?;
     let id = match qos {
         Qos::AtMostOnce => 0,
@@ -152,36 +138,26 @@ fn publish(flags: u8, reader: &mut Reader, version: Version) -> Result<Publish, 
     };
     let forward = block(reader, version)?.forward;
     let payload = reader.take(reader.len())?;
-    Ok(Publish {
-        qos,
-        retain: flags & 0x01 != 0,
-        topic,
-        id,
-        forward,
-        payload,
-    })
+    Ok(Publish { qos, retain: flags & 0x01 != 0, topic, id, forward, payload })
 }
 
-fn ack(kind: AckKind, reader: &mut Reader, version: Version) -> Result<Packet, WireError> {
+fn ack(kind: AckKind, reader: &mut Reader, version: Protocol) -> Result<Packet, WireError> {
     let id = reader.packet_id()?;
     let reason = reason_and_properties(reader, version)?.0;
     Ok(Packet::Ack(Ack { kind, id, reason }))
 }
 
-fn disconnect(reader: &mut Reader, version: Version) -> Result<Packet, WireError> {
+fn disconnect(reader: &mut Reader, version: Protocol) -> Result<Packet, WireError> {
     let (reason, properties) = reason_and_properties(reader, version)?;
-    Ok(Packet::Disconnect {
-        reason,
-        session_expiry_secs: properties.session_expiry_secs,
-    })
+    Ok(Packet::Disconnect { reason, session_expiry_secs: properties.session_expiry_secs })
 }
 
 /// The optional end of an acknowledgement or a DISCONNECT of version 5.
 fn reason_and_properties(
     reader: &mut Reader,
-    version: Version,
+    version: Protocol,
 ) -> Result<(u8, Properties), WireError> {
-    if version == Version::V311 || reader.is_empty() {
+    if version == Protocol::V311 || reader.is_empty() {
         return Ok((reason::SUCCESS, Properties::default()));
     }
     let reason = reader.u8()?;
@@ -191,7 +167,7 @@ fn reason_and_properties(
     Ok((reason, properties::read(reader)?))
 }
 
-fn subscribe(reader: &mut Reader, version: Version) -> Result<Subscribe, WireError> {
+fn subscribe(reader: &mut Reader, version: Protocol) -> Result<Subscribe, WireError> {
     let id = reader.packet_id()?;
     block(reader, version)?;
     let mut filters = Vec::new();
@@ -201,15 +177,15 @@ fn subscribe(reader: &mut Reader, version: Version) -> Result<Subscribe, WireErr
         filters.push(Request { filter, options });
     }
     if filters.is_empty() {
-        return Err(WireError::Protocol("a SUBSCRIBE without a filter"));
+        return Err(WireError::Forbidden("a SUBSCRIBE without a filter"));
     }
     Ok(Subscribe { id, filters })
 }
 
-fn options(byte: u8, version: Version) -> Result<Options, WireError> {
+fn options(byte: u8, version: Protocol) -> Result<Options, WireError> {
     let reserved = match version {
-        Version::V311 => 0xFC,
-        Version::V5 => 0xC0,
+        Protocol::V311 => 0xFC,
+        Protocol::V5 => 0xC0,
     };
     if byte & reserved != 0 {
         return Err(WireError::Malformed("reserved subscription options"));
@@ -218,17 +194,17 @@ fn options(byte: u8, version: Version) -> Result<Options, WireError> {
         0 => RetainHandling::Always,
         1 => RetainHandling::IfNew,
         2 => RetainHandling::Never,
-        _ => return Err(WireError::Protocol("a retain handling of 3")),
+        _ => return Err(WireError::Forbidden("a retain handling of 3")),
     };
     Ok(Options {
-        qos: Qos::from_bits(byte & 0x03)?,
+        qos: qos_from_bits(byte & 0x03)?,
         no_local: byte & 0x04 != 0,
         retain_as_published: byte & 0x08 != 0,
         retained,
     })
 }
 
-fn unsubscribe(reader: &mut Reader, version: Version) -> Result<Packet, WireError> {
+fn unsubscribe(reader: &mut Reader, version: Protocol) -> Result<Packet, WireError> {
     let id = reader.packet_id()?;
     block(reader, version)?;
     let mut filters = Vec::new();
@@ -236,15 +212,15 @@ fn unsubscribe(reader: &mut Reader, version: Version) -> Result<Packet, WireErro
         filters.push(reader.string()?);
     }
     if filters.is_empty() {
-        return Err(WireError::Protocol("an UNSUBSCRIBE without a filter"));
+        return Err(WireError::Forbidden("an UNSUBSCRIBE without a filter"));
     }
     Ok(Packet::Unsubscribe { id, filters })
 }
 
-fn block(reader: &mut Reader, version: Version) -> Result<Properties, WireError> {
+fn block(reader: &mut Reader, version: Protocol) -> Result<Properties, WireError> {
     match version {
-        Version::V311 => Ok(Properties::default()),
-        Version::V5 => properties::read(reader),
+        Protocol::V311 => Ok(Properties::default()),
+        Protocol::V5 => properties::read(reader),
     }
 }
 
@@ -290,7 +266,7 @@ impl Reader {
 
     pub(super) fn packet_id(&mut self) -> Result<u16, WireError> {
         match self.u16()? {
-            0 => Err(WireError::Protocol("a packet id of 0")),
+            0 => Err(WireError::Forbidden("a packet id of 0")),
             id => Ok(id),
         }
     }
@@ -323,11 +299,7 @@ impl Reader {
     }
 
     fn finish(&self) -> Result<(), WireError> {
-        if self.is_empty() {
-            Ok(())
-        } else {
-            Err(WireError::Malformed("longer than it should be"))
-        }
+        if self.is_empty() { Ok(()) } else { Err(WireError::Malformed("longer than it should be")) }
     }
 }
 

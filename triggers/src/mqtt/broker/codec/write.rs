@@ -2,8 +2,9 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{AckKind, Qos, Version, reason};
+use super::{AckKind, qos_bits, reason};
 use crate::mqtt::broker::limits;
+use crate::mqtt::{Protocol, Qos};
 
 /// What a CONNACK says.
 pub(crate) struct ConnAck<'a> {
@@ -15,12 +16,12 @@ pub(crate) struct ConnAck<'a> {
 }
 
 /// CONNACK (section 3.2).
-pub(crate) fn write_connack(output: &mut BytesMut, version: Version, ack: &ConnAck<'_>) {
+pub(crate) fn write_connack(output: &mut BytesMut, version: Protocol, ack: &ConnAck<'_>) {
     let mut body = BytesMut::new();
     body.put_u8(u8::from(ack.session_present));
     match version {
-        Version::V311 => body.put_u8(return_code(ack.reason)),
-        Version::V5 => {
+        Protocol::V311 => body.put_u8(return_code(ack.reason)),
+        Protocol::V5 => {
             body.put_u8(ack.reason);
             let mut properties = BytesMut::new();
             if ack.reason == reason::SUCCESS {
@@ -70,33 +71,33 @@ pub(crate) struct PublishOut<'a> {
 }
 
 impl PublishOut<'_> {
-    fn body_bytes(&self, version: Version) -> usize {
+    fn body_bytes(&self, version: Protocol) -> usize {
         let id = if self.qos == Qos::AtMostOnce { 0 } else { 2 };
         let properties = match version {
-            Version::V311 => 0,
-            Version::V5 => varint_bytes(self.forward.len()) + self.forward.len(),
+            Protocol::V311 => 0,
+            Protocol::V5 => varint_bytes(self.forward.len()) + self.forward.len(),
         };
         2 + self.topic.len() + id + properties + self.payload.len()
     }
 
     /// The whole packet's size on the wire.
-    pub(crate) fn bytes(&self, version: Version) -> usize {
+    pub(crate) fn bytes(&self, version: Protocol) -> usize {
         let body = self.body_bytes(version);
         1 + varint_bytes(body) + body
     }
 }
 
 /// PUBLISH (section 3.3).
-pub(crate) fn write_publish(output: &mut BytesMut, version: Version, publish: &PublishOut<'_>) {
+pub(crate) fn write_publish(output: &mut BytesMut, version: Protocol, publish: &PublishOut<'_>) {
     let flags =
-        u8::from(publish.duplicate) << 3 | publish.qos.bits() << 1 | u8::from(publish.retain);
+        u8::from(publish.duplicate) << 3 | qos_bits(publish.qos) << 1 | u8::from(publish.retain);
     output.put_u8(0x30 | flags);
     write_varint(output, publish.body_bytes(version));
     write_string(output, publish.topic);
     if publish.qos != Qos::AtMostOnce {
         output.put_u16(publish.id);
     }
-    if version == Version::V5 {
+    if version == Protocol::V5 {
         write_varint(output, publish.forward.len());
         output.put_slice(publish.forward);
     }
@@ -106,7 +107,7 @@ pub(crate) fn write_publish(output: &mut BytesMut, version: Version, publish: &P
 /// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7). 3.1.1 has no reasons.
 pub(crate) fn write_ack(
     output: &mut BytesMut,
-    version: Version,
+    version: Protocol,
     kind: AckKind,
     id: u16,
     reason_code: u8,
@@ -118,7 +119,7 @@ pub(crate) fn write_ack(
         AckKind::Comp => 0x70,
     };
     let [high, low] = id.to_be_bytes();
-    if version == Version::V311 || reason_code == reason::SUCCESS {
+    if version == Protocol::V311 || reason_code == reason::SUCCESS {
         write_frame(output, first, &[high, low]);
     } else {
         write_frame(output, first, &[high, low, reason_code]);
@@ -126,27 +127,23 @@ pub(crate) fn write_ack(
 }
 
 /// SUBACK (section 3.9); `codes` are granted QoS or reasons of MQTT 5.
-pub(crate) fn write_suback(output: &mut BytesMut, version: Version, id: u16, codes: &[u8]) {
+pub(crate) fn write_suback(output: &mut BytesMut, version: Protocol, id: u16, codes: &[u8]) {
     let mut body = BytesMut::new();
     body.put_u16(id);
-    if version == Version::V5 {
+    if version == Protocol::V5 {
         body.put_u8(0);
     }
     for &code in codes {
-        body.put_u8(if version == Version::V311 && code > 2 {
-            0x80
-        } else {
-            code
-        });
+        body.put_u8(if version == Protocol::V311 && code > 2 { 0x80 } else { code });
     }
     write_frame(output, 0x90, &body);
 }
 
 /// UNSUBACK (section 3.11).
-pub(crate) fn write_unsuback(output: &mut BytesMut, version: Version, id: u16, codes: &[u8]) {
+pub(crate) fn write_unsuback(output: &mut BytesMut, version: Protocol, id: u16, codes: &[u8]) {
     let mut body = BytesMut::new();
     body.put_u16(id);
-    if version == Version::V5 {
+    if version == Protocol::V5 {
         body.put_u8(0);
         body.put_slice(codes);
     }
@@ -159,8 +156,8 @@ pub(crate) fn write_pingresp(output: &mut BytesMut) {
 }
 
 /// DISCONNECT from the server; 3.1.1 knows none, its connection is just closed.
-pub(crate) fn write_disconnect(output: &mut BytesMut, version: Version, reason_code: u8) {
-    if version == Version::V5 {
+pub(crate) fn write_disconnect(output: &mut BytesMut, version: Protocol, reason_code: u8) {
+    if version == Protocol::V5 {
         write_frame(output, 0xE0, &[reason_code]);
     }
 }
@@ -211,7 +208,7 @@ mod tests {
                 retain: false,
                 duplicate: true,
             };
-            for version in [Version::V311, Version::V5] {
+            for version in [Protocol::V311, Protocol::V5] {
                 let mut output = BytesMut::new();
                 write_publish(&mut output, version, &publish);
                 assert_eq!(output.len(), publish.bytes(version), "{length} {version:?}");
@@ -227,7 +224,7 @@ mod tests {
             reason: reason::CLIENT_ID_NOT_VALID,
             assigned_client_id: None,
         };
-        write_connack(&mut output, Version::V311, &refusal);
+        write_connack(&mut output, Protocol::V311, &refusal);
         assert_eq!(&output[..], [0x20, 2, 0, 2]);
     }
 }
