@@ -13,10 +13,12 @@ pub mod dispatch;
 pub mod engine;
 pub mod host;
 pub mod runner;
+pub mod session;
 pub mod store;
 pub mod worlds;
 
 // What the rest leans on.
 pub mod limits;
+pub mod log_files;
 pub mod report;
 pub mod status;

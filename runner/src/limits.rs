@@ -100,10 +100,14 @@ pub mod engine {
 
 /// Caps of what one invocation may ask of the host.
 pub mod host {
+    use std::time::Duration;
+
     /// Messages that one invocation may publish.
     pub const PUBLISHES_PER_EVENT_MAX: usize = 256;
-    /// Connections to other brokers that an app may hold.
+    /// Connections to other brokers than its own that an app may hold; each costs some 60 KiB.
     pub const BROKER_SESSIONS_MAX: usize = 4;
+    /// How long `open` waits for another broker to answer.
+    pub const BROKER_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
     /// A key of the key-value store.
     pub const KEY_BYTES_MAX: usize = 256;
     /// A value of the key-value store.
@@ -114,8 +118,8 @@ pub mod host {
     pub const STORE_BYTES_MAX: u64 = 64 << 20;
     /// One log line; the rest of a longer one is cut and marked.
     pub const LOG_LINE_BYTES_MAX: usize = 1_024;
-    /// Log lines of one component in a second; further ones are counted and dropped.
-    pub const LOG_LINES_PER_SECOND_MAX: u32 = 50;
+    /// A component's log file before it is cut over; two are kept.
+    pub const LOG_FILE_BYTES_MAX: u64 = 1 << 20;
     /// The sentence a guest gives with a refusal.
     pub const REFUSAL_BYTES_MAX: usize = 512;
 }
@@ -140,4 +144,40 @@ pub mod store {
     pub const DEAD_LETTERS_MAX: u32 = 1_000;
 
     const _: () = assert!(REQUESTS_PER_COMMIT_MAX <= REQUESTS_MAX);
+}
+
+/// Caps of the dispatcher.
+pub mod dispatch {
+    use std::time::Duration;
+
+    /// Events that wait for one component. Beyond it QoS 0 drops and counts; QoS 1 stays with the
+    /// broker, whose own window (20 in mosquitto) is smaller.
+    pub const LANE_EVENTS_MAX: usize = 64;
+    /// The rest after a first failure; it doubles with each further one.
+    pub const REST_FIRST: Duration = Duration::from_millis(100);
+    /// The longest rest of a component that keeps failing.
+    pub const REST_MAX: Duration = Duration::from_secs(30);
+    /// How long a stopping runner lets invocations end; the broker's farewell follows. Both fit the
+    /// five seconds in which `SIGTERM` must be obeyed.
+    pub const STOP_GRACE: Duration = Duration::from_secs(3);
+    /// How long a stopping runner waits for its broker to take acknowledgements and the DISCONNECT.
+    pub const FAREWELL_GRACE: Duration = Duration::from_secs(1);
+
+    const _: () = assert!(STOP_GRACE.as_secs() + FAREWELL_GRACE.as_secs() < 5);
+}
+
+/// Caps of the status socket.
+pub mod status {
+    use std::time::Duration;
+
+    /// Components in a snapshot; the board's budget ends sooner.
+    pub const COMPONENTS_MAX: usize = 64;
+    /// The whole snapshot: a component's line is under 300 bytes.
+    pub const JSON_BYTES_MAX: usize = 32 << 10;
+    /// A client that does not read its answer is left.
+    pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+    /// How long `pirnd status` waits for a runner that may be busy.
+    pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+    const _: () = assert!(COMPONENTS_MAX * 300 < JSON_BYTES_MAX);
 }

@@ -18,11 +18,10 @@ use crate::manifest::{
 use crate::runtime_config::RuntimeConfig;
 use crate::variables::Variables;
 
-mod broker;
 mod budget;
 mod load;
 
-pub use broker::{AddressError, BrokerAddress, Transport};
+pub use crate::manifest::{AddressError, BrokerAddress, Transport};
 pub use budget::{Budget, BudgetRow, CodeSize, OverBudget, RowKind};
 
 /// Where the three hands' files are, and what the command line adds. Time and environment are arguments:
@@ -157,16 +156,12 @@ pub struct TopicGrant {
 impl TopicGrant {
     /// A grant of what every list grants.
     pub fn within(lists: impl IntoIterator<Item = Vec<TopicFilter>>) -> Self {
-        Self {
-            all_of: lists.into_iter().collect(),
-        }
+        Self { all_of: lists.into_iter().collect() }
     }
 
     /// Whether a message may be published to `topic`.
     pub fn permits(&self, topic: &str) -> bool {
-        self.all_of
-            .iter()
-            .all(|list| list.iter().any(|filter| filter.matches(topic)))
+        self.all_of.iter().all(|list| list.iter().any(|filter| filter.matches(topic)))
     }
 }
 
@@ -282,10 +277,7 @@ impl App {
 impl AppFiles {
     /// For the manifest (or its folder), with nothing else said.
     pub fn new(manifest: impl Into<PathBuf>) -> Self {
-        Self {
-            manifest: manifest.into(),
-            ..Self::default()
-        }
+        Self { manifest: manifest.into(), ..Self::default() }
     }
 
     /// Takes the process's environment as it is now; variables that are not UTF-8 cannot be values.

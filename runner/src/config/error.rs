@@ -38,6 +38,22 @@ impl Error {
         }
     }
 
+    /// An error at a place in a file.
+    pub(crate) fn at(
+        file: &str,
+        line: u32,
+        table: &str,
+        key: &str,
+        message: impl Into<Box<str>>,
+    ) -> Self {
+        Self {
+            line: Some(line),
+            table: table.into(),
+            key: key.into(),
+            ..Self::about_file(file, message)
+        }
+    }
+
     /// The same error with advice.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<Box<str>>) -> Self {

@@ -16,14 +16,18 @@ pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     (distance <= (longer / 3).max(1) && longer <= NAME_CHARS_MAX).then_some(name)
 }
 
+/// The clause for a name that is not known: `unknown component "ehco"; did you mean "echo"?`.
+pub(crate) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
+    match nearest(written, known) {
+        Some(near) => format!("unknown {what} {written:?}; did you mean {near:?}?"),
+        None => format!("unknown {what} {written:?}"),
+    }
+}
+
 /// Case and the two word separators are the commonest slips, so they cost nothing.
 fn fold(name: &str) -> Vec<char> {
     let fold_char = |c: char| {
-        if c == '-' {
-            '_'
-        } else {
-            c.to_ascii_lowercase()
-        }
+        if c == '-' { '_' } else { c.to_ascii_lowercase() }
     };
     name.chars().take(NAME_CHARS_MAX).map(fold_char).collect()
 }

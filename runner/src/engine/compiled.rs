@@ -90,7 +90,7 @@ impl Engine {
     fn linked(&self, component: Component) -> Result<Compiled, LoadError> {
         let link = || self.door.linker_for(&component)?.instantiate_pre(&component);
         let pre = link().map_err(|error| LoadError::Link(format!("{error:#}")))?;
-        Ok(Compiled { pre, ticker: self.ticker.clone() })
+        Ok(Compiled { pre, ticker: self.ticker.clone(), code: self.code })
     }
 }
 
@@ -119,6 +119,7 @@ fn refusal(error: &wasmtime::Error) -> String {
 pub struct Compiled {
     pre: InstancePre<Guest>,
     ticker: Ticker,
+    code: Code,
 }
 
 /// What one instance may use.
@@ -154,6 +155,11 @@ impl Compiled {
         let component = self.pre.component();
         let exports = component.component_type();
         exports.exports(component.engine()).map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Its kind of code.
+    pub fn code(&self) -> Code {
+        self.code
     }
 
     /// Linear memory that each instance starts with, if it is known before it runs.

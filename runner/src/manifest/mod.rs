@@ -7,28 +7,37 @@
 
 use std::path::Path;
 
-mod hosts;
-mod id;
 mod model;
 mod read;
+
+mod application;
+mod component;
+mod dependency;
+mod source;
+mod tool;
+mod trigger;
+
+mod address;
+mod hosts;
+mod id;
 mod template;
 mod topic;
 
 pub use crate::config::Error;
+pub use address::{AddressError, BrokerAddress, Transport};
+pub(crate) use application::parse_keep_alive;
+pub(crate) use component::{is_environment, label};
 pub use hosts::{BlockedNetworks, HostError, HostPattern, Hosts, Network, PrivateNetworks};
 pub(crate) use id::is_variable_name;
 pub use model::*;
 pub use template::{Template, TemplateError};
+pub(crate) use tool::{deadline, memory, topics};
 pub use topic::{TopicError, TopicFilter, check_topic};
 
 impl Manifest {
     /// Reads and checks `spin.toml`; `profile` is `--profile`.
     pub fn read_file(path: &Path, profile: Option<&str>) -> Result<Self, Error> {
-        Self::parse(
-            &path.display().to_string(),
-            &crate::config::read_file(path)?,
-            profile,
-        )
+        Self::parse(&path.display().to_string(), &crate::config::read_file(path)?, profile)
     }
 
     /// Checks the text of a manifest; `file` is its name in errors.

@@ -232,6 +232,8 @@ pub struct Component {
     pub dependencies_inherit: Inherit,
     /// `[component.<id>.tool.pirn]`.
     pub tool: ComponentTool,
+    /// The line of each key of the table, for errors that only the device can find.
+    pub lines: BTreeMap<String, u32>,
 }
 
 /// Where a component's bytes come from.
@@ -291,6 +293,8 @@ pub struct Dependency {
     pub export: Option<String>,
     /// Which of the component's capabilities it gets.
     pub inherit: Option<Inherit>,
+    /// Where it stands.
+    pub line: u32,
 }
 
 /// Where a dependency comes from.
@@ -350,6 +354,8 @@ pub struct ComponentTool {
     pub engine: EngineChoice,
     /// Topics that it may publish to; `None` means any that policy allows.
     pub mqtt_topics: Option<Vec<TopicFilter>>,
+    /// The line of each key that is there, for errors that only the board can find.
+    pub lines: BTreeMap<&'static str, u32>,
 }
 
 /// Which engine a component asks for.

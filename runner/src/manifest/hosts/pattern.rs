@@ -98,9 +98,8 @@ impl HostPattern {
             _ if text.contains(['{', '}']) => return Err(HostError::List),
             _ => {}
         }
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or_else(|| HostError::NoScheme(text.to_owned()))?;
+        let (scheme, rest) =
+            text.split_once("://").ok_or_else(|| HostError::NoScheme(text.to_owned()))?;
         let (host, port) = split_port(rest)?;
         Ok(Self {
             scheme: Scheme::parse(scheme)?,
@@ -123,22 +122,14 @@ impl HostPattern {
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
-    DEFAULT_PORTS
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(scheme))
-        .map(|(_, port)| *port)
+    DEFAULT_PORTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(scheme)).map(|(_, port)| *port)
 }
 
 /// Takes `host[:port][/]` apart; the colons of a bracketed address are its own, the slash of a CIDR too.
 fn split_port(rest: &str) -> Result<(&str, Option<&str>), HostError> {
-    let (host, port) = match rest
-        .strip_prefix('[')
-        .and_then(|inner| inner.split_once(']'))
-    {
+    let (host, port) = match rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         Some((address, after)) => (address, after),
-        None => rest
-            .find(':')
-            .map_or((rest, ""), |colon| rest.split_at(colon)),
+        None => rest.find(':').map_or((rest, ""), |colon| rest.split_at(colon)),
     };
     let bracketed = rest.starts_with('[');
     if bracketed && !rest.contains(']') {
@@ -253,18 +244,12 @@ impl Port {
 }
 
 fn number(text: &str) -> Option<u16> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
-        .filter(|n| *n > 0)
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten().filter(|n| *n > 0)
 }
 
 /// The address that `host` spells, brackets or not.
 pub(super) fn bare_address(host: &str) -> Option<IpAddr> {
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     inner.unwrap_or(host).parse().ok()
 }
 
@@ -278,10 +263,7 @@ fn mapped(ip: IpAddr) -> Option<IpAddr> {
 
 /// Names compare without case and without the root's dot.
 fn normal(domain: &str) -> String {
-    domain
-        .strip_suffix('.')
-        .unwrap_or(domain)
-        .to_ascii_lowercase()
+    domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase()
 }
 
 fn is_domain(domain: &str) -> bool {
@@ -289,12 +271,7 @@ fn is_domain(domain: &str) -> bool {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         !label.is_empty() && label.len() <= 63 && label.bytes().all(plain)
     };
-    domain.len() <= 254
-        && domain
-            .strip_suffix('.')
-            .unwrap_or(domain)
-            .split('.')
-            .all(label)
+    domain.len() <= 254 && domain.strip_suffix('.').unwrap_or(domain).split('.').all(label)
 }
 
 impl fmt::Display for HostPattern {
