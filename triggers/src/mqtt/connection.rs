@@ -134,7 +134,9 @@ async fn pump(shared: &Shared, link: &mut Link) -> Ended {
                 shared.salvage(link.rest());
                 return Ended::Broken(error);
             }
-            Err(_) => return Ended::Broken(LinkError::Broken("the broker no longer answers".into())),
+            Err(_) => {
+                return Ended::Broken(LinkError::Broken("the broker no longer answers".into()));
+            }
         };
         if let Flow::End(end) = shared.on(signal).await {
             return Ended::ByUs(end);

@@ -161,7 +161,9 @@ impl Core {
     /// Something that had come before the connection broke.
     pub(super) fn salvage(&mut self, signal: Signal, now: Instant) {
         match signal {
-            Signal::Arrived(arrival) if arrival.qos == Qos::AtMostOnce => drop(self.arrived(arrival)),
+            Signal::Arrived(arrival) if arrival.qos == Qos::AtMostOnce => {
+                drop(self.arrived(arrival))
+            }
             Signal::Arrived(_) => {}
             other => drop(self.acknowledged(other, now)),
         }

@@ -146,7 +146,11 @@ impl Inbound {
 
     /// The program is done with a message: `send` says so to the broker, if its connection still
     /// stands. Says whether that happened.
-    pub(super) fn settle(&mut self, key: u64, send: impl FnOnce(Ack) -> Result<(), NotTaken>) -> bool {
+    pub(super) fn settle(
+        &mut self,
+        key: u64,
+        send: impl FnOnce(Ack) -> Result<(), NotTaken>,
+    ) -> bool {
         let Some(at) = self.ledger.iter().position(|line| line.key == key) else { return false };
         let Line { id, qos, connection, .. } = self.ledger[at];
         if connection != self.connection || send(Ack { id, qos }).is_err() {

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
 use pirn_triggers::mqtt::{
-    Address, Inbox, Message, Options, Persistence, Protocol, Publish, Qos, Security, Session, State,
-    Subscription,
+    Address, Inbox, Message, Options, Persistence, Protocol, Publish, Qos, Security, Session,
+    State, Subscription,
 };
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ pub struct Scratch(pub PathBuf);
 impl Scratch {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("pirn-mqtt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("pirn-mqtt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)

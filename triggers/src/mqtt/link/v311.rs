@@ -1,6 +1,8 @@
 //! rumqttc's MQTT 3.1.1 module, translated. Decides nothing.
 
-use super::{Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via};
+use super::{
+    Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via,
+};
 use super::{at_once, host, is_clean, own};
 use crate::limits::mqtt as limits;
 use crate::mqtt::message::{Publish, Qos};
@@ -59,8 +61,11 @@ impl Link {
     pub(super) fn resend(&mut self, resend: Resend) {
         self.0.pending.push_back(match resend {
             Resend::Publish(id, publish) => {
-                let mut packet =
-                    rumqttc::Publish::from_bytes(publish.topic, theirs(publish.qos), publish.payload);
+                let mut packet = rumqttc::Publish::from_bytes(
+                    publish.topic,
+                    theirs(publish.qos),
+                    publish.payload,
+                );
                 (packet.pkid, packet.dup, packet.retain) = (id, true, publish.retain);
                 Request::Publish(packet)
             }
