@@ -88,9 +88,10 @@ impl Engine {
     }
 
     fn linked(&self, component: Component) -> Result<Compiled, LoadError> {
+        let missing = self.door.missing(&component).iter().filter_map(|m| m.callable()).collect();
         let link = || self.door.linker_for(&component)?.instantiate_pre(&component);
         let pre = link().map_err(|error| LoadError::Link(format!("{error:#}")))?;
-        Ok(Compiled { pre, ticker: self.ticker.clone() })
+        Ok(Compiled { pre, ticker: self.ticker.clone(), missing })
     }
 }
 
@@ -119,6 +120,7 @@ fn refusal(error: &wasmtime::Error) -> String {
 pub struct Compiled {
     pre: InstancePre<Guest>,
     ticker: Ticker,
+    missing: Vec<String>,
 }
 
 /// What one instance may use.
@@ -154,6 +156,11 @@ impl Compiled {
         let component = self.pre.component();
         let exports = component.component_type();
         exports.exports(component.engine()).map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// What it imports and this build does not offer, as `interface#name`: calls of these trap.
+    pub fn missing_imports(&self) -> &[String] {
+        &self.missing
     }
 
     /// Linear memory that each instance starts with, if it is known before it runs.
