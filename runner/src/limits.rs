@@ -1,5 +1,57 @@
-//! Every cap of the runner, each with its reason. Caps that an app or a board may choose have their
-//! defaults here and their ceilings in the board file.
+//! Every cap of this crate in one place, each with its reason.
+//!
+//! What a board or a component may choose has its bounds here too; the choices themselves are in
+//! `board-configs/` and in `tool.pirn` tables.
+
+use std::time::Duration;
+
+/// A configuration file. The longest manifest in the wild that we know has under 20 KB; a file of
+/// megabytes is a mistake (a component named as a manifest) and would not fit a small board's memory.
+pub const CONFIG_FILE_BYTES_MAX: usize = 256 * 1024;
+
+/// A template. Templates are addresses, topics and headers; a payload of a will is the longest of them.
+pub const TEMPLATE_BYTES_MAX: usize = 16 * 1024;
+
+/// The value that a template or a variable gives. Guests copy it into their own memory; a certificate
+/// chain fits, a firmware image does not.
+pub const VARIABLE_BYTES_MAX: usize = 64 * 1024;
+
+/// An MQTT topic or topic filter: the length field on the wire has 16 bits (MQTT 3.1.1, 1.5.3).
+pub const TOPIC_BYTES_MAX: usize = 65_535;
+
+/// Linear memory of one instance. The lower bound is one WebAssembly page; the upper what a 32-bit
+/// component can address.
+pub const MEMORY_BYTES_MIN: u64 = 64 * 1024;
+/// See [`MEMORY_BYTES_MIN`].
+pub const MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Deadline of one event. Shorter than a millisecond is shorter than an epoch tick, which is how
+/// deadlines are kept.
+pub const DEADLINE_MIN: Duration = Duration::from_millis(1);
+/// See [`DEADLINE_MIN`]. A guest that runs for an hour is stuck; the broker's session waits meanwhile.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(3600);
+
+/// Instances at the same time on any board. Above this a queue is better than a thread of execution:
+/// boards have at most four cores, and every instance pays for its stack.
+pub const INSTANCES_MAX: u32 = 64;
+
+/// Attempts at one event, if a component does not say: once, and twice more with back-off, which spans
+/// the seconds that a restarting neighbour needs.
+pub const ATTEMPTS_DEFAULT: u32 = 3;
+/// The most that a component can ask for. With back-off, more would hold back the topic for hours.
+pub const ATTEMPTS_MAX: u32 = 20;
+
+/// Log lines of one component, if it does not say. Ten a second is readable and cannot fill a card.
+pub const LOG_LINES_PER_SECOND_DEFAULT: u32 = 10;
+
+/// Keep-alive, if the manifest does not say: notices a dead broker within a minute (twice this) and
+/// wakes a sleeping board only twice a minute.
+pub const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(30);
+/// The keep-alive field on the wire has 16 bits (MQTT 3.1.1, 3.1.2.10).
+pub const KEEP_ALIVE_SECONDS_MAX: u32 = 65_535;
+
+const _: () = assert!(ATTEMPTS_DEFAULT <= ATTEMPTS_MAX);
+const _: () = assert!(MEMORY_BYTES_MIN < MEMORY_BYTES_MAX);
 
 /// Caps of the engines.
 pub mod engine {
@@ -48,10 +100,14 @@ pub mod engine {
 
 /// Caps of what one invocation may ask of the host.
 pub mod host {
+    use std::time::Duration;
+
     /// Messages that one invocation may publish.
     pub const PUBLISHES_PER_EVENT_MAX: usize = 256;
-    /// Connections to other brokers that an app may hold.
+    /// Connections to other brokers than its own that an app may hold; each costs some 60 KiB.
     pub const BROKER_SESSIONS_MAX: usize = 4;
+    /// How long `open` waits for another broker to answer.
+    pub const BROKER_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
     /// A key of the key-value store.
     pub const KEY_BYTES_MAX: usize = 256;
     /// A value of the key-value store.
@@ -62,8 +118,6 @@ pub mod host {
     pub const STORE_BYTES_MAX: u64 = 64 << 20;
     /// One log line; the rest of a longer one is cut and marked.
     pub const LOG_LINE_BYTES_MAX: usize = 1_024;
-    /// Log lines of one component in a second; further ones are counted and dropped.
-    pub const LOG_LINES_PER_SECOND_MAX: u32 = 50;
     /// The sentence a guest gives with a refusal.
     pub const REFUSAL_BYTES_MAX: usize = 512;
 }
@@ -88,4 +142,24 @@ pub mod store {
     pub const DEAD_LETTERS_MAX: u32 = 1_000;
 
     const _: () = assert!(REQUESTS_PER_COMMIT_MAX <= REQUESTS_MAX);
+}
+
+/// Caps of the dispatcher.
+pub mod dispatch {
+    use std::time::Duration;
+
+    /// Events that wait for one component. Beyond it QoS 0 drops and counts; QoS 1 stays with the
+    /// broker, whose own window (20 in mosquitto) is smaller.
+    pub const LANE_EVENTS_MAX: usize = 64;
+    /// The rest after a first failure; it doubles with each further one.
+    pub const REST_FIRST: Duration = Duration::from_millis(100);
+    /// The longest rest of a component that keeps failing.
+    pub const REST_MAX: Duration = Duration::from_secs(30);
+    /// How long a stopping runner lets invocations end; the broker's farewell follows. Both fit the
+    /// five seconds in which `SIGTERM` must be obeyed.
+    pub const STOP_GRACE: Duration = Duration::from_secs(3);
+    /// How long a stopping runner waits for its broker to take acknowledgements and the DISCONNECT.
+    pub const FAREWELL_GRACE: Duration = Duration::from_secs(1);
+
+    const _: () = assert!(STOP_GRACE.as_secs() + FAREWELL_GRACE.as_secs() < 5);
 }

@@ -3,10 +3,12 @@
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::locked;
-use crate::limits::host::{LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND_MAX};
+use crate::config;
+use crate::limits::host::LOG_LINE_BYTES_MAX;
+use crate::report::{Report, Reporter};
 
 /// Which of a guest's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,39 +19,33 @@ pub enum Stream {
     Err,
 }
 
-/// Takes finished lines.
-pub trait Sink: Send + Sync {
-    /// One line of a component, escaped, without its newline.
-    fn line(&self, component: &str, stream: Stream, line: &str);
-}
-
 /// One component's log; cheap to clone.
 #[derive(Clone)]
 pub struct Log {
     component: Arc<str>,
-    sink: Arc<dyn Sink>,
-    rate: Arc<Mutex<Rate>>,
+    reporter: Arc<dyn Reporter>,
+    window: Arc<Mutex<Window>>,
 }
 
-/// Lines in the running second.
-struct Rate {
+/// Lines in the running period.
+struct Window {
     since: Instant,
     lines: u32,
     dropped: u32,
-    lines_per_second_max: u32,
+    rate: config::Rate,
 }
 
-impl Rate {
-    /// Counts one line at `now`: whether it may pass, and how many were dropped in the second
+impl Window {
+    /// Counts one line at `now`: whether it may pass, and how many were dropped in the period
     /// that just ended.
     fn step(&mut self, now: Instant) -> (Verdict, u32) {
         let mut ended = 0;
-        if now.duration_since(self.since) >= Duration::from_secs(1) {
+        if now.duration_since(self.since) >= self.rate.period {
             ended = std::mem::take(&mut self.dropped);
             (self.since, self.lines) = (now, 0);
         }
         self.lines = self.lines.saturating_add(1);
-        if self.lines <= self.lines_per_second_max {
+        if self.lines <= self.rate.events {
             return (Verdict::Pass, ended);
         }
         self.dropped = self.dropped.saturating_add(1);
@@ -65,38 +61,30 @@ enum Verdict {
 }
 
 impl Log {
-    /// A log for this component with the default rate.
-    pub fn new(component: &str, sink: Arc<dyn Sink>) -> Self {
-        let rate = Rate {
-            since: Instant::now(),
-            lines: 0,
-            dropped: 0,
-            lines_per_second_max: LOG_LINES_PER_SECOND_MAX,
-        };
-        Self { component: component.into(), sink, rate: Arc::new(Mutex::new(rate)) }
-    }
-
-    /// Another rate.
-    #[must_use]
-    pub fn with_rate(self, lines_per_second_max: u32) -> Self {
-        locked(&self.rate).lines_per_second_max = lines_per_second_max;
-        self
+    /// A log for this component that takes so many lines.
+    pub fn new(component: &str, rate: config::Rate, reporter: Arc<dyn Reporter>) -> Self {
+        let window = Window { since: Instant::now(), lines: 0, dropped: 0, rate };
+        Self { component: component.into(), reporter, window: Arc::new(Mutex::new(window)) }
     }
 
     /// Writes one raw line.
     pub fn line(&self, stream: Stream, line: &[u8]) {
-        let (verdict, ended) = locked(&self.rate).step(Instant::now());
+        let (verdict, ended) = locked(&self.window).step(Instant::now());
         if ended > 0 {
             let note = format!("[{ended} lines dropped: more than the log's rate]");
-            self.sink.line(&self.component, Stream::Err, &note);
+            self.report(Stream::Err, &note);
         }
         match verdict {
-            Verdict::Pass => self.sink.line(&self.component, stream, &escaped(line)),
+            Verdict::Pass => self.report(stream, &escaped(line)),
             Verdict::FirstDropped => {
-                self.sink.line(&self.component, Stream::Err, "[log rate exceeded, dropping lines]");
+                self.report(Stream::Err, "[log rate exceeded, dropping lines]");
             }
             Verdict::Dropped => {}
         }
+    }
+
+    fn report(&self, stream: Stream, line: &str) {
+        self.reporter.report(&Report::Log { component: &self.component, stream, line });
     }
 }
 
@@ -163,15 +151,21 @@ mod tests {
     #[derive(Default)]
     struct Memory(Mutex<Vec<String>>);
 
-    impl Sink for Memory {
-        fn line(&self, component: &str, _: Stream, line: &str) {
-            locked(&self.0).push(format!("{component}: {line}"));
+    impl Reporter for Memory {
+        fn report(&self, report: &Report<'_>) {
+            if let Report::Log { component, line, .. } = report {
+                locked(&self.0).push(format!("{component}: {line}"));
+            }
         }
+    }
+
+    fn rate(events: u32) -> config::Rate {
+        config::Rate { events, period: std::time::Duration::from_secs(1) }
     }
 
     fn written(chunks: &[&[u8]]) -> Vec<String> {
         let memory = Arc::new(Memory::default());
-        let mut buffer = LineBuffer::new(Log::new("c", memory.clone()), Stream::Out);
+        let mut buffer = LineBuffer::new(Log::new("c", rate(1000), memory.clone()), Stream::Out);
         chunks.iter().for_each(|chunk| buffer.write(chunk));
         drop(buffer);
         std::mem::take(&mut *locked(&memory.0))
@@ -198,11 +192,11 @@ mod tests {
     #[test]
     fn lines_over_the_rate_are_counted_and_the_count_is_told_later() {
         let start = Instant::now();
-        let mut rate = Rate { since: start, lines: 0, dropped: 0, lines_per_second_max: 2 };
+        let mut rate = Window { since: start, lines: 0, dropped: 0, rate: rate(2) };
         assert_eq!(rate.step(start), (Verdict::Pass, 0));
         assert_eq!(rate.step(start), (Verdict::Pass, 0));
         assert_eq!(rate.step(start), (Verdict::FirstDropped, 0));
         assert_eq!(rate.step(start), (Verdict::Dropped, 0));
-        assert_eq!(rate.step(start + Duration::from_secs(1)), (Verdict::Pass, 2));
+        assert_eq!(rate.step(start + std::time::Duration::from_secs(1)), (Verdict::Pass, 2));
     }
 }

@@ -4,6 +4,7 @@
 //! A [`Host`] belongs to one invocation: what that guest may do, the objects behind its handles, and
 //! what it has published so far.
 
+pub mod brokers;
 pub mod key_value;
 pub mod log;
 pub mod mqtt;
@@ -13,28 +14,40 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pirn_triggers::mqtt::Receipt;
 use wasmtime::component::{Resource, ResourceTable};
 
+use self::brokers::Brokers;
+use crate::app::TopicGrant;
 use crate::engine::door::{Answer, Door};
 use crate::engine::fault::Fault;
 use crate::limits::engine::HOST_RESOURCES_MAX;
+use crate::manifest::Hosts;
+use crate::report::Reporter;
 use crate::store::Store;
+use crate::variables::Variables;
 
 /// What one component is granted: the intersection of its manifest and the device's policy, made
 /// once when the app starts.
 pub struct Grants {
     /// The component's id.
     pub component: String,
-    /// Its variables, resolved when asked for.
-    pub variables: Arc<dyn variables::Source>,
+    /// Its variables.
+    pub variables: Variables,
     /// Labels of the key-value stores that it may open.
     pub key_value_stores: BTreeSet<String>,
-    /// Labels that exist for other components: refused in other words.
+    /// The stores' files.
     pub store: Store,
-    /// Brokers and topics that it may publish to.
-    pub mqtt: mqtt::Grant,
+    /// Hosts that it may reach.
+    pub hosts: Hosts,
+    /// Topics that it may publish to.
+    pub publish_topics: TopicGrant,
+    /// The app's sessions with brokers.
+    pub brokers: Arc<Brokers>,
     /// Where its output goes.
     pub log: log::Log,
+    /// Who is told of what it does.
+    pub reporter: Arc<dyn Reporter>,
 }
 
 /// The host's side of one invocation; cheap to clone.
@@ -44,7 +57,7 @@ pub struct Host(Arc<Inner>);
 struct Inner {
     grants: Arc<Grants>,
     table: Mutex<ResourceTable>,
-    receipts: Mutex<Vec<mqtt::Receipt>>,
+    receipts: Mutex<Vec<Receipt>>,
     publishes: AtomicUsize,
 }
 
@@ -67,11 +80,11 @@ impl Host {
     }
 
     /// Receipts of what the guest published, in order; each is due before its event counts as done.
-    pub fn take_receipts(&self) -> Vec<mqtt::Receipt> {
+    pub fn take_receipts(&self) -> Vec<Receipt> {
         std::mem::take(&mut *locked(&self.0.receipts))
     }
 
-    fn keep_receipt(&self, receipt: mqtt::Receipt) {
+    fn keep_receipt(&self, receipt: Receipt) {
         locked(&self.0.receipts).push(receipt);
     }
 

@@ -5,12 +5,7 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::Host;
 use crate::engine::door::{Answer, Door, Twin};
-
-/// Gives a component the values of its variables.
-pub trait Source: Send + Sync {
-    /// The value now.
-    fn get(&self, name: &str) -> Result<String, Error>;
-}
+use crate::variables::VariableError;
 
 /// `variant error`, cases in the order of the WIT.
 #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
@@ -36,5 +31,18 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
 }
 
 async fn get(host: Host, (name,): (String,)) -> Answer<(Result<String, Error>,)> {
-    Ok((host.grants().variables.get(&name),))
+    let grants = host.grants();
+    Ok((grants.variables.resolve(&grants.component, &name).map_err(Error::from),))
+}
+
+impl From<VariableError> for Error {
+    fn from(error: VariableError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            VariableError::InvalidName(_) => Self::InvalidName(sentence),
+            VariableError::Undefined(_) => Self::Undefined(sentence),
+            VariableError::Missing(_) => Self::Provider(sentence),
+            VariableError::Large(_) => Self::Other(sentence),
+        }
+    }
 }
