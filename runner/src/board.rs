@@ -85,8 +85,17 @@ pub struct Bound<T> {
 pub struct Chip {
     /// The kernel's label.
     pub label: String,
-    /// Lines that are wired to the board's header: the kernel's line name and the physical pin.
-    pub lines: BTreeMap<String, String>,
+    /// Lines that are wired to the board's header, by the name that manifests use.
+    pub lines: BTreeMap<String, Line>,
+}
+
+/// A line of a chip that is wired to the board's header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The pin as the header counts it: `11`, `P8_07`.
+    pub pin: String,
+    /// What kernels call the line, its own name first: distributions differ.
+    pub kernel_names: Vec<String>,
 }
 
 impl Board {
@@ -102,7 +111,7 @@ impl Board {
     /// A board that is in the program.
     pub fn shipped(name: &str) -> Result<Self, Error> {
         let found = SHIPPED.iter().find(|(known, _)| *known == name);
-        let (name, text) = found.ok_or_else(|| shipped::unknown(name))?;
+        let (name, text) = found.ok_or_else(|| shipped::unknown_board(name))?;
         Self::parse(&format!("board-configs/{name}.toml"), name, text)
     }
 
@@ -111,7 +120,6 @@ impl Board {
     pub fn default_name() -> &'static str {
         match std::env::consts::ARCH {
             "x86_64" => "generic-x86_64",
-            "arm" => "generic-arm",
             _ => "generic-aarch64",
         }
     }

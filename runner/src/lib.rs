@@ -19,5 +19,6 @@ pub mod worlds;
 
 // What the rest leans on.
 pub mod limits;
+pub mod log_files;
 pub mod report;
 pub mod status;

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::config::Rate;
+
 /// A configuration file. The longest manifest in the wild that we know has under 20 KB; a file of
 /// megabytes is a mistake (a component named as a manifest) and would not fit a small board's memory.
 pub const CONFIG_FILE_BYTES_MAX: usize = 256 * 1024;
@@ -42,7 +44,10 @@ pub const ATTEMPTS_DEFAULT: u32 = 3;
 pub const ATTEMPTS_MAX: u32 = 20;
 
 /// Log lines of one component, if it does not say. Ten a second is readable and cannot fill a card.
-pub const LOG_LINES_PER_SECOND_DEFAULT: u32 = 10;
+pub const LOG_RATE_DEFAULT: Rate = Rate {
+    events: 10,
+    period: Duration::from_secs(1),
+};
 
 /// Keep-alive, if the manifest does not say: notices a dead broker within a minute (twice this) and
 /// wakes a sleeping board only twice a minute.
@@ -118,6 +123,8 @@ pub mod host {
     pub const STORE_BYTES_MAX: u64 = 64 << 20;
     /// One log line; the rest of a longer one is cut and marked.
     pub const LOG_LINE_BYTES_MAX: usize = 1_024;
+    /// A component's log file before it is cut over; two are kept.
+    pub const LOG_FILE_BYTES_MAX: u64 = 1 << 20;
     /// The sentence a guest gives with a refusal.
     pub const REFUSAL_BYTES_MAX: usize = 512;
 }
@@ -162,4 +169,20 @@ pub mod dispatch {
     pub const FAREWELL_GRACE: Duration = Duration::from_secs(1);
 
     const _: () = assert!(STOP_GRACE.as_secs() + FAREWELL_GRACE.as_secs() < 5);
+}
+
+/// Caps of the status socket.
+pub mod status {
+    use std::time::Duration;
+
+    /// Components in a snapshot; the board's budget ends sooner.
+    pub const COMPONENTS_MAX: usize = 64;
+    /// The whole snapshot: a component's line is under 300 bytes.
+    pub const JSON_BYTES_MAX: usize = 32 << 10;
+    /// A client that does not read its answer is left.
+    pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+    /// How long `pirnd status` waits for a runner that may be busy.
+    pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+    const _: () = assert!(COMPONENTS_MAX * 300 < JSON_BYTES_MAX);
 }

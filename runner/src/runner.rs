@@ -139,10 +139,22 @@ impl Runner {
         &self.store
     }
 
-    /// What each component did so far, in the order of the plan.
-    pub fn counters(&self) -> Vec<(String, Arc<ComponentCounters>)> {
-        let of = |unit: &Arc<Unit>| (unit.grants.component.clone(), Arc::clone(&unit.counters));
+    /// Each component in the order of the plan: its id, its kind of code, what it did so far.
+    pub fn counters(&self) -> Vec<(String, String, Arc<ComponentCounters>)> {
+        let of = |unit: &Arc<Unit>| {
+            let id = unit.grants.component.clone();
+            (id, unit.compiled.code().to_string(), Arc::clone(&unit.counters))
+        };
         self.units.iter().map(of).collect()
+    }
+
+    /// The components and how each runs, in a line.
+    pub fn described(&self) -> String {
+        let one = |unit: &Arc<Unit>| {
+            let (id, code) = (&unit.grants.component, unit.compiled.code());
+            format!("{id} ({code}, {} KiB)", unit.compiled.code_bytes() / 1024)
+        };
+        self.units.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 
     /// Hands one event to a component, without retries; what it published is waited for. `None` if

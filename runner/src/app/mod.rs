@@ -18,8 +18,12 @@ use crate::manifest::{
 use crate::runtime_config::RuntimeConfig;
 use crate::variables::Variables;
 
-mod budget;
 mod load;
+
+mod broker;
+mod budget;
+mod capabilities;
+mod limits;
 
 pub use crate::manifest::{AddressError, BrokerAddress, Transport};
 pub use budget::{Budget, BudgetRow, CodeSize, OverBudget, RowKind};
@@ -74,7 +78,7 @@ pub struct App {
     pub board: Board,
     /// The operator's settings.
     pub runtime_config: RuntimeConfig,
-    /// The components that a trigger names, directly or as a dependency, in order of their ids.
+    /// The components that triggers name, each once, in order of their ids.
     pub components: Vec<ComponentPlan>,
     /// The triggers, in the order of the manifest.
     pub triggers: Vec<TriggerPlan>,
@@ -234,7 +238,7 @@ pub struct BrokerMessage {
 pub struct OnlineMessages {
     /// Once connected and subscribed.
     pub online: BrokerMessage,
-    /// On a clean stop; also the will, unless one is configured.
+    /// On a clean stop; also the will.
     pub offline: BrokerMessage,
 }
 

@@ -105,10 +105,6 @@ impl<'a> Table<'a> {
         self.document.file
     }
 
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// An error about `key`, at its line; about a key that is missing, at the table's line.
     pub(crate) fn error(&self, key: &str, message: impl Into<Box<str>>) -> Error {
         let offset = self.table.get_key_value(key).map_or(self.offset, |(key, _)| key.span().start);

@@ -91,7 +91,7 @@ impl Engine {
         let missing = self.door.missing(&component).iter().filter_map(|m| m.callable()).collect();
         let link = || self.door.linker_for(&component)?.instantiate_pre(&component);
         let pre = link().map_err(|error| LoadError::Link(format!("{error:#}")))?;
-        Ok(Compiled { pre, ticker: self.ticker.clone(), missing })
+        Ok(Compiled { pre, ticker: self.ticker.clone(), code: self.code, missing })
     }
 }
 
@@ -120,6 +120,7 @@ fn refusal(error: &wasmtime::Error) -> String {
 pub struct Compiled {
     pre: InstancePre<Guest>,
     ticker: Ticker,
+    code: Code,
     missing: Vec<String>,
 }
 
@@ -161,6 +162,11 @@ impl Compiled {
     /// What it imports and this build does not offer, as `interface#name`: calls of these trap.
     pub fn missing_imports(&self) -> &[String] {
         &self.missing
+    }
+
+    /// Its kind of code.
+    pub fn code(&self) -> Code {
+        self.code
     }
 
     /// Linear memory that each instance starts with, if it is known before it runs.

@@ -134,14 +134,10 @@ fn port(text: &str) -> Result<u16, AddressError> {
 fn client_id(query: &str) -> Result<Option<String>, AddressError> {
     let mut found = None;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some(("client_id", "")) => {}
-            Some(("client_id", id)) => {
-                found =
-                    Some(percent_decoded(id).ok_or_else(|| AddressError::Query(pair.to_owned()))?)
-            }
-            _ => return Err(AddressError::Query(pair.to_owned())),
-        }
+        let error = || AddressError::Query(pair.to_owned());
+        let encoded = pair.strip_prefix("client_id=").ok_or_else(error)?;
+        let id = percent_decoded(encoded).ok_or_else(error)?;
+        found = Some(id).filter(|id| !id.is_empty()).or(found);
     }
     Ok(found)
 }

@@ -102,7 +102,7 @@ pub struct MqttOnline {
     pub topic: Template,
     /// Sent, retained, once subscribed.
     pub payload_online: Template,
-    /// Sent, retained, on a clean stop, and registered as the will unless one is configured.
+    /// Sent, retained, on a clean stop, and registered as the will.
     pub payload_offline: Template,
 }
 

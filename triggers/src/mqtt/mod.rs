@@ -1,12 +1,12 @@
 //! One MQTT session with one broker, over rumqttc, that loses nothing.
 
-pub mod topic;
 mod message;
 mod notice;
 mod options;
 mod session;
 mod shared;
 mod tls;
+pub mod topic;
 
 pub use message::{Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt};
 pub use notice::{Counters, Notice, RefusedSubscription, State};

@@ -99,7 +99,8 @@ impl Options {
             return Err(OptionsError::Address { host: host.clone(), port: self.address.port });
         }
         let credentials = self.credentials.iter();
-        let mut names = credentials.flat_map(|c| [&c.username, &c.password]).chain([&self.client_id]);
+        let mut names =
+            credentials.flat_map(|c| [&c.username, &c.password]).chain([&self.client_id]);
         let id = &self.client_id;
         if id.is_empty() || names.any(|n| n.len() > limits::NAME_BYTES_MAX || n.contains('\0')) {
             return Err(OptionsError::Name);
@@ -118,10 +119,17 @@ impl Options {
         Ok(())
     }
 
-    fn check_status(&self, key: &'static str, status: Option<&Publish>) -> Result<(), OptionsError> {
+    fn check_status(
+        &self,
+        key: &'static str,
+        status: Option<&Publish>,
+    ) -> Result<(), OptionsError> {
         let Some(Publish { topic, payload, .. }) = status else { return Ok(()) };
-        validate_topic(topic)
-            .map_err(|why| OptionsError::Status { key, topic: topic.clone(), why })?;
+        validate_topic(topic).map_err(|why| OptionsError::Status {
+            key,
+            topic: topic.clone(),
+            why,
+        })?;
         match payload.len() > self.payload_bytes_max {
             true => Err(OptionsError::StatusTooLarge { key, bytes: payload.len() }),
             false => Ok(()),
@@ -236,7 +244,9 @@ pub struct Subscription {
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
     /// No host, or no port.
-    #[error("`{host}:{port}` is not a broker's address: a host name or IP address and a port from 1 to 65535 are needed")]
+    #[error(
+        "`{host}:{port}` is not a broker's address: a host name or IP address and a port from 1 to 65535 are needed"
+    )]
     Address {
         /// As given.
         host: String,
@@ -244,7 +254,9 @@ pub enum OptionsError {
         port: u16,
     },
     /// Client id, user name or password.
-    #[error("the client id must not be empty, and like user name and password at most 65535 bytes without NUL")]
+    #[error(
+        "the client id must not be empty, and like user name and password at most 65535 bytes without NUL"
+    )]
     Name,
     /// Outside 5 s to 65 535 s.
     #[error("the keep-alive of {0:?} is not between 5 and 65535 seconds")]
