@@ -36,7 +36,7 @@ fn kind(hands: &Hands<'_>, trigger: &Trigger) -> Result<TriggerPlanKind, Error> 
         Error::at(
             &hands.manifest.file,
             trigger.line,
-            "trigger.mqtt",
+            "[trigger.mqtt]",
             "topic",
             message,
         )

@@ -179,7 +179,7 @@ impl<'a> Table<'a> {
 
     pub(crate) fn require(&self, key: &str, what: &str) -> Result<Value<'a>, Error> {
         self.get(key)
-            .ok_or_else(|| self.error(key, format!("missing; {what} is required")))
+            .ok_or_else(|| self.error(key, format!("missing: {what}")))
     }
 
     fn read<T>(
@@ -326,9 +326,20 @@ impl<'a> Value<'a> {
             .value
             .as_table()
             .ok_or_else(|| self.expected("a table"))?;
-        let path = match self.table.as_str() {
-            "" => self.key.clone(),
-            parent => format!("{parent}.{}", self.key),
+        let parent = self.table.trim_start_matches('[').trim_end_matches(']');
+        let (key, is_element) = match self.key.split_once('[') {
+            Some((list, _)) => (list, true),
+            None => (self.key.as_str(), false),
+        };
+        let dotted = match parent {
+            "" => key.to_owned(),
+            _ => format!("{parent}.{key}"),
+        };
+        // Its line tells which element is meant, so the path is the one that stands in the file.
+        let path = if is_element {
+            format!("[{dotted}]")
+        } else {
+            dotted
         };
         Ok(Table {
             document: self.document,

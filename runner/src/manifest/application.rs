@@ -55,7 +55,7 @@ fn mqtt(reader: &Reader<'_>, application: &Table<'_>) -> Result<Option<MqttSetti
     let table = table.only(&["address", "username", "password", "keep_alive_interval"])?;
     let address = table.require(
         "address",
-        "the broker's address, like mqtt://localhost:1883,",
+        "the broker's address, like mqtt://localhost:1883",
     )?;
     let settings = MqttSettings {
         address: reader.template(&address)?,

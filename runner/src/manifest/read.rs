@@ -64,7 +64,7 @@ fn check_version(root: &Table<'_>) -> Result<(), Error> {
         return match root.has("spin_version") {
             true => Err(root.error("spin_version", old).with_help(old_help)),
             false => Err(root
-                .error(KEY, "missing; the manifest's version is required")
+                .error(KEY, "missing: the manifest's version")
                 .with_help(HELP)),
         };
     };
