@@ -54,11 +54,15 @@ fn every_board_file_gives_the_error_or_the_board_beside_it() {
 fn check_folder(folder: &str, cases_min: usize, run: impl Fn(&Path) -> Outcome) {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut cases: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    let orphan = cases
+        .iter()
+        .find(|path| !path.with_extension("toml").exists());
+    assert!(orphan.is_none(), "there is no .toml beside {orphan:?}");
     cases.retain(|path| {
         path.extension()
             .is_some_and(|extension| extension == "toml")
     });
-    cases.sort();
     assert!(
         cases.len() >= cases_min,
         "{folder} has only {} cases",

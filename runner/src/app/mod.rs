@@ -30,7 +30,7 @@ pub use budget::{Budget, BudgetRow, CodeSize, OverBudget, RowKind};
 
 /// Where the three hands' files are, and what the command line adds. Time and environment are arguments:
 /// loading the same `AppFiles` twice gives the same plan.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct AppFiles {
     /// `spin.toml`, or the folder that holds it.
     pub manifest: PathBuf,
@@ -316,6 +316,18 @@ impl AppFiles {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         }
+    }
+}
+
+impl fmt::Debug for AppFiles {
+    /// Paths only: variables and environments hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppFiles")
+            .field("manifest", &self.manifest)
+            .field("runtime_config", &self.runtime_config)
+            .field("board", &self.board)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
     }
 }
 
