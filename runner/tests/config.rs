@@ -112,6 +112,7 @@ fn app_files(path: &Path) -> AppFiles {
         let beside = |folder: &str| format!("tests/{folder}/{value}.toml");
         match flag.as_str() {
             "--board" => files.board = Some(beside("board")),
+            "--shipped-board" => files.board = Some(value.clone()),
             "--runtime-config" => files.runtime_config = Some(beside("runtime-config").into()),
             "--profile" => files.profile = Some(value.clone()),
             "--variable" => files.variables.push(assignment),
@@ -195,7 +196,7 @@ fn summarise_components(app: &App, text: &mut String) {
         writeln!(
             text,
             "component {id}: {:?}, {:?}",
-            component.source, component.engine
+            component.source, component.artifact
         )
         .unwrap();
         writeln!(text, "  {:?}", component.limits).unwrap();

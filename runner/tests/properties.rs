@@ -5,8 +5,11 @@
 use proptest::prelude::*;
 
 use pirn_runner::board::Board;
-use pirn_runner::manifest::{Error, Manifest};
+use pirn_runner::manifest::{
+    BrokerAddress, Error, HostPattern, Manifest, TopicFilter, check_topic,
+};
 use pirn_runner::runtime_config::RuntimeConfig;
+use pirn_runner::variables::parse_dotenv;
 
 const MANIFEST: &str = include_str!("manifest/ok-everything.toml");
 const OPERATOR: &str = include_str!("runtime-config/full.toml");
@@ -128,6 +131,40 @@ proptest! {
     }
 }
 
+/// Filters of a few levels, some of them valid.
+fn filters() -> impl Strategy<Value = String> {
+    let level = prop_oneof![
+        Just("a"),
+        Just("b"),
+        Just("+"),
+        Just("#"),
+        Just(""),
+        Just("$SYS"),
+        Just("$share")
+    ];
+    proptest::collection::vec(level, 1..5).prop_map(|levels| levels.join("/"))
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_an_address_a_host_a_topic_an_environment_or_refused(text in "[a-z0-9:/\\[\\]*.{}%?=@\"'#+$\n -]{0,30}") {
+        let _ = (BrokerAddress::parse(&text), TopicFilter::parse(&text), parse_dotenv(&text));
+        let _ = BrokerAddress::parse(&format!("mqtt://{text}"));
+        if let Ok(pattern) = HostPattern::parse(&format!("http://{text}")) {
+            prop_assert_eq!(HostPattern::parse(&pattern.to_string()), Ok(pattern));
+        }
+    }
+
+    #[test]
+    fn a_filter_that_covers_another_matches_all_that_it_matches(wide in filters(), narrow in filters(), topic in filters()) {
+        let (Ok(wide), Ok(narrow)) = (TopicFilter::parse(&wide), TopicFilter::parse(&narrow)) else { return Ok(()) };
+        if wide.covers(&narrow) && check_topic(&topic).is_ok() && narrow.matches(&topic) {
+            prop_assert!(wide.matches(&topic), "{} {} {}", wide, narrow, topic);
+        }
+        prop_assert!(narrow.covers(&narrow));
+    }
+}
+
 #[test]
 fn every_value_of_every_file_may_have_any_type() {
     for file in [MANIFEST, OPERATOR, BOARD] {
@@ -161,7 +198,13 @@ fn a_file_of_megabytes_is_refused_before_it_is_parsed() {
     assert!(
         errors
             .iter()
-            .all(|error| error.message.contains("more than")),
+            .all(|error| error.message.contains("is larger than 256 KiB")),
         "{errors:?}"
     );
+}
+
+#[test]
+fn what_editors_of_other_systems_add_is_forgiven() {
+    assert!(Manifest::parse("f", &MANIFEST.replace('\n', "\r\n"), None).is_ok());
+    assert!(Manifest::parse("f", &format!("\u{feff}{MANIFEST}"), None).is_ok());
 }

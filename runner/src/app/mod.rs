@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::board::Board;
+use crate::board::{ArtifactKind, Board};
 use crate::config::{Error, Rate};
 use crate::manifest::{
-    EngineChoice, FileEntry, Hosts, Manifest, MqttProtocol, Qos, Retain, Source, TopicFilter,
+    FileEntry, Hosts, Manifest, MqttProtocol, Qos, Retain, Source, TopicFilter, check_topic,
 };
 use crate::runtime_config::RuntimeConfig;
 use crate::variables::Variables;
@@ -101,8 +101,8 @@ pub struct ComponentPlan {
     pub id: String,
     /// Where its bytes come from.
     pub source: Source,
-    /// Which engine it asks for.
-    pub engine: EngineChoice,
+    /// What it is compiled to on this board.
+    pub artifact: ArtifactKind,
     /// What it may use.
     pub limits: ComponentLimits,
     /// What it may reach.
@@ -165,11 +165,13 @@ impl TopicGrant {
         }
     }
 
-    /// Whether a message may be published to `topic`.
+    /// Whether a message may be published to `topic`. What is no topic (a wildcard) is never granted.
     pub fn permits(&self, topic: &str) -> bool {
-        self.all_of
-            .iter()
-            .all(|list| list.iter().any(|filter| filter.matches(topic)))
+        check_topic(topic).is_ok()
+            && self
+                .all_of
+                .iter()
+                .all(|list| list.iter().any(|filter| filter.matches(topic)))
     }
 }
 
