@@ -139,10 +139,8 @@ impl Board {
     pub fn read_file(path: &Path) -> Result<Self, Error> {
         let file = path.display().to_string();
         let text = crate::config::read_file(path)?;
-        let name = path
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name =
+            path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         Self::parse(&file, &name, &text)
     }
 

@@ -44,10 +44,7 @@ pub const ATTEMPTS_DEFAULT: u32 = 3;
 pub const ATTEMPTS_MAX: u32 = 20;
 
 /// Log lines of one component, if it does not say. Ten a second is readable and cannot fill a card.
-pub const LOG_RATE_DEFAULT: Rate = Rate {
-    events: 10,
-    period: Duration::from_secs(1),
-};
+pub const LOG_RATE_DEFAULT: Rate = Rate { events: 10, period: Duration::from_secs(1) };
 
 /// Keep-alive, if the manifest does not say: notices a dead broker within a minute (twice this) and
 /// wakes a sleeping board only twice a minute.

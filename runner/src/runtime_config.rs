@@ -86,10 +86,7 @@ pub struct Policy {
 impl RuntimeConfig {
     /// Reads the file.
     pub fn read_file(path: &Path) -> Result<Self, Error> {
-        Self::parse(
-            &path.display().to_string(),
-            &crate::config::read_file(path)?,
-        )
+        Self::parse(&path.display().to_string(), &crate::config::read_file(path)?)
     }
 
     /// Checks the text; `file` is its name in errors.

@@ -49,19 +49,10 @@ pub enum VariableError {
 impl Variables {
     /// The variables of `manifest`, with `providers` asked in order before the defaults.
     pub fn new(manifest: &Manifest, providers: Vec<Provider>) -> Self {
-        let components = manifest
-            .components
-            .iter()
-            .map(|(id, c)| (id.clone(), c.variables.clone()))
-            .collect();
+        let components =
+            manifest.components.iter().map(|(id, c)| (id.clone(), c.variables.clone())).collect();
         let declared = manifest.variables.clone();
-        Self {
-            inner: Arc::new(Inner {
-                declared,
-                components,
-                providers,
-            }),
-        }
+        Self { inner: Arc::new(Inner { declared, components, providers }) }
     }
 
     /// What the guest of `component` gets when it asks for its variable `name`.
@@ -69,11 +60,7 @@ impl Variables {
         if !crate::manifest::is_variable_name(name) {
             return Err(VariableError::InvalidName(name.chars().take(64).collect()));
         }
-        let template = self
-            .inner
-            .components
-            .get(component)
-            .and_then(|own| own.get(name));
+        let template = self.inner.components.get(component).and_then(|own| own.get(name));
         self.expand(template.ok_or_else(|| VariableError::Undefined(name.to_owned()))?)
     }
 
@@ -82,28 +69,22 @@ impl Variables {
         let text = template.expand(|name| self.value(name))?;
         match text.len() <= VARIABLE_BYTES_MAX {
             true => Ok(text),
-            false => Err(VariableError::Large(
-                template.names().next().unwrap_or_default().to_owned(),
-            )),
+            false => {
+                Err(VariableError::Large(template.names().next().unwrap_or_default().to_owned()))
+            }
         }
     }
 
     /// The names of required variables that nobody gives a value, in order.
     pub fn missing(&self) -> Vec<&str> {
         let names = self.inner.declared.keys().map(String::as_str);
-        names
-            .filter(|name| matches!(self.value(name), Err(VariableError::Missing(_))))
-            .collect()
+        names.filter(|name| matches!(self.value(name), Err(VariableError::Missing(_)))).collect()
     }
 
     /// Whether any variable in the template is a secret: then what it gives must not be printed.
     pub fn secrecy(&self, template: &Template) -> Secrecy {
-        let secret = |name| {
-            self.inner
-                .declared
-                .get(name)
-                .is_some_and(|d| d.secrecy == Secrecy::Secret)
-        };
+        let secret =
+            |name| self.inner.declared.get(name).is_some_and(|d| d.secrecy == Secrecy::Secret);
         match template.names().any(secret) {
             true => Secrecy::Secret,
             false => Secrecy::Shown,
@@ -116,11 +97,7 @@ impl Variables {
             .declared
             .get(name)
             .ok_or_else(|| VariableError::Undefined(name.to_owned()))?;
-        let given = self
-            .inner
-            .providers
-            .iter()
-            .find_map(|provider| provider.get(name));
+        let given = self.inner.providers.iter().find_map(|provider| provider.get(name));
         let value = match (given, &declared.value) {
             (Some(value), _) | (None, VariableDefault::Default(value)) => value,
             (None, VariableDefault::Required) => {
@@ -160,10 +137,8 @@ token = { default = "s3cret", secret = true }
 "#;
 
     fn variables(given: &[(&str, &str)]) -> Variables {
-        let values = given
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let values =
+            given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Variables::new(
             &Manifest::parse("f", MANIFEST, None).unwrap(),
             vec![Provider::Values(values)],
@@ -175,10 +150,7 @@ token = { default = "s3cret", secret = true }
         assert_eq!(variables(&[]).missing(), ["also_needed", "needed"]);
         assert_eq!(variables(&[("needed", "")]).missing(), ["also_needed"]);
         let template = Template::parse("{{ needed }}").unwrap();
-        assert_eq!(
-            variables(&[]).expand(&template),
-            Err(VariableError::Missing("needed".into()))
-        );
+        assert_eq!(variables(&[]).expand(&template), Err(VariableError::Missing("needed".into())));
     }
 
     #[test]
@@ -196,10 +168,7 @@ token = { default = "s3cret", secret = true }
             Err(VariableError::Large("a".into()))
         );
         assert_eq!(
-            variables(&[("a", &whole[1..])])
-                .expand(&template)
-                .unwrap()
-                .len(),
+            variables(&[("a", &whole[1..])]).expand(&template).unwrap().len(),
             VARIABLE_BYTES_MAX
         );
     }

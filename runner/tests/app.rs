@@ -47,10 +47,7 @@ impl Folder {
     }
 
     fn files(&self) -> AppFiles {
-        AppFiles {
-            board: Some("generic-x86_64".to_owned()),
-            ..AppFiles::new(&self.0)
-        }
+        AppFiles { board: Some("generic-x86_64".to_owned()), ..AppFiles::new(&self.0) }
     }
 }
 
@@ -71,13 +68,9 @@ fn a_variable_is_looked_up_in_the_order_that_spin_has() {
     assert_eq!(host(&files), "from-default");
     folder.write(".env", "# the folder's\nSPIN_VARIABLE_HOST=from-dotenv\n");
     assert_eq!(host(&files), "from-dotenv");
-    files
-        .process_environment
-        .insert("SPIN_VARIABLE_HOST".into(), "from-environment".into());
+    files.process_environment.insert("SPIN_VARIABLE_HOST".into(), "from-environment".into());
     assert_eq!(host(&files), "from-environment");
-    files
-        .process_environment
-        .insert("HOUSE_HOST".into(), "from-second-provider".into());
+    files.process_environment.insert("HOUSE_HOST".into(), "from-second-provider".into());
     let second = "[[variables_provider]]\ntype = \"env\"\nprefix = \"HOUSE\"\n";
     files.runtime_config = Some(folder.write("operator.toml", second));
     assert_eq!(host(&files), "from-second-provider");
@@ -85,13 +78,9 @@ fn a_variable_is_looked_up_in_the_order_that_spin_has() {
         "[[variables_provider]]\ntype = \"static\"\nvalues = { host = \"from-first-provider\" }\n";
     folder.write("operator.toml", &format!("{first}{second}"));
     assert_eq!(host(&files), "from-first-provider");
-    files
-        .variables
-        .push(("host".into(), "from-command-line".into()));
+    files.variables.push(("host".into(), "from-command-line".into()));
     assert_eq!(host(&files), "from-command-line");
-    files
-        .variables
-        .push(("host".into(), "from-the-last-one".into()));
+    files.variables.push(("host".into(), "from-the-last-one".into()));
     assert_eq!(host(&files), "from-the-last-one");
 }
 
@@ -119,22 +108,10 @@ fn a_guest_reads_its_own_variables_only() {
     let app = App::load(&folder.files()).unwrap();
     let resolve = |component, name| app.variables.resolve(component, name);
     assert_eq!(resolve("echo", "token"), Ok("<s3cret>".into()));
-    assert_eq!(
-        resolve("unused", "token"),
-        Err(VariableError::Undefined("token".into()))
-    );
-    assert_eq!(
-        resolve("nobody", "token"),
-        Err(VariableError::Undefined("token".into()))
-    );
-    assert_eq!(
-        resolve("echo", "other"),
-        Err(VariableError::Undefined("other".into()))
-    );
-    assert_eq!(
-        resolve("echo", "No-Name"),
-        Err(VariableError::InvalidName("No-Name".into()))
-    );
+    assert_eq!(resolve("unused", "token"), Err(VariableError::Undefined("token".into())));
+    assert_eq!(resolve("nobody", "token"), Err(VariableError::Undefined("token".into())));
+    assert_eq!(resolve("echo", "other"), Err(VariableError::Undefined("other".into())));
+    assert_eq!(resolve("echo", "No-Name"), Err(VariableError::InvalidName("No-Name".into())));
 }
 
 #[test]
@@ -144,18 +121,10 @@ fn no_secret_is_in_what_the_plan_prints() {
     let provider = "[[variables_provider]]\ntype = \"static\"\nvalues = { token = \"operat0r\" }\n";
     files.runtime_config = Some(folder.write("operator.toml", provider));
     let app = App::load(&files).unwrap();
-    assert_eq!(
-        app.broker.as_ref().unwrap().password.as_deref(),
-        Some("operat0r")
-    );
+    assert_eq!(app.broker.as_ref().unwrap().password.as_deref(), Some("operat0r"));
     let printed = format!("{app:?}");
-    assert!(
-        !printed.contains("s3cret") && !printed.contains("operat0r"),
-        "{printed}"
-    );
-    files
-        .variables
-        .push(("token".into(), "command-l1ne".into()));
+    assert!(!printed.contains("s3cret") && !printed.contains("operat0r"), "{printed}");
+    files.variables.push(("token".into(), "command-l1ne".into()));
     let printed = format!("{files:?}");
     assert!(!printed.contains("command-l1ne"), "{printed}");
 }
@@ -166,10 +135,9 @@ fn state_is_kept_where_the_command_line_the_operator_or_systemd_says() {
     let mut files = folder.files();
     let state = |files: &AppFiles| App::load(files).unwrap().state_dir;
     assert_eq!(state(&files), folder.0.join(".pirn"));
-    files.process_environment.insert(
-        "STATE_DIRECTORY".into(),
-        "/var/lib/pirn:/var/lib/other".into(),
-    );
+    files
+        .process_environment
+        .insert("STATE_DIRECTORY".into(), "/var/lib/pirn:/var/lib/other".into());
     assert_eq!(state(&files), Path::new("/var/lib/pirn"));
     files.runtime_config = Some(folder.write("operator.toml", "state_dir = \"state\"\n"));
     assert_eq!(state(&files), folder.0.join("state"));
@@ -181,19 +149,11 @@ fn state_is_kept_where_the_command_line_the_operator_or_systemd_says() {
 fn the_manifest_or_its_folder_can_be_named() {
     let folder = Folder::new("named");
     let by_folder = App::load(&folder.files()).unwrap();
-    let by_file = AppFiles {
-        manifest: folder.0.join("spin.toml"),
-        ..folder.files()
-    };
+    let by_file = AppFiles { manifest: folder.0.join("spin.toml"), ..folder.files() };
     let by_file = App::load(&by_file).unwrap();
     assert_eq!(by_folder.dir, by_file.dir);
-    assert_eq!(
-        by_file.component_file(&by_file.components[0]),
-        Some(folder.0.join("echo.wasm"))
-    );
-    let missing = App::load(&AppFiles::new(folder.0.join("no.toml")))
-        .unwrap_err()
-        .to_string();
+    assert_eq!(by_file.component_file(&by_file.components[0]), Some(folder.0.join("echo.wasm")));
+    let missing = App::load(&AppFiles::new(folder.0.join("no.toml"))).unwrap_err().to_string();
     assert!(missing.contains("no.toml: cannot be read"), "{missing}");
 }
 
@@ -201,11 +161,7 @@ fn the_manifest_or_its_folder_can_be_named() {
 fn components_that_no_trigger_names_are_not_in_the_plan() {
     let folder = Folder::new("unused");
     let app = App::load(&folder.files()).unwrap();
-    let ids: Vec<_> = app
-        .components
-        .iter()
-        .map(|component| component.id.as_str())
-        .collect();
+    let ids: Vec<_> = app.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(ids, ["echo"]);
     assert!(app.component("unused").is_none());
     let TriggerPlanKind::Mqtt { topic, .. } = &app.triggers[0].kind;
@@ -218,18 +174,8 @@ fn hosts_from_variables_are_granted() {
     let mut files = folder.files();
     files.variables.push(("host".into(), "10.0.0.1".into()));
     let app = App::load(&files).unwrap();
-    assert!(
-        app.components[0]
-            .capabilities
-            .hosts
-            .permits("http", "10.0.0.1", None)
-    );
-    assert!(
-        !app.components[0]
-            .capabilities
-            .hosts
-            .permits("http", "from-default", None)
-    );
+    assert!(app.components[0].capabilities.hosts.permits("http", "10.0.0.1", None));
+    assert!(!app.components[0].capabilities.hosts.permits("http", "from-default", None));
 }
 
 #[test]
@@ -240,11 +186,7 @@ fn publishing_needs_both_the_manifests_and_the_devices_grant() {
     let mut files = folder.files();
     let permits = |files: &AppFiles, topic: &str| {
         let app = App::load(files).unwrap();
-        app.component("echo")
-            .unwrap()
-            .capabilities
-            .publish_topics
-            .permits(topic)
+        app.component("echo").unwrap().capabilities.publish_topics.permits(topic)
     };
     assert!(permits(&files, "out/a") && permits(&files, "log") && !permits(&files, "other"));
     let policy = "[tool.pirn.policy]\nmqtt_publish_topics = [\"out/a\", \"other\"]\n";
@@ -258,24 +200,13 @@ fn code_counts_once_its_size_is_known() {
     let folder = Folder::new("code");
     let app = App::load(&folder.files()).unwrap();
     let unknown = app.budget(&[]).check().unwrap();
-    let code = CodeSize {
-        component: "echo",
-        bytes: 1_000_000,
-    };
+    let code = CodeSize { component: "echo", bytes: 1_000_000 };
     let known = app.budget(&[code]).check().unwrap();
     assert_eq!(known.total_bytes(), unknown.total_bytes() + 1_000_000);
-    let huge = CodeSize {
-        component: "echo",
-        bytes: u64::MAX,
-    };
+    let huge = CodeSize { component: "echo", bytes: u64::MAX };
     let refused = app.budget(&[huge]).check().unwrap_err();
     assert_eq!(refused.budget.total_bytes(), u64::MAX);
-    let row = refused
-        .budget
-        .rows
-        .iter()
-        .find(|row| row.kind == RowKind::Code)
-        .unwrap();
+    let row = refused.budget.rows.iter().find(|row| row.kind == RowKind::Code).unwrap();
     assert_eq!((row.holder.as_str(), row.bytes), ("echo", Some(u64::MAX)));
 }
 
@@ -285,9 +216,7 @@ fn an_app_that_does_not_fit_is_refused_with_the_sum() {
         board: Some("tests/board/tiny.toml".to_owned()),
         ..AppFiles::new("tests/manifest/over-budget.toml")
     };
-    let Err(AppError::OverBudget(refused)) = App::load(&files) else {
-        panic!("it fitted")
-    };
+    let Err(AppError::OverBudget(refused)) = App::load(&files) else { panic!("it fitted") };
     let sum: u64 = refused.budget.rows.iter().filter_map(|row| row.bytes).sum();
     assert_eq!(sum, refused.budget.total_bytes());
     assert!(sum > refused.budget.limit_bytes);

@@ -68,16 +68,11 @@ fn check(text: &str) -> Result<(), TestCaseError> {
 /// The places of a file where a value stands: after each " = ".
 fn value_places(text: &str) -> Vec<std::ops::Range<usize>> {
     let places = text.match_indices(" = ").map(|(at, _)| at + 3);
-    places
-        .map(|at| at..at + text[at..].find([',', '\n', '}']).unwrap_or(text.len() - at))
-        .collect()
+    places.map(|at| at..at + text[at..].find([',', '\n', '}']).unwrap_or(text.len() - at)).collect()
 }
 
 fn is_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0)
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 fn any_file() -> impl Strategy<Value = &'static str> {
@@ -170,11 +165,7 @@ fn every_value_of_every_file_may_have_any_type() {
     for file in [MANIFEST, OPERATOR, BOARD] {
         for place in value_places(file) {
             for replacement in REPLACEMENTS {
-                let text = format!(
-                    "{}{replacement}{}",
-                    &file[..place.start],
-                    &file[place.end..]
-                );
+                let text = format!("{}{replacement}{}", &file[..place.start], &file[place.end..]);
                 let checked = check(&text);
                 assert!(checked.is_ok(), "{checked:?}\n{text}");
             }
@@ -196,9 +187,7 @@ fn a_file_of_megabytes_is_refused_before_it_is_parsed() {
     let errors = read_all(&"#".repeat(1024 * 1024));
     assert_eq!(errors.len(), 3);
     assert!(
-        errors
-            .iter()
-            .all(|error| error.message.contains("is larger than 256 KiB")),
+        errors.iter().all(|error| error.message.contains("is larger than 256 KiB")),
         "{errors:?}"
     );
 }

@@ -69,36 +69,23 @@ pub(super) fn of(app: &App, code: &[CodeSize<'_>]) -> Budget {
         count: 1,
         bytes: Some(app.board.memory.host_bytes),
     }];
-    rows.extend(app.components.iter().map(|component| {
-        BudgetRow {
-            kind: RowKind::Code,
-            holder: component.id.clone(),
-            count: 1,
-            bytes: code
-                .iter()
-                .find(|size| size.component == component.id)
-                .map(|size| size.bytes),
-        }
+    rows.extend(app.components.iter().map(|component| BudgetRow {
+        kind: RowKind::Code,
+        holder: component.id.clone(),
+        count: 1,
+        bytes: code.iter().find(|size| size.component == component.id).map(|size| size.bytes),
     }));
     let memories = largest_memories(app);
     let instances = memories.iter().map(|row| row.count).sum();
     rows.extend(memories);
-    let stacks = app
-        .board
-        .memory
-        .stack_bytes
-        .saturating_mul(u64::from(instances));
+    let stacks = app.board.memory.stack_bytes.saturating_mul(u64::from(instances));
     rows.push(BudgetRow {
         kind: RowKind::Stacks,
         holder: String::new(),
         count: instances,
         bytes: Some(stacks),
     });
-    Budget {
-        board: app.board.name.clone(),
-        limit_bytes: app.board.memory.budget_bytes,
-        rows,
-    }
+    Budget { board: app.board.name.clone(), limit_bytes: app.board.memory.budget_bytes, rows }
 }
 
 /// The worst set of instances that can be alive together.
@@ -113,10 +100,7 @@ fn largest_memories(app: &App) -> Vec<BudgetRow> {
             break;
         }
         left -= count;
-        let bytes = component
-            .limits
-            .memory_bytes_max
-            .saturating_mul(u64::from(count));
+        let bytes = component.limits.memory_bytes_max.saturating_mul(u64::from(count));
         rows.push(BudgetRow {
             kind: RowKind::Memory,
             holder: component.id.clone(),
@@ -130,10 +114,7 @@ fn largest_memories(app: &App) -> Vec<BudgetRow> {
 impl Budget {
     /// The sum of what is known.
     pub fn total_bytes(&self) -> u64 {
-        self.rows
-            .iter()
-            .filter_map(|row| row.bytes)
-            .fold(0, u64::saturating_add)
+        self.rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add)
     }
 
     /// Refuses what does not fit. Unknown code counts as nothing, so ask again once it is built.
@@ -178,11 +159,6 @@ impl fmt::Display for Budget {
         }
         writeln!(f, "  {:-<wide$}  {:->10}", "", "")?;
         writeln!(f, "  {:wide$}  {:>10}", "sum", Bytes(self.total_bytes()))?;
-        write!(
-            f,
-            "  {:wide$}  {:>10}",
-            "granted by the board",
-            Bytes(self.limit_bytes)
-        )
+        write!(f, "  {:wide$}  {:>10}", "granted by the board", Bytes(self.limit_bytes))
     }
 }

@@ -28,13 +28,7 @@ pub(super) fn of(hands: &Hands<'_>, component: &Component) -> Result<ComponentLi
             |a, b| a > b,
             |time| Seconds(*time).to_string(),
         )?,
-        rate: wish.grant(
-            "rate",
-            tool.rate,
-            bounds.rate,
-            Rate::exceeds,
-            Rate::to_string,
-        )?,
+        rate: wish.grant("rate", tool.rate, bounds.rate, Rate::exceeds, Rate::to_string)?,
         instances_max: instances(&wish)?,
         log_rate: tool.log_rate.unwrap_or(LOG_RATE_DEFAULT),
         attempts_max: tool.attempts_max.unwrap_or(ATTEMPTS_DEFAULT),
@@ -101,20 +95,11 @@ impl Wish<'_> {
 
     fn refused(&self, key: &'static str, wish: &str, max: &str) -> Error {
         let board = &self.hands.board.name;
-        self.error(
-            key,
-            format!("asks for {wish}; the board {board:?} grants at most {max}"),
-        )
+        self.error(key, format!("asks for {wish}; the board {board:?} grants at most {max}"))
     }
 
     fn error(&self, key: &'static str, message: String) -> Error {
-        let line = self
-            .component
-            .tool
-            .lines
-            .get(key)
-            .copied()
-            .unwrap_or(self.component.line);
+        let line = self.component.tool.lines.get(key).copied().unwrap_or(self.component.line);
         let table = format!("component.{}.tool.pirn", self.component.id);
         Error::at(&self.hands.manifest.file, line, &table, key, message)
     }

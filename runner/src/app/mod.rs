@@ -160,18 +160,13 @@ pub struct TopicGrant {
 impl TopicGrant {
     /// A grant of what every list grants.
     pub fn within(lists: impl IntoIterator<Item = Vec<TopicFilter>>) -> Self {
-        Self {
-            all_of: lists.into_iter().collect(),
-        }
+        Self { all_of: lists.into_iter().collect() }
     }
 
     /// Whether a message may be published to `topic`. What is no topic (a wildcard) is never granted.
     pub fn permits(&self, topic: &str) -> bool {
         check_topic(topic).is_ok()
-            && self
-                .all_of
-                .iter()
-                .all(|list| list.iter().any(|filter| filter.matches(topic)))
+            && self.all_of.iter().all(|list| list.iter().any(|filter| filter.matches(topic)))
     }
 }
 
@@ -287,10 +282,7 @@ impl App {
 impl AppFiles {
     /// For the manifest (or its folder), with nothing else said.
     pub fn new(manifest: impl Into<PathBuf>) -> Self {
-        Self {
-            manifest: manifest.into(),
-            ..Self::default()
-        }
+        Self { manifest: manifest.into(), ..Self::default() }
     }
 
     /// Takes the process's environment as it is now; variables that are not UTF-8 cannot be values.

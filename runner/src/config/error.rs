@@ -121,10 +121,7 @@ mod tests {
     fn an_error_cannot_steer_a_terminal() {
         let error = Error::at("a\u{1b}.toml", 1, "t\n", "k\r", "m\u{7}").with_help("h\u{9b}");
         let text = error.to_string();
-        assert!(
-            text.chars().all(|c| !c.is_control() || c == '\n'),
-            "{text:?}"
-        );
+        assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "{text:?}");
         assert_eq!(text.lines().count(), 2, "{text:?}");
     }
 }

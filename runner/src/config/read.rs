@@ -35,26 +35,16 @@ impl<'a> Document<'a> {
 
     /// The top of the file.
     pub(crate) fn root(&'a self) -> Table<'a> {
-        Table {
-            document: self,
-            table: self.root.get_ref(),
-            offset: 0,
-            path: String::new(),
-        }
+        Table { document: self, table: self.root.get_ref(), offset: 0, path: String::new() }
     }
 }
 
 /// TOML's own complaint, in our shape. Its message names tokens, so the column is worth printing.
 fn syntax_error(file: &str, text: &str, error: &toml::de::Error) -> Error {
     let offset = error.span().map_or(0, |span| span.start);
-    let line_start = text
-        .get(..offset)
-        .and_then(|before| before.rfind('\n'))
-        .map_or(0, |at| at + 1);
-    let column = text
-        .get(line_start..offset)
-        .map_or(0, |before| before.chars().count())
-        + 1;
+    let line_start =
+        text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let column = text.get(line_start..offset).map_or(0, |before| before.chars().count()) + 1;
     let message = format!("not valid TOML: {}", error.message().replace('\n', ", "));
     Error {
         line: Some(line_at(text, offset)),
@@ -68,14 +58,8 @@ fn line_at(text: &str, offset: usize) -> u32 {
 }
 
 fn line_of_byte(text: &[u8], offset: usize) -> u32 {
-    let newlines = text
-        .iter()
-        .take(offset)
-        .filter(|byte| **byte == b'\n')
-        .count();
-    u32::try_from(newlines)
-        .unwrap_or(u32::MAX)
-        .saturating_add(1)
+    let newlines = text.iter().take(offset).filter(|byte| **byte == b'\n').count();
+    u32::try_from(newlines).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// One table. Ask for keys with the typed getters; an absent key is `None`, a wrong type an error.
@@ -91,11 +75,8 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     /// Refuses any key that is not among `known`, with the nearest of them.
     pub(crate) fn only(self, known: &[&str]) -> Result<Self, Error> {
-        let mut unknown: Vec<_> = self
-            .table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()))
-            .collect();
+        let mut unknown: Vec<_> =
+            self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())).collect();
         unknown.sort_by_key(|key| key.span().start);
         match unknown.first() {
             None => Ok(self),
@@ -127,10 +108,7 @@ impl<'a> Table<'a> {
 
     /// An error about `key`, at its line; about a key that is missing, at the table's line.
     pub(crate) fn error(&self, key: &str, message: impl Into<Box<str>>) -> Error {
-        let offset = self
-            .table
-            .get_key_value(key)
-            .map_or(self.offset, |(key, _)| key.span().start);
+        let offset = self.table.get_key_value(key).map_or(self.offset, |(key, _)| key.span().start);
         self.error_at(offset, key, message)
     }
 
@@ -177,8 +155,7 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn require(&self, key: &str, what: &str) -> Result<Value<'a>, Error> {
-        self.get(key)
-            .ok_or_else(|| self.error(key, format!("missing: {what}")))
+        self.get(key).ok_or_else(|| self.error(key, format!("missing: {what}")))
     }
 
     fn read<T>(
@@ -290,9 +267,7 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn flag(&self) -> Result<bool, Error> {
-        self.value
-            .as_bool()
-            .ok_or_else(|| self.expected("true or false"))
+        self.value.as_bool().ok_or_else(|| self.expected("true or false"))
     }
 
     /// An integer that fits, or `None` when it is something else.
@@ -321,10 +296,7 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn table(&self) -> Result<Table<'a>, Error> {
-        let table = self
-            .value
-            .as_table()
-            .ok_or_else(|| self.expected("a table"))?;
+        let table = self.value.as_table().ok_or_else(|| self.expected("a table"))?;
         let parent = self.table.trim_start_matches('[').trim_end_matches(']');
         let (key, is_element) = match self.key.split_once('[') {
             Some((list, _)) => (list, true),
@@ -335,25 +307,13 @@ impl<'a> Value<'a> {
             _ => format!("{parent}.{key}"),
         };
         // Its line tells which element is meant, so the path is the one that stands in the file.
-        let path = if is_element {
-            format!("[{dotted}]")
-        } else {
-            dotted
-        };
-        Ok(Table {
-            document: self.document,
-            table,
-            offset: self.offset,
-            path,
-        })
+        let path = if is_element { format!("[{dotted}]") } else { dotted };
+        Ok(Table { document: self.document, table, offset: self.offset, path })
     }
 
     /// The elements of a list.
     pub(crate) fn list(&self) -> Result<Vec<Value<'a>>, Error> {
-        let list = self
-            .value
-            .as_array()
-            .ok_or_else(|| self.expected("a list"))?;
+        let list = self.value.as_array().ok_or_else(|| self.expected("a list"))?;
         let element = |(index, value): (usize, &'a Spanned<DeValue<'a>>)| Value {
             document: self.document,
             value: value.get_ref(),
@@ -365,10 +325,7 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn strings(&self) -> Result<Vec<String>, Error> {
-        self.list()?
-            .iter()
-            .map(|value| value.string().map(str::to_owned))
-            .collect()
+        self.list()?.iter().map(|value| value.string().map(str::to_owned)).collect()
     }
 }
 
@@ -382,19 +339,13 @@ pub(crate) fn read_file(path: &Path) -> Result<String, Error> {
         return Err(Error::about_file(file(), "is a folder, not a file"));
     }
     let mut bytes = Vec::new();
-    opened
-        .take(CONFIG_FILE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(about)?;
+    opened.take(CONFIG_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(about)?;
     if bytes.len() > CONFIG_FILE_BYTES_MAX {
         return Err(too_large(&file()));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = line_of_byte(error.as_bytes(), error.utf8_error().valid_up_to());
-        Error {
-            line: Some(line),
-            ..Error::about_file(file(), "is not UTF-8 text")
-        }
+        Error { line: Some(line), ..Error::about_file(file(), "is not UTF-8 text") }
     })
 }
 

@@ -22,10 +22,7 @@ pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
 
 fn begun<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     let mut longer = known.iter().filter(|name| name.starts_with(written));
-    longer
-        .next()
-        .filter(|_| written.len() >= 3 && longer.next().is_none())
-        .copied()
+    longer.next().filter(|_| written.len() >= 3 && longer.next().is_none()).copied()
 }
 
 /// The clause for a name that is not known: `unknown component "ehco"; did you mean "echo"?`.
@@ -39,11 +36,7 @@ pub(crate) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
 /// Case and the two word separators are the commonest slips, so they cost nothing.
 fn fold(name: &str) -> Vec<char> {
     let fold_char = |c: char| {
-        if c == '-' {
-            '_'
-        } else {
-            c.to_ascii_lowercase()
-        }
+        if c == '-' { '_' } else { c.to_ascii_lowercase() }
     };
     name.chars().take(NAME_CHARS_MAX).map(fold_char).collect()
 }

@@ -5,12 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 const KIB: u64 = 1024;
-const BYTE_UNITS: &[(&str, u64)] = &[
-    ("GiB", KIB * KIB * KIB),
-    ("MiB", KIB * KIB),
-    ("KiB", KIB),
-    ("B", 1),
-];
+const BYTE_UNITS: &[(&str, u64)] =
+    &[("GiB", KIB * KIB * KIB), ("MiB", KIB * KIB), ("KiB", KIB), ("B", 1)];
 const TIME_UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000)];
 
 /// How many events a component may take in a period.
@@ -47,17 +43,11 @@ pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, size) = BYTE_UNITS
-            .iter()
-            .find(|(_, size)| self.0 >= *size)
-            .unwrap_or(&("B", 1));
+        let (name, size) = BYTE_UNITS.iter().find(|(_, size)| self.0 >= *size).unwrap_or(&("B", 1));
         let (whole, rest) = (self.0 / size, self.0 % size);
         let text = match rest {
             0 => format!("{whole} {name}"),
-            _ => format!(
-                "{whole}.{} {name}",
-                u128::from(rest) * 10 / u128::from(*size)
-            ),
+            _ => format!("{whole}.{} {name}", u128::from(rest) * 10 / u128::from(*size)),
         };
         f.pad(&text)
     }
@@ -100,14 +90,9 @@ pub(crate) fn parse_rate(text: &str) -> Result<Rate, &'static str> {
         "h" => 3600,
         _ => return Err(HELP),
     };
-    let events = digits(events.trim())
-        .and_then(|n| u32::try_from(n).ok())
-        .filter(|n| *n > 0)
-        .ok_or(HELP)?;
-    Ok(Rate {
-        events,
-        period: Duration::from_secs(seconds),
-    })
+    let events =
+        digits(events.trim()).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).ok_or(HELP)?;
+    Ok(Rate { events, period: Duration::from_secs(seconds) })
 }
 
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -120,10 +105,7 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// `str::parse` would also take a sign.
 fn digits(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -161,17 +143,8 @@ mod tests {
 
     #[test]
     fn times_are_read_with_their_unit_only() {
-        for (text, millis) in [
-            ("250ms", 250),
-            ("2s", 2000),
-            ("5min", 300_000),
-            ("1h", 3_600_000),
-        ] {
-            assert_eq!(
-                parse_duration(text),
-                Ok(Duration::from_millis(millis)),
-                "{text}"
-            );
+        for (text, millis) in [("250ms", 250), ("2s", 2000), ("5min", 300_000), ("1h", 3_600_000)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "2", "0s", "1.5s", "2 seconds", "-1s", "5m"] {
             assert!(parse_duration(text).is_err(), "{text}");
@@ -180,30 +153,12 @@ mod tests {
 
     #[test]
     fn rates_are_a_count_and_a_period() {
-        assert_eq!(
-            parse_rate("50/s"),
-            Ok(Rate {
-                events: 50,
-                period: Duration::from_secs(1)
-            })
-        );
+        assert_eq!(parse_rate("50/s"), Ok(Rate { events: 50, period: Duration::from_secs(1) }));
         assert_eq!(
             parse_rate("10 / min"),
-            Ok(Rate {
-                events: 10,
-                period: Duration::from_secs(60)
-            })
+            Ok(Rate { events: 10, period: Duration::from_secs(60) })
         );
-        for text in [
-            "",
-            "50",
-            "/s",
-            "0/s",
-            "50/",
-            "50/day",
-            "-1/s",
-            "4294967296/s",
-        ] {
+        for text in ["", "50", "/s", "0/s", "50/", "50/day", "-1/s", "4294967296/s"] {
             assert!(parse_rate(text).is_err(), "{text}");
         }
     }

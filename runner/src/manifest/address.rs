@@ -59,17 +59,11 @@ impl BrokerAddress {
             "mqtts" => Transport::Tls,
             _ => return Err(AddressError::Scheme),
         };
-        let (rest, query) = rest
-            .split_once('?')
-            .map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let (rest, query) =
+            rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
         let (host, port) = authority(rest)?;
         let client_id = query.map(client_id).transpose()?.flatten();
-        Ok(Self {
-            transport,
-            host,
-            port: port.unwrap_or(transport.default_port()),
-            client_id,
-        })
+        Ok(Self { transport, host, port: port.unwrap_or(transport.default_port()), client_id })
     }
 }
 
@@ -95,9 +89,7 @@ fn authority(text: &str) -> Result<(String, Option<u16>), AddressError> {
     if text.contains('@') {
         return Err(AddressError::Credentials);
     }
-    let (text, path) = text
-        .find('/')
-        .map_or((text, ""), |slash| text.split_at(slash));
+    let (text, path) = text.find('/').map_or((text, ""), |slash| text.split_at(slash));
     if !matches!(path, "" | "/") {
         return Err(AddressError::Path(path.to_owned()));
     }
@@ -108,9 +100,8 @@ fn authority(text: &str) -> Result<(String, Option<u16>), AddressError> {
 }
 
 fn bracketed(text: &str, inner: &str) -> Result<(String, Option<u16>), AddressError> {
-    let (address, after) = inner
-        .split_once(']')
-        .ok_or_else(|| AddressError::Host(text.to_owned()))?;
+    let (address, after) =
+        inner.split_once(']').ok_or_else(|| AddressError::Host(text.to_owned()))?;
     if address.parse::<std::net::Ipv6Addr>().is_err() {
         return Err(AddressError::Host(text.to_owned()));
     }
@@ -122,9 +113,8 @@ fn bracketed(text: &str, inner: &str) -> Result<(String, Option<u16>), AddressEr
 }
 
 fn named(text: &str) -> Result<(String, Option<u16>), AddressError> {
-    let (host, number) = text
-        .split_once(':')
-        .map_or((text, None), |(host, number)| (host, Some(number)));
+    let (host, number) =
+        text.split_once(':').map_or((text, None), |(host, number)| (host, Some(number)));
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     match host {
         "" => Err(AddressError::NoHost),
@@ -187,22 +177,10 @@ mod tests {
     fn addresses_are_read_with_their_defaults() {
         for (text, printed, client_id) in [
             ("mqtt://localhost", "mqtt://localhost:1883", None),
-            (
-                "mqtts://broker.example.com",
-                "mqtts://broker.example.com:8883",
-                None,
-            ),
+            ("mqtts://broker.example.com", "mqtts://broker.example.com:8883", None),
             ("mqtt://10.0.0.1:1884/", "mqtt://10.0.0.1:1884", None),
-            (
-                "MQTT://host?client_id=pi-7",
-                "mqtt://host:1883",
-                Some("pi-7"),
-            ),
-            (
-                "mqtt://host:1?client_id=a%20b",
-                "mqtt://host:1",
-                Some("a b"),
-            ),
+            ("MQTT://host?client_id=pi-7", "mqtt://host:1883", Some("pi-7")),
+            ("mqtt://host:1?client_id=a%20b", "mqtt://host:1", Some("a b")),
             ("mqtt://host?client_id=", "mqtt://host:1883", None),
             ("mqtt://[::1]", "mqtt://[::1]:1883", None),
             ("mqtts://[fe80::1]:99", "mqtts://[fe80::1]:99", None),

@@ -12,27 +12,14 @@ use crate::config::{Error, Table, Value};
 use crate::limits::KEEP_ALIVE_SECONDS_MAX;
 
 pub(super) fn application(reader: &Reader<'_>, root: &Table<'_>) -> Result<Application, Error> {
-    let table = root
-        .require("application", "the table [application]")?
-        .table()?;
-    let table = table.only(&[
-        "name",
-        "version",
-        "description",
-        "authors",
-        "targets",
-        "trigger",
-        "tool",
-    ])?;
+    let table = root.require("application", "the table [application]")?.table()?;
+    let table =
+        table.only(&["name", "version", "description", "authors", "targets", "trigger", "tool"])?;
     let name = table.require("name", "the app's name")?;
     if name.string()?.trim().is_empty() {
         return Err(name.error("the app's name cannot be empty"));
     }
-    let text = |key| {
-        table
-            .string(key)
-            .map(|text| text.unwrap_or_default().to_owned())
-    };
+    let text = |key| table.string(key).map(|text| text.unwrap_or_default().to_owned());
     Ok(Application {
         name: name.string()?.to_owned(),
         version: text("version")?,
@@ -53,10 +40,7 @@ fn mqtt(reader: &Reader<'_>, application: &Table<'_>) -> Result<Option<MqttSetti
         return Ok(None);
     };
     let table = table.only(&["address", "username", "password", "keep_alive_interval"])?;
-    let address = table.require(
-        "address",
-        "the broker's address, like mqtt://localhost:1883",
-    )?;
+    let address = table.require("address", "the broker's address, like mqtt://localhost:1883")?;
     let settings = MqttSettings {
         address: reader.template(&address)?,
         username: reader.optional_template(&table, "username")?,
@@ -88,11 +72,8 @@ fn keep_alive(reader: &Reader<'_>, value: &Value<'_>) -> Result<Template, Error>
 
 /// Reads seconds of keep-alive. 0, which switches it off, is refused: a dead connection would go unnoticed.
 pub(crate) fn parse_keep_alive(text: &str) -> Result<Duration, String> {
-    let seconds = text
-        .trim()
-        .parse()
-        .ok()
-        .filter(|seconds| (1..=KEEP_ALIVE_SECONDS_MAX).contains(seconds));
+    let seconds =
+        text.trim().parse().ok().filter(|seconds| (1..=KEEP_ALIVE_SECONDS_MAX).contains(seconds));
     seconds
         .map(|seconds| Duration::from_secs(u64::from(seconds)))
         .ok_or_else(|| format!("must be whole seconds from 1 to {KEEP_ALIVE_SECONDS_MAX}"))
@@ -108,26 +89,16 @@ fn session(reader: &Reader<'_>, application: &Table<'_>) -> Result<MqttSessionSe
     };
     let table = table.only(&["protocol", "client_id", "session_expiry", "will", "online"])?;
     let settings = MqttSessionSettings {
-        protocol: table
-            .get("protocol")
-            .map(|value| protocol(&value))
-            .transpose()?,
+        protocol: table.get("protocol").map(|value| protocol(&value)).transpose()?,
         client_id: reader.optional_template(&table, "client_id")?,
         session_expiry: table.duration("session_expiry")?,
-        will: table
-            .table("will")?
-            .map(|table| message(reader, table))
-            .transpose()?,
-        online: table
-            .table("online")?
-            .map(|table| online(reader, table))
-            .transpose()?,
+        will: table.table("will")?.map(|table| message(reader, table)).transpose()?,
+        online: table.table("online")?.map(|table| online(reader, table)).transpose()?,
     };
     if settings.protocol == Some(MqttProtocol::V311) && settings.session_expiry.is_some() {
-        return Err(table.error(
-            "session_expiry",
-            r#"needs protocol = "5"; in 3.1.1 the broker decides"#,
-        ));
+        return Err(
+            table.error("session_expiry", r#"needs protocol = "5"; in 3.1.1 the broker decides"#)
+        );
     }
     if settings.will.is_some() && settings.online.is_some() {
         let message = "a session has one will, and [online] makes its own; remove one of the two";
@@ -161,9 +132,7 @@ fn message(reader: &Reader<'_>, table: Table<'_>) -> Result<MqttMessage, Error> 
     let table = table.only(&["topic", "payload", "qos", "retain"])?;
     Ok(MqttMessage {
         topic: topic(reader, &table)?,
-        payload: reader
-            .optional_template(&table, "payload")?
-            .unwrap_or_default(),
+        payload: reader.optional_template(&table, "payload")?.unwrap_or_default(),
         qos: table
             .get("qos")
             .map(|value| trigger::qos(&value))
@@ -204,9 +173,7 @@ pub(super) fn check_broker(
     application: &Application,
     triggers: &[Trigger],
 ) -> Result<(), Error> {
-    let needed = triggers
-        .iter()
-        .find(|trigger| matches!(trigger.kind, TriggerKind::Mqtt { .. }));
+    let needed = triggers.iter().find(|trigger| matches!(trigger.kind, TriggerKind::Mqtt { .. }));
     match (needed, &application.mqtt) {
         (Some(trigger), None) => {
             let message = format!(

@@ -51,11 +51,7 @@ pub(super) fn component(
         dependencies: dependency::dependencies(&table)?,
         dependencies_inherit: dependency::inherit_all(&table)?,
         tool: tool::component_tool(&table)?,
-        lines: table
-            .entries()
-            .iter()
-            .map(|entry| (entry.key.clone(), entry.line()))
-            .collect(),
+        lines: table.entries().iter().map(|entry| (entry.key.clone(), entry.line())).collect(),
     };
     for profile in profiles(&table)? {
         if reader.profile == Some(profile.name.as_str()) {
@@ -69,10 +65,9 @@ pub(super) fn component(
 fn refuse_ai_models(table: &Table<'_>) -> Result<(), Error> {
     match table.strings("ai_models")?.is_empty() {
         true => Ok(()),
-        false => Err(table.error(
-            "ai_models",
-            "models are not supported by this build; remove them",
-        )),
+        false => {
+            Err(table.error("ai_models", "models are not supported by this build; remove them"))
+        }
     }
 }
 
@@ -90,14 +85,11 @@ fn variables(reader: &Reader<'_>, table: &Table<'_>) -> Result<BTreeMap<String, 
 /// Names that no process could have are refused here, so that no guest sees half an environment.
 fn environment(table: &Table<'_>) -> Result<BTreeMap<String, String>, Error> {
     let variables = table.string_map("environment")?;
-    let bad = variables
-        .iter()
-        .find(|(name, value)| !is_environment(name, value));
+    let bad = variables.iter().find(|(name, value)| !is_environment(name, value));
     match bad {
-        Some((name, _)) => Err(table.error(
-            "environment",
-            format!("{name:?} is no environment variable"),
-        )),
+        Some((name, _)) => {
+            Err(table.error("environment", format!("{name:?} is no environment variable")))
+        }
         None => Ok(variables),
     }
 }
@@ -124,10 +116,7 @@ fn file_entry(value: &Value<'_>) -> Result<FileEntry, Error> {
     let table = value.table()?.only(&["source", "destination"])?;
     let source = inside(&table.require("source", "a file or folder of the app")?)?;
     let destination = table.require("destination", "where the component sees it")?;
-    Ok(FileEntry::Mount {
-        source,
-        destination: guest_path(&destination)?,
-    })
+    Ok(FileEntry::Mount { source, destination: guest_path(&destination)? })
 }
 
 fn exclude_files(table: &Table<'_>) -> Result<Vec<String>, Error> {
@@ -188,9 +177,7 @@ fn hosts(reader: &mut Reader<'_>, id: &str, table: &Table<'_>) -> Result<Vec<Tem
 fn check_literal_host(template: &Template) -> Result<(), String> {
     match template.literal().map(str::trim) {
         None | Some("") => Ok(()),
-        Some(text) => HostPattern::parse(text)
-            .map(drop)
-            .map_err(|error| error.to_string()),
+        Some(text) => HostPattern::parse(text).map(drop).map_err(|error| error.to_string()),
     }
 }
 
@@ -239,15 +226,8 @@ pub(crate) fn label(value: &Value<'_>, label: &str) -> Result<String, Error> {
 fn build(table: Table<'_>) -> Result<Build, Error> {
     let table = table.only(&["command", "workdir", "watch"])?;
     let commands = commands(&table.require("command", "what to run")?)?;
-    let workdir = table
-        .get("workdir")
-        .map(|value| relative(&value))
-        .transpose()?;
-    Ok(Build {
-        commands,
-        workdir,
-        watch: table.strings("watch")?,
-    })
+    let workdir = table.get("workdir").map(|value| relative(&value)).transpose()?;
+    Ok(Build { commands, workdir, watch: table.strings("watch")? })
 }
 
 fn commands(value: &Value<'_>) -> Result<Vec<String>, Error> {
@@ -290,22 +270,12 @@ fn profiles(table: &Table<'_>) -> Result<Vec<Profile>, Error> {
 }
 
 fn profile(entry: &Value<'_>) -> Result<Profile, Error> {
-    let table = entry
-        .table()?
-        .only(&["source", "environment", "dependencies", "build"])?;
-    let build = table
-        .table("build")?
-        .map(|build| build.only(&["command"]))
-        .transpose()?;
-    let command = build
-        .map(|build| build.require("command", "what to run"))
-        .transpose()?;
+    let table = entry.table()?.only(&["source", "environment", "dependencies", "build"])?;
+    let build = table.table("build")?.map(|build| build.only(&["command"])).transpose()?;
+    let command = build.map(|build| build.require("command", "what to run")).transpose()?;
     Ok(Profile {
         name: entry.key.clone(),
-        source: table
-            .get("source")
-            .map(|value| source::source(&value))
-            .transpose()?,
+        source: table.get("source").map(|value| source::source(&value)).transpose()?,
         environment: environment(&table)?,
         dependencies: dependency::dependencies(&table)?,
         commands: command.map(|value| commands(&value)).transpose()?,

@@ -21,11 +21,7 @@ pub(super) fn dependencies(table: &Table<'_>) -> Result<BTreeMap<String, Depende
     let Some(dependencies) = table.table("dependencies")? else {
         return Ok(BTreeMap::new());
     };
-    dependencies
-        .entries()
-        .iter()
-        .map(|entry| Ok((name(entry)?, dependency(entry)?)))
-        .collect()
+    dependencies.entries().iter().map(|entry| Ok((name(entry)?, dependency(entry)?))).collect()
 }
 
 /// `dependencies_inherit_configuration`.
@@ -49,17 +45,9 @@ fn name(entry: &Value<'_>) -> Result<String, Error> {
 
 fn dependency(entry: &Value<'_>) -> Result<Dependency, Error> {
     if entry.is_string() {
-        let source = DependencySource::Package {
-            version: version(entry)?,
-            registry: None,
-            package: None,
-        };
-        return Ok(Dependency {
-            source,
-            export: None,
-            inherit: None,
-            line: entry.line(),
-        });
+        let source =
+            DependencySource::Package { version: version(entry)?, registry: None, package: None };
+        return Ok(Dependency { source, export: None, inherit: None, line: entry.line() });
     }
     if !entry.is_table() {
         return Err(entry.expected("a version or a table"));
@@ -67,14 +55,8 @@ fn dependency(entry: &Value<'_>) -> Result<Dependency, Error> {
     let table = entry.table()?;
     Ok(Dependency {
         source: table_source(&table)?,
-        export: table
-            .get("export")
-            .map(|value| source::word(&value))
-            .transpose()?,
-        inherit: table
-            .get("inherit_configuration")
-            .map(|value| inherit(&value))
-            .transpose()?,
+        export: table.get("export").map(|value| source::word(&value)).transpose()?,
+        inherit: table.get("inherit_configuration").map(|value| inherit(&value)).transpose()?,
         line: entry.line(),
     })
 }
@@ -85,9 +67,7 @@ fn table_source(table: &Table<'_>) -> Result<DependencySource, Error> {
     let only = |keys: &[&str]| table.clone().only(&[keys, &BOTH].concat());
     if table.has("path") {
         only(&["path"])?;
-        return Ok(DependencySource::Path(source::path(
-            &table.require("path", "a path")?,
-        )?));
+        return Ok(DependencySource::Path(source::path(&table.require("path", "a path")?)?));
     }
     if table.has("url") {
         let (url, sha256) = source::download(&only(&["url", "digest"])?)?;
@@ -100,28 +80,14 @@ fn table_source(table: &Table<'_>) -> Result<DependencySource, Error> {
         ));
     }
     if !table.has("version") {
-        only(&[
-            "version",
-            "registry",
-            "package",
-            "path",
-            "url",
-            "digest",
-            "component",
-        ])?;
+        only(&["version", "registry", "package", "path", "url", "digest", "component"])?;
         return Err(table.error("", "names none of version, path, url, component"));
     }
     only(&["version", "registry", "package"])?;
     Ok(DependencySource::Package {
         version: version(&table.require("version", "a range of versions")?)?,
-        registry: table
-            .get("registry")
-            .map(|value| source::word(&value))
-            .transpose()?,
-        package: table
-            .get("package")
-            .map(|value| source::package(&value))
-            .transpose()?,
+        registry: table.get("registry").map(|value| source::word(&value)).transpose()?,
+        package: table.get("package").map(|value| source::package(&value)).transpose()?,
     })
 }
 
@@ -132,9 +98,10 @@ fn version(value: &Value<'_>) -> Result<String, Error> {
     let useful = text.contains(|c: char| c.is_ascii_digit() || c == '*');
     match useful && text.chars().all(allowed) {
         true => Ok(text.to_owned()),
-        false => Err(value.error(format!(
-            "{text:?} is no range of versions; write one like \">=1.2.0\""
-        ))),
+        false => {
+            Err(value
+                .error(format!("{text:?} is no range of versions; write one like \">=1.2.0\"")))
+        }
     }
 }
 

@@ -32,11 +32,7 @@ impl Hosts {
         policy: Option<Vec<HostPattern>>,
         blocked: BlockedNetworks,
     ) -> Self {
-        Self {
-            granted,
-            policy,
-            blocked,
-        }
+        Self { granted, policy, blocked }
     }
 
     /// Whether a connection by this scheme to this host and port may be opened. `port` is `None` when the
@@ -69,10 +65,7 @@ impl Hosts {
     }
 
     fn each(&self, permits: impl Fn(&HostPattern) -> bool) -> bool {
-        let by_policy = self
-            .policy
-            .as_ref()
-            .is_none_or(|policy| policy.iter().any(&permits));
+        let by_policy = self.policy.as_ref().is_none_or(|policy| policy.iter().any(&permits));
         by_policy && self.granted.iter().any(&permits)
     }
 }

@@ -37,11 +37,7 @@ pub use topic::{TopicError, TopicFilter, check_topic};
 impl Manifest {
     /// Reads and checks `spin.toml`; `profile` is `--profile`.
     pub fn read_file(path: &Path, profile: Option<&str>) -> Result<Self, Error> {
-        Self::parse(
-            &path.display().to_string(),
-            &crate::config::read_file(path)?,
-            profile,
-        )
+        Self::parse(&path.display().to_string(), &crate::config::read_file(path)?, profile)
     }
 
     /// Checks the text of a manifest; `file` is its name in errors.

@@ -23,13 +23,8 @@ pub(super) fn manifest(file: &str, text: &str, profile: Option<&str>) -> Result<
     let document = Document::parse(file, text)?;
     let root = document.root();
     check_version(&root)?;
-    let root = root.only(&[
-        "spin_manifest_version",
-        "application",
-        "variables",
-        "trigger",
-        "component",
-    ])?;
+    let root =
+        root.only(&["spin_manifest_version", "application", "variables", "trigger", "component"])?;
     let mut reader = Reader {
         variables: variables(&root)?,
         profile,
@@ -44,14 +39,7 @@ pub(super) fn manifest(file: &str, text: &str, profile: Option<&str>) -> Result<
     application::check_broker(&root, &application, &triggers)?;
     let warnings = reader.warnings;
     let variables = reader.variables;
-    Ok(Manifest {
-        file: file.into(),
-        application,
-        variables,
-        triggers,
-        components,
-        warnings,
-    })
+    Ok(Manifest { file: file.into(), application, variables, triggers, components, warnings })
 }
 
 fn check_version(root: &Table<'_>) -> Result<(), Error> {
@@ -63,20 +51,18 @@ fn check_version(root: &Table<'_>) -> Result<(), Error> {
     let Some(version) = root.get(KEY) else {
         return match root.has("spin_version") {
             true => Err(root.error("spin_version", old).with_help(old_help)),
-            false => Err(root
-                .error(KEY, "missing: the manifest's version")
-                .with_help(HELP)),
+            false => Err(root.error(KEY, "missing: the manifest's version").with_help(HELP)),
         };
     };
     match (version.integer(), version.string()) {
         (Some(2), _) => Ok(()),
         (Some(1), _) | (_, Ok("1")) => Err(version.error(old).with_help(old_help)),
-        (Some(other), _) => Err(version
-            .error(format!("invalid manifest version: {other}"))
-            .with_help(HELP)),
-        (_, Ok(other)) => Err(version
-            .error(format!("invalid manifest version: {other:?}"))
-            .with_help(HELP)),
+        (Some(other), _) => {
+            Err(version.error(format!("invalid manifest version: {other}")).with_help(HELP))
+        }
+        (_, Ok(other)) => {
+            Err(version.error(format!("invalid manifest version: {other:?}")).with_help(HELP))
+        }
         (None, Err(_)) => Err(version.expected("the number 2")),
     }
 }
@@ -85,27 +71,20 @@ fn variables(root: &Table<'_>) -> Result<BTreeMap<String, VariableDeclaration>, 
     let Some(table) = root.table("variables")? else {
         return Ok(BTreeMap::new());
     };
-    table
-        .entries()
-        .iter()
-        .map(|entry| Ok((id::variable_name(entry)?, variable(entry)?)))
-        .collect()
+    table.entries().iter().map(|entry| Ok((id::variable_name(entry)?, variable(entry)?))).collect()
 }
 
 fn variable(entry: &Value<'_>) -> Result<VariableDeclaration, Error> {
-    let table = entry
-        .table()?
-        .only(&["description", "required", "default", "secret"])?;
+    let table = entry.table()?.only(&["description", "required", "default", "secret"])?;
     let required = table.flag("required")?.unwrap_or(false);
     let default = table.string("default")?;
     let value = match (required, default) {
         (true, None) => VariableDefault::Required,
         (false, Some(default)) => VariableDefault::Default(default.to_owned()),
         (true, Some(_)) => {
-            return Err(table.error(
-                "default",
-                "a required variable has no default; remove one of the two",
-            ));
+            return Err(
+                table.error("default", "a required variable has no default; remove one of the two")
+            );
         }
         (false, None) => {
             let error = table.error("", "needs a default, or must be required");
@@ -117,12 +96,7 @@ fn variable(entry: &Value<'_>) -> Result<VariableDeclaration, Error> {
         _ => Secrecy::Shown,
     };
     let description = table.string("description")?.unwrap_or_default().to_owned();
-    Ok(VariableDeclaration {
-        description,
-        value,
-        secrecy,
-        line: entry.line(),
-    })
+    Ok(VariableDeclaration { description, value, secrecy, line: entry.line() })
 }
 
 fn components(
@@ -156,17 +130,11 @@ impl Reader<'_> {
         table: &Table<'_>,
         key: &str,
     ) -> Result<Option<Template>, Error> {
-        table
-            .get(key)
-            .map(|value| self.template(&value))
-            .transpose()
+        table.get(key).map(|value| self.template(&value)).transpose()
     }
 
     fn check_names(&self, template: &Template, value: &Value<'_>) -> Result<(), Error> {
-        let Some(name) = template
-            .names()
-            .find(|name| !self.variables.contains_key(*name))
-        else {
+        let Some(name) = template.names().find(|name| !self.variables.contains_key(*name)) else {
             return Ok(());
         };
         let known: Vec<&str> = self.variables.keys().map(String::as_str).collect();
@@ -174,9 +142,7 @@ impl Reader<'_> {
             [] => "the manifest declares no variables; declare it in [variables]".to_owned(),
             _ => format!("declared in [variables]: {}", known.join(", ")),
         };
-        Err(value
-            .error(unknown("variable", name, &known))
-            .with_help(help))
+        Err(value.error(unknown("variable", name, &known)).with_help(help))
     }
 
     fn check_profile(&self, file: &str) -> Result<(), Error> {

@@ -21,9 +21,7 @@ pub(super) fn source(value: &Value<'_>) -> Result<Source, Error> {
         (false, false) => {
             let table = table.only(&["url", "digest", "registry", "package", "version"])?;
             let help = r#"write a path, { url = "…", digest = "sha256:…" } or { package = "…", version = "…" }"#;
-            Err(table
-                .error("", "names neither a url nor a package")
-                .with_help(help))
+            Err(table.error("", "names neither a url nor a package").with_help(help))
         }
     }
 }
@@ -67,10 +65,7 @@ fn registry(table: Table<'_>) -> Result<Source, Error> {
         return Err(version.error("must be an exact version, like \"1.2.3\""));
     }
     Ok(Source::Registry {
-        registry: table
-            .get("registry")
-            .map(|value| word(&value))
-            .transpose()?,
+        registry: table.get("registry").map(|value| word(&value)).transpose()?,
         package: package(&table.require("package", "the package's name")?)?,
         version: version.string()?.to_owned(),
     })
@@ -80,10 +75,7 @@ fn registry(table: Table<'_>) -> Result<Source, Error> {
 pub(super) fn package(value: &Value<'_>) -> Result<String, Error> {
     let text = value.string()?;
     let part = |part: &str| super::id::is_kebab(part);
-    match text
-        .split_once(':')
-        .is_some_and(|(namespace, name)| part(namespace) && part(name))
-    {
+    match text.split_once(':').is_some_and(|(namespace, name)| part(namespace) && part(name)) {
         true => Ok(text.to_owned()),
         false => Err(value.error(format!("{text:?} is no package; write namespace:name"))),
     }
@@ -100,12 +92,10 @@ pub(super) fn word(value: &Value<'_>) -> Result<String, Error> {
 
 /// Semantic versioning, three numbers and what may follow them.
 fn is_exact_version(text: &str) -> bool {
-    let (text, build) = text
-        .split_once('+')
-        .map_or((text, None), |(text, build)| (text, Some(build)));
-    let (numbers, pre) = text
-        .split_once('-')
-        .map_or((text, None), |(numbers, pre)| (numbers, Some(pre)));
+    let (text, build) =
+        text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
+    let (numbers, pre) =
+        text.split_once('-').map_or((text, None), |(numbers, pre)| (numbers, Some(pre)));
     let number = |n: &str| {
         !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) && (n == "0" || !n.starts_with('0'))
     };
@@ -127,13 +117,7 @@ mod tests {
 
     #[test]
     fn exact_versions_have_three_numbers() {
-        for version in [
-            "0.1.0",
-            "1.2.3",
-            "1.2.3-rc.1",
-            "1.2.3+build.5",
-            "1.2.3-a-b+c",
-        ] {
+        for version in ["0.1.0", "1.2.3", "1.2.3-rc.1", "1.2.3+build.5", "1.2.3-a-b+c"] {
             assert!(is_exact_version(version), "{version}");
         }
         for version in [

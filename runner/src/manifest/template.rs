@@ -119,11 +119,7 @@ mod tests {
     #[test]
     fn text_without_braces_is_a_literal() {
         for text in ["", "plain", "{ name }", "a } b", "}}", "{", "{ {"] {
-            assert_eq!(
-                Template::parse(text).unwrap().literal(),
-                Some(text),
-                "{text}"
-            );
+            assert_eq!(Template::parse(text).unwrap().literal(), Some(text), "{text}");
         }
     }
 
@@ -139,24 +135,15 @@ mod tests {
     #[test]
     fn a_missing_value_ends_the_expansion() {
         let template = Template::parse("{{ a }}{{ b }}").unwrap();
-        let result = template.expand(|name| {
-            if name == "a" {
-                Ok(String::new())
-            } else {
-                Err(name.to_owned())
-            }
-        });
+        let result = template
+            .expand(|name| if name == "a" { Ok(String::new()) } else { Err(name.to_owned()) });
         assert_eq!(result, Err("b".to_owned()));
     }
 
     #[test]
     fn what_is_no_template_is_refused() {
         for text in ["{{", "a {{ b", "{{ a }", "{{ a }} {{"] {
-            assert_eq!(
-                Template::parse(text),
-                Err(TemplateError::Unclosed),
-                "{text}"
-            );
+            assert_eq!(Template::parse(text), Err(TemplateError::Unclosed), "{text}");
         }
         for text in [
             "{{}}",
@@ -171,10 +158,7 @@ mod tests {
             "{{ _a }}",
             "{{ ä }}",
         ] {
-            assert!(
-                matches!(Template::parse(text), Err(TemplateError::Name(_))),
-                "{text}"
-            );
+            assert!(matches!(Template::parse(text), Err(TemplateError::Name(_))), "{text}");
         }
     }
 

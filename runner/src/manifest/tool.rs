@@ -24,10 +24,7 @@ pub(super) fn component_tool(component: &Table<'_>) -> Result<ComponentTool, Err
         return Ok(ComponentTool::default());
     };
     let table = table.only(KEYS)?;
-    let lines = KEYS
-        .iter()
-        .filter_map(|key| Some((*key, table.get(key)?.line())))
-        .collect();
+    let lines = KEYS.iter().filter_map(|key| Some((*key, table.get(key)?.line()))).collect();
     Ok(ComponentTool {
         memory_bytes: memory(&table, "memory")?,
         deadline: deadline(&table, "deadline")?,
@@ -36,15 +33,8 @@ pub(super) fn component_tool(component: &Table<'_>) -> Result<ComponentTool, Err
         log_rate: table.rate("log_rate")?,
         attempts_max: table.number("attempts_max", 1, ATTEMPTS_MAX)?,
         state_bytes: table.bytes("state")?,
-        engine: table
-            .get("engine")
-            .map(|value| engine(&value))
-            .transpose()?
-            .unwrap_or_default(),
-        mqtt_topics: table
-            .get("mqtt_topics")
-            .map(|value| topics(&value))
-            .transpose()?,
+        engine: table.get("engine").map(|value| engine(&value)).transpose()?.unwrap_or_default(),
+        mqtt_topics: table.get("mqtt_topics").map(|value| topics(&value)).transpose()?,
         lines,
     })
 }

@@ -161,11 +161,7 @@ mod tests {
             ("$share/g/a/+", "b/b", false),
             ("A", "a", false),
         ] {
-            assert_eq!(
-                filter(pattern).matches(topic),
-                expected,
-                "{pattern} {topic}"
-            );
+            assert_eq!(filter(pattern).matches(topic), expected, "{pattern} {topic}");
         }
     }
 
@@ -185,11 +181,7 @@ mod tests {
             ("#", "$SYS/#", false),
             ("a/#", "$share/g/a/b", true),
         ] {
-            assert_eq!(
-                filter(wide).covers(&filter(narrow)),
-                expected,
-                "{wide} {narrow}"
-            );
+            assert_eq!(filter(wide).covers(&filter(narrow)), expected, "{wide} {narrow}");
         }
     }
 

@@ -37,9 +37,7 @@ fn written<'a>(root: &Table<'a>) -> Result<Vec<(String, Table<'a>)>, Error> {
         check_type(&entry)?;
         if entry.is_table() {
             let help = format!("write it with two brackets: [[trigger.{}]]", entry.key);
-            return Err(entry
-                .error("expected a list of tables, found a table")
-                .with_help(help));
+            return Err(entry.error("expected a list of tables, found a table").with_help(help));
         }
         for element in entry.list()? {
             tables.push((entry.key.clone(), element.table()?));
@@ -61,9 +59,7 @@ fn check_type(entry: &Value<'_>) -> Result<(), Error> {
         true => format!("trigger type {kind:?} is not supported by this build yet"),
         false => unknown("trigger type", kind, OFFERED),
     };
-    Err(entry
-        .error(message)
-        .with_help(format!("this build offers: {}", OFFERED.join(", "))))
+    Err(entry.error(message).with_help(format!("this build offers: {}", OFFERED.join(", "))))
 }
 
 fn trigger(
@@ -86,12 +82,7 @@ fn trigger(
             (id, component)
         }
     };
-    Ok(Trigger {
-        id,
-        component,
-        kind: mqtt(reader, &table)?,
-        line: table.line(),
-    })
+    Ok(Trigger { id, component, kind: mqtt(reader, &table)?, line: table.line() })
 }
 
 /// The id of a component that exists.
@@ -105,9 +96,7 @@ fn reference(value: &Value<'_>, components: &BTreeMap<String, Component>) -> Res
         [] => "the manifest has no components; write one: [component.my-component]".to_owned(),
         _ => format!("components: {}", known.join(", ")),
     };
-    Err(value
-        .error(unknown("component", id, &known))
-        .with_help(help))
+    Err(value.error(unknown("component", id, &known)).with_help(help))
 }
 
 /// A component that is written inside its trigger gets an id and stands among the others.
@@ -123,10 +112,7 @@ fn inline(
     let natural = format!("{trigger_id}-component");
     let free = |id: &String| id::is_kebab(id) && !components.contains_key(id);
     let mut numbered = (1_u32..).map(|number| format!("inline-component{number}"));
-    let id = Some(natural)
-        .filter(&free)
-        .or_else(|| numbered.find(free))
-        .unwrap_or_default();
+    let id = Some(natural).filter(&free).or_else(|| numbered.find(free)).unwrap_or_default();
     let component = component::component(reader, &id, &value.table()?)?;
     components.insert(id.clone(), component);
     Ok(id)
@@ -139,26 +125,18 @@ fn mqtt(reader: &Reader<'_>, table: &Table<'_>) -> Result<TriggerKind, Error> {
         TopicFilter::parse(literal).map_err(|error| value.error(error.to_string()))?;
     }
     // Spin demands it; without it nothing should be lost.
-    let qos = table
-        .get("qos")
-        .map(|value| qos(&value))
-        .transpose()?
-        .unwrap_or(Qos::AtLeastOnce);
+    let qos = table.get("qos").map(|value| qos(&value)).transpose()?.unwrap_or(Qos::AtLeastOnce);
     Ok(TriggerKind::Mqtt { topic, qos })
 }
 
 /// `"0"`, `"1"`, `"2"`, or the numbers.
 pub(super) fn qos(value: &Value<'_>) -> Result<Qos, Error> {
-    let number = value
-        .integer()
-        .or_else(|| value.string().ok()?.trim().parse().ok());
+    let number = value.integer().or_else(|| value.string().ok()?.trim().parse().ok());
     match number {
         Some(0) => Ok(Qos::AtMostOnce),
         Some(1) => Ok(Qos::AtLeastOnce),
         Some(2) => Ok(Qos::ExactlyOnce),
-        _ => Err(value
-            .error("unknown quality of service")
-            .with_help(r#"allowed: "0", "1", "2""#)),
+        _ => Err(value.error("unknown quality of service").with_help(r#"allowed: "0", "1", "2""#)),
     }
 }
 
@@ -198,10 +176,7 @@ impl Names {
         let natural = component.map(|component| format!("{component}-{kind}-trigger"));
         let mut numbered = (1_u32..).map(|number| format!("{kind}-trigger{number}"));
         let free = |id: &String| !self.taken.contains(id);
-        let id = natural
-            .filter(free)
-            .or_else(|| numbered.find(free))
-            .unwrap_or_default();
+        let id = natural.filter(free).or_else(|| numbered.find(free)).unwrap_or_default();
         self.taken.insert(id.clone());
         Ok(id)
     }

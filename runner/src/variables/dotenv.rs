@@ -36,14 +36,7 @@ fn unquote(value: &str) -> Option<String> {
             only_comment(rest).then(|| inner.to_owned())
         }
         Some('"') => double_quoted(&value[1..]),
-        _ => Some(
-            value
-                .split(" #")
-                .next()
-                .unwrap_or_default()
-                .trim_end()
-                .to_owned(),
-        ),
+        _ => Some(value.split(" #").next().unwrap_or_default().trim_end().to_owned()),
     }
 }
 
@@ -87,35 +80,19 @@ mod tests {
             ("A=a=b", "a=b"),
             ("A=ä", "ä"),
         ] {
-            assert_eq!(
-                parse_dotenv(line).unwrap().get("A").unwrap(),
-                value,
-                "{line}"
-            );
+            assert_eq!(parse_dotenv(line).unwrap().get("A").unwrap(), value, "{line}");
         }
     }
 
     #[test]
     fn comments_and_empty_lines_are_skipped_and_the_last_value_wins() {
         let values = parse_dotenv("# x\n\nA=1\r\nA=2\n").unwrap();
-        assert_eq!(
-            values.into_iter().collect::<Vec<_>>(),
-            [("A".to_owned(), "2".to_owned())]
-        );
+        assert_eq!(values.into_iter().collect::<Vec<_>>(), [("A".to_owned(), "2".to_owned())]);
     }
 
     #[test]
     fn a_line_that_cannot_be_read_is_named() {
-        for line in [
-            "A",
-            "=b",
-            "1A=b",
-            "A B=c",
-            "A='b",
-            "A=\"b",
-            r#"A="\x""#,
-            "A='b' c",
-        ] {
+        for line in ["A", "=b", "1A=b", "A B=c", "A='b", "A=\"b", r#"A="\x""#, "A='b' c"] {
             assert_eq!(parse_dotenv(&format!("OK=1\n{line}\n")), Err(2), "{line}");
         }
     }

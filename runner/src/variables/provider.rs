@@ -30,15 +30,9 @@ impl Provider {
     pub(crate) fn get(&self, name: &str) -> Option<&String> {
         match self {
             Self::Values(values) => values.get(name),
-            Self::Environment {
-                prefix,
-                environment,
-            } => {
+            Self::Environment { prefix, environment } => {
                 let key = format!("{prefix}_{}", name.to_ascii_uppercase());
-                environment
-                    .process
-                    .get(&key)
-                    .or_else(|| environment.dotenv.get(&key))
+                environment.process.get(&key).or_else(|| environment.dotenv.get(&key))
             }
         }
     }

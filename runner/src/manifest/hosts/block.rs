@@ -23,11 +23,8 @@ const PRIVATE_V4: &[Network] = &[
 ];
 
 /// Global unicast IPv6 is `2000::/3`; these are the blocks within it that are not globally reachable.
-const PRIVATE_WITHIN_GLOBAL_V6: &[Network] = &[
-    Network::v6(0x2001, 0, 23),
-    Network::v6(0x2001, 0xdb8, 32),
-    Network::v6(0x3fff, 0, 20),
-];
+const PRIVATE_WITHIN_GLOBAL_V6: &[Network] =
+    &[Network::v6(0x2001, 0, 23), Network::v6(0x2001, 0xdb8, 32), Network::v6(0x3fff, 0, 20)];
 const GLOBAL_V6: Network = Network::v6(0x2000, 0, 3);
 
 /// What the operator's `[outbound_networking] block_networks` says.

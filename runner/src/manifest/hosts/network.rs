@@ -28,17 +28,11 @@ impl Network {
     }
 
     pub(crate) const fn v4(a: u8, b: u8, c: u8, d: u8, prefix_bits: u8) -> Self {
-        Self {
-            base: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
-            prefix_bits,
-        }
+        Self { base: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix_bits }
     }
 
     pub(crate) const fn v6(first: u16, second: u16, prefix_bits: u8) -> Self {
-        Self {
-            base: IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0)),
-            prefix_bits,
-        }
+        Self { base: IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0)), prefix_bits }
     }
 
     /// Whether `ip` is in this block. An IPv4 address never is in an IPv6 block; see
@@ -46,15 +40,11 @@ impl Network {
     pub fn contains(&self, ip: IpAddr) -> bool {
         match (self.base, ip) {
             (IpAddr::V4(base), IpAddr::V4(ip)) => {
-                let mask = u32::MAX
-                    .checked_shl(32 - u32::from(self.prefix_bits))
-                    .unwrap_or(0);
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_bits)).unwrap_or(0);
                 u32::from(base) & mask == u32::from(ip) & mask
             }
             (IpAddr::V6(base), IpAddr::V6(ip)) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(self.prefix_bits))
-                    .unwrap_or(0);
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix_bits)).unwrap_or(0);
                 u128::from(base) & mask == u128::from(ip) & mask
             }
             _ => false,

@@ -98,9 +98,8 @@ impl HostPattern {
             _ if text.contains(['{', '}']) => return Err(HostError::List),
             _ => {}
         }
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or_else(|| HostError::NoScheme(text.to_owned()))?;
+        let (scheme, rest) =
+            text.split_once("://").ok_or_else(|| HostError::NoScheme(text.to_owned()))?;
         let (host, port) = split_port(rest)?;
         Ok(Self {
             scheme: Scheme::parse(scheme)?,
@@ -123,10 +122,7 @@ impl HostPattern {
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
-    DEFAULT_PORTS
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(scheme))
-        .map(|(_, port)| *port)
+    DEFAULT_PORTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(scheme)).map(|(_, port)| *port)
 }
 
 /// Takes `host[:port][/]` apart. The colons of an IPv6 address are its own, and so is the slash of a CIDR.
@@ -147,9 +143,7 @@ fn split_port(rest: &str) -> Result<(String, Option<&str>), HostError> {
 /// `[fd00::1]` and `[fd00::]/8`, and what follows.
 fn bracketed<'t>(rest: &str, inner: &'t str) -> Result<(String, &'t str), HostError> {
     let bad = || HostError::Host(rest.to_owned());
-    let closed = inner
-        .split_once(']')
-        .filter(|(address, _)| address.contains(':'));
+    let closed = inner.split_once(']').filter(|(address, _)| address.contains(':'));
     let (address, after) = closed.ok_or_else(bad)?;
     let end = after.find(':').unwrap_or(after.len());
     match after.split_at(end) {
@@ -163,11 +157,7 @@ fn bracketed<'t>(rest: &str, inner: &'t str) -> Result<(String, &'t str), HostEr
 /// is an address.
 fn unbracketed(rest: &str) -> (String, &str) {
     let whole = rest.strip_suffix('/').unwrap_or(rest);
-    let colon = if Network::parse(whole).is_some() {
-        None
-    } else {
-        rest.rfind(':')
-    };
+    let colon = if Network::parse(whole).is_some() { None } else { rest.rfind(':') };
     match colon {
         Some(colon) => (rest[..colon].to_owned(), &rest[colon..]),
         None => (whole.to_owned(), ""),
@@ -275,29 +265,19 @@ impl Port {
 /// The end is not included, so it may be one more than the last port.
 fn range(from: &str, to: &str) -> Option<Port> {
     let last = |end: &str| {
-        if end == "65536" {
-            Some(65536)
-        } else {
-            number(end).map(u32::from)
-        }
+        if end == "65536" { Some(65536) } else { number(end).map(u32::from) }
     };
     let (from, to) = (number(from)?, last(to)?);
     (u32::from(from) < to).then_some(Port::Range(from, to))
 }
 
 fn number(text: &str) -> Option<u16> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
-        .filter(|n| *n > 0)
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten().filter(|n| *n > 0)
 }
 
 /// The address that `host` spells, brackets or not.
 pub(super) fn bare_address(host: &str) -> Option<IpAddr> {
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     inner.unwrap_or(host).parse().ok()
 }
 
@@ -311,10 +291,7 @@ fn mapped(ip: IpAddr) -> Option<IpAddr> {
 
 /// Names compare without case and without the root's dot.
 fn normal(domain: &str) -> String {
-    domain
-        .strip_suffix('.')
-        .unwrap_or(domain)
-        .to_ascii_lowercase()
+    domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase()
 }
 
 fn is_domain(domain: &str) -> bool {
@@ -322,12 +299,7 @@ fn is_domain(domain: &str) -> bool {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         !label.is_empty() && label.len() <= 63 && label.bytes().all(plain)
     };
-    domain.len() <= 254
-        && domain
-            .strip_suffix('.')
-            .unwrap_or(domain)
-            .split('.')
-            .all(label)
+    domain.len() <= 254 && domain.strip_suffix('.').unwrap_or(domain).split('.').all(label)
 }
 
 impl fmt::Display for HostPattern {

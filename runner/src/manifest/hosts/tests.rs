@@ -7,10 +7,7 @@ use std::net::IpAddr;
 use super::*;
 
 fn hosts(entries: &[&str]) -> Hosts {
-    let granted = entries
-        .iter()
-        .map(|entry| HostPattern::parse(entry).unwrap())
-        .collect();
+    let granted = entries.iter().map(|entry| HostPattern::parse(entry).unwrap()).collect();
     Hosts::new(granted, None, BlockedNetworks::default())
 }
 
@@ -132,10 +129,7 @@ const NAMED: &[Row] = &[
 fn every_clause_permits_what_it_says_and_no_more() {
     for (entry, scheme, host, port, expected) in NAMED {
         let permitted = hosts(&[entry]).permits(scheme, host, *port);
-        assert_eq!(
-            permitted, *expected,
-            "{entry} asked for {scheme}://{host}:{port:?}"
-        );
+        assert_eq!(permitted, *expected, "{entry} asked for {scheme}://{host}:{port:?}");
     }
 }
 
@@ -165,11 +159,7 @@ fn sockets_are_reached_by_address_only() {
         ("tcp://self:80", "127.0.0.1", 80, false),
     ] {
         let ip: IpAddr = ip.parse().unwrap();
-        assert_eq!(
-            hosts(&[entry]).permits_socket(ip, port),
-            expected,
-            "{entry} {ip}:{port}"
-        );
+        assert_eq!(hosts(&[entry]).permits_socket(ip, port), expected, "{entry} {ip}:{port}");
     }
 }
 
@@ -261,20 +251,13 @@ fn policy_takes_away_and_never_gives() {
 fn an_entry_prints_as_it_can_be_written_again() {
     for (entry, ..) in NAMED {
         let pattern = HostPattern::parse(entry).unwrap();
-        assert_eq!(
-            HostPattern::parse(&pattern.to_string()),
-            Ok(pattern),
-            "{entry}"
-        );
+        assert_eq!(HostPattern::parse(&pattern.to_string()), Ok(pattern), "{entry}");
     }
 }
 
 #[test]
 fn private_is_every_address_that_is_not_global() {
-    let blocked = BlockedNetworks {
-        networks: Vec::new(),
-        private: PrivateNetworks::Blocked,
-    };
+    let blocked = BlockedNetworks { networks: Vec::new(), private: PrivateNetworks::Blocked };
     #[rustfmt::skip]
     let out_of_reach = [
         "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254",
@@ -299,21 +282,11 @@ fn private_is_every_address_that_is_not_global() {
 
 #[test]
 fn named_networks_are_out_of_reach_in_every_spelling() {
-    let networks = ["8.8.0.0/16", "2606::/16"]
-        .map(|text| Network::parse(text).unwrap())
-        .to_vec();
-    let blocked = BlockedNetworks {
-        networks,
-        private: PrivateNetworks::Reachable,
-    };
-    for ip in [
-        "8.8.8.8",
-        "::ffff:8.8.8.8",
-        "::8.8.8.8",
-        "64:ff9b::808:808",
-        "2002:808:808::1",
-        "2606::1",
-    ] {
+    let networks = ["8.8.0.0/16", "2606::/16"].map(|text| Network::parse(text).unwrap()).to_vec();
+    let blocked = BlockedNetworks { networks, private: PrivateNetworks::Reachable };
+    for ip in
+        ["8.8.8.8", "::ffff:8.8.8.8", "::8.8.8.8", "64:ff9b::808:808", "2002:808:808::1", "2606::1"]
+    {
         assert!(blocked.blocks(ip.parse().unwrap()), "{ip}");
     }
     for ip in ["8.9.0.0", "10.0.0.1", "127.0.0.1", "::1", "2607::1"] {
@@ -323,10 +296,7 @@ fn named_networks_are_out_of_reach_in_every_spelling() {
 
 #[test]
 fn blocked_addresses_are_refused_whatever_is_granted() {
-    let blocked = BlockedNetworks {
-        networks: Vec::new(),
-        private: PrivateNetworks::Blocked,
-    };
+    let blocked = BlockedNetworks { networks: Vec::new(), private: PrivateNetworks::Blocked };
     let hosts = Hosts::new(vec![HostPattern::parse("*://*:*").unwrap()], None, blocked);
     assert!(hosts.permits("mqtt", "broker.example.com", None));
     for (host, expected) in [("10.0.0.1", false), ("[::1]", false), ("8.8.8.8", true)] {
@@ -339,11 +309,9 @@ fn blocked_addresses_are_refused_whatever_is_granted() {
 
 #[test]
 fn networks_are_read_with_and_without_their_length() {
-    for (text, printed) in [
-        ("10.0.0.1", "10.0.0.1/32"),
-        ("10.0.0.0/8", "10.0.0.0/8"),
-        ("fd00::/8", "fd00::/8"),
-    ] {
+    for (text, printed) in
+        [("10.0.0.1", "10.0.0.1/32"), ("10.0.0.0/8", "10.0.0.0/8"), ("fd00::/8", "fd00::/8")]
+    {
         assert_eq!(Network::parse(text).unwrap().to_string(), printed);
     }
     for text in [
