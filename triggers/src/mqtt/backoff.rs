@@ -45,6 +45,11 @@ pub(super) fn step(
     (next, Some(scale(cap(attempts), random)))
 }
 
+/// The time by tokio's clock, which is the monotonic clock, and stands still for tests that ask.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Randomness that is good enough to spread devices: the standard library's hash keys.
 pub(super) fn random() -> u64 {
     RandomState::new().hash_one(0)

@@ -3,6 +3,7 @@
 //! It stands behind one lock in `shared`. The connection's task brings signals, the program's tasks
 //! publish and settle; whoever comes does the work at once, so no task has to be woken for it.
 
+use super::backoff::now;
 use super::inbound::{Ack, Inbound, Offer, Queued};
 use super::link::{Accepted, Arrival, NotTaken, Requests, Resend, Signal};
 use super::message::Qos;
@@ -95,9 +96,9 @@ impl Core {
             requests: None,
             phase: Phase::Down,
             session_present: false,
-            since: Instant::now(),
+            since: now(),
             announced: false,
-            progress: Instant::now(),
+            progress: now(),
             overflowing: false,
             clogged: false,
             payload_bytes_max: options.payload_bytes_max,
@@ -341,7 +342,7 @@ impl Core {
     fn flush(&mut self) {
         let (Phase::Ready, Some(requests)) = (self.phase, &self.requests) else { return };
         if !self.outbound.is_flying() {
-            self.progress = Instant::now();
+            self.progress = now();
         }
         while let Some(publish) = self.outbound.next() {
             if requests.publish(publish).is_err() {

@@ -1,6 +1,9 @@
 //! A real mosquitto for a test, and a session to talk to it with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
+pub mod hostile;
+pub mod wire;
+
 use pirn_triggers::mqtt::{
     Address, Inbox, Message, Options, Persistence, Protocol, Publish, Qos, Security, Session, State,
     Subscription,

@@ -183,12 +183,12 @@ impl Link {
         }
     }
 
-    /// Lets the broker release any message of an earlier connection. Without this, rumqttc takes
-    /// the PUBREL for a violation, on every connection again.
-    pub(super) fn allow_releases(&mut self) {
+    /// Lets the broker release messages of an earlier connection. Without this, rumqttc takes the
+    /// PUBREL for a violation, on every connection again.
+    pub(super) fn allow_releases(&mut self, ids: impl Iterator<Item = u16>) {
         match self {
-            Link::V311(link) => link.allow_releases(),
-            Link::V5(link) => link.allow_releases(),
+            Link::V311(link) => link.allow_releases(ids),
+            Link::V5(link) => link.allow_releases(ids),
         }
     }
 
