@@ -6,7 +6,7 @@
 use super::backoff::now;
 use super::inbound::{Ack, Inbound, Offer, Queued};
 use super::link::{Accepted, Arrival, NotTaken, Requests, Resend, Signal};
-use super::message::Qos;
+use super::message::{Publish, Qos};
 use super::notice::{Counters, Notice, State};
 use super::options::{Options, Persistence};
 use super::outbound::{Entry, Outbound};
@@ -78,7 +78,9 @@ pub(super) struct Core {
     payload_bytes_max: usize,
     keep_alive: Duration,
     persistent: bool,
-    online: Option<super::message::Publish>,
+    online: Option<Publish>,
+    /// To be said before the end.
+    last: Option<Publish>,
 }
 
 impl Core {
@@ -105,6 +107,7 @@ impl Core {
             keep_alive: options.keep_alive,
             persistent: !matches!(options.persistence, Persistence::Clean),
             online: options.online.clone(),
+            last: None,
         }
     }
 
@@ -222,10 +225,9 @@ impl Core {
         self.flush();
     }
 
-    /// The program wants the session to end, saying `last` before.
-    pub(super) fn begin_stop(&mut self, last: Option<super::message::Publish>) {
-        self.stopping = true;
-        self.outbound.set_status(last);
+    /// The program wants the session to end once everything is acknowledged, `last` at the end.
+    pub(super) fn begin_stop(&mut self, last: Option<Publish>) {
+        (self.stopping, self.last) = (true, last);
         self.flush();
     }
 
@@ -344,14 +346,19 @@ impl Core {
         if !self.outbound.is_flying() {
             self.progress = now();
         }
-        while let Some(publish) = self.outbound.next() {
-            if requests.publish(publish).is_err() {
-                self.outbound.not_taken();
-                break;
+        loop {
+            while let Some(publish) = self.outbound.next() {
+                if requests.publish(publish).is_err() {
+                    return self.outbound.not_taken();
+                }
             }
-        }
-        if self.stopping && self.outbound.is_empty() {
-            self.leave();
+            if !(self.stopping && self.outbound.is_empty()) {
+                return;
+            }
+            match self.last.take() {
+                Some(last) => self.outbound.set_status(Some(last)),
+                None => return self.leave(),
+            }
         }
     }
 

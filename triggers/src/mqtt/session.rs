@@ -86,12 +86,16 @@ impl Session {
         if self.stopped_within(grace).await {
             return;
         }
-        // Not everything is acknowledged. Leave in order all the same, so that no will is published.
-        self.shared.leave();
-        if !self.stopped_within(LEAVE_TIMEOUT).await {
-            self.task.abort.abort();
-            self.shared.finish();
+        // Not everything is acknowledged. If that leaves us online for those who watch, a cut makes
+        // the broker publish the will; otherwise leave in order all the same.
+        if !self.shared.says_offline() {
+            self.shared.leave();
+            if self.stopped_within(LEAVE_TIMEOUT).await {
+                return;
+            }
         }
+        self.task.abort.abort();
+        self.shared.finish();
     }
 
     async fn stopped_within(&self, time: Duration) -> bool {

@@ -166,10 +166,14 @@ impl Shared {
     pub(super) fn begin_stop(&self) {
         self.messages.close();
         self.bytes.close();
-        let Options { online, will, .. } = &self.options;
-        let last = online.as_ref().and(will.clone());
+        let last = self.options.will.clone().filter(|_| self.says_offline());
         self.with(|core| core.begin_stop(last));
         self.stop.notify_one();
+    }
+
+    /// Whether we say online at the beginning and offline at the end.
+    pub(super) fn says_offline(&self) -> bool {
+        self.options.online.is_some() && self.options.will.is_some()
     }
 
     /// DISCONNECT now, whatever is not acknowledged.

@@ -36,6 +36,8 @@ pub struct Manner {
     pub slam: bool,
     /// After SUBACK neither reads nor answers.
     pub freeze: bool,
+    /// Does not release QoS 2 messages that the client has received.
+    pub hold_releases: bool,
 }
 
 impl Default for Manner {
@@ -51,6 +53,7 @@ impl Default for Manner {
             refuse_publish: None,
             slam: false,
             freeze: false,
+            hold_releases: false,
         }
     }
 }
@@ -118,6 +121,15 @@ impl Hostile {
         self.log.lock().unwrap()
     }
 
+    pub fn connects(&self) -> usize {
+        self.log().connects.len()
+    }
+
+    /// The client has broken no rule.
+    pub fn assert_content(&self) {
+        assert_eq!(self.log().violations, Vec::<String>::new());
+    }
+
     pub fn manner(&self, change: impl FnOnce(&mut Manner)) {
         change(&mut self.manner.lock().unwrap());
     }
@@ -158,7 +170,6 @@ impl Hostile {
         panic!("it never came to this: {what}");
     }
 
-    /// Sends a packet that the client has not asked for: the raw bytes, when the client next connects.
     fn chance(&self, per_mille: impl Fn(&Manner) -> u64) -> bool {
         let chance = per_mille(&self.manner.lock().unwrap());
         self.draw() % 1000 < chance
@@ -307,7 +318,7 @@ impl Connection<'_> {
             Packet::PubAck(id) | Packet::PubRec(id) => {
                 let release = self.broker.log().acknowledged(id, matches!(packet, Packet::PubRec(_)));
                 self.dice()?;
-                if release {
+                if release && !self.broker.manner.lock().unwrap().hold_releases {
                     self.writer.write_all(&wire::pubrel(id)).await?;
                 }
             }
