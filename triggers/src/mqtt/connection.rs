@@ -134,9 +134,21 @@ async fn pump(shared: &Shared, link: &mut Link) -> Ended {
             Err(_) => return Ended::Broken(LinkError::Broken("the broker no longer answers".into())),
         };
         if let Flow::End(end) = shared.on(signal).await {
+            drain(shared, link).await;
             return Ended::ByUs(end);
         }
     }
+}
+
+/// Reads until the broker closes the connection, which it does after DISCONNECT. A socket closed
+/// with something unread in it resets the connection, and a broker that is told so in the middle of
+/// its work forgets the acknowledgements that it has not looked at yet.
+async fn drain(shared: &Shared, link: &mut Link) {
+    let until = now() + limits::DRAIN_TIMEOUT;
+    while let Ok(Ok(signal)) = timeout_at(until.into(), link.poll()).await {
+        shared.salvage(vec![signal]);
+    }
+    shared.salvage(link.rest());
 }
 
 /// A text that a hostile peer cannot make long.

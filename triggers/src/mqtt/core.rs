@@ -352,7 +352,8 @@ impl Core {
                     return self.outbound.not_taken();
                 }
             }
-            if !(self.stopping && self.outbound.is_empty()) {
+            let open = !self.outbound.is_empty() || self.inbound.awaits_release();
+            if open || !self.stopping {
                 return;
             }
             match self.last.take() {

@@ -178,6 +178,12 @@ impl Inbound {
         self.released.write(id);
     }
 
+    /// Whether a QoS 2 message is half acknowledged on the present connection.
+    pub(super) fn awaits_release(&self) -> bool {
+        let half = |line: &Line| line.stage == Stage::Received && line.connection == self.connection;
+        self.ledger.iter().any(half)
+    }
+
     /// Whether nothing waits to be taken.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()

@@ -6,6 +6,7 @@ use super::message::{Delivery, Message, Publish, PublishError, Receipt};
 use super::notice::{Counters, State};
 use super::options::{Options, OptionsError};
 use super::shared::Shared;
+use crate::limits::mqtt as limits;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -90,7 +91,7 @@ impl Session {
         // the broker publish the will; otherwise leave in order all the same.
         if !self.shared.says_offline() {
             self.shared.leave();
-            if self.stopped_within(LEAVE_TIMEOUT).await {
+            if self.stopped_within(limits::DRAIN_TIMEOUT * 3).await {
                 return;
             }
         }
@@ -104,9 +105,6 @@ impl Session {
         tokio::time::timeout(time, stopped).await.is_ok()
     }
 }
-
-/// Writing DISCONNECT, with the acknowledgements before it.
-const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Inbox {
     /// The next message; `None` when the session has stopped and the inbox is empty.

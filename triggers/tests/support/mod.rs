@@ -164,7 +164,10 @@ pub async fn take(inbox: &mut Inbox) -> (String, String, Qos) {
 /// Publishes and waits for the broker's word.
 pub async fn say(session: &Session, topic: &str, payload: &str, qos: Qos) {
     let receipt = session.publish(publish(topic, payload, qos)).await.unwrap();
-    tokio::time::timeout(PATIENCE, receipt).await.expect("no receipt").unwrap();
+    match tokio::time::timeout(PATIENCE, receipt).await {
+        Ok(done) => done.unwrap(),
+        Err(_) => panic!("no receipt: {:?}", *session.state().borrow()),
+    }
 }
 
 /// Runs a test once with each version of MQTT.
