@@ -112,8 +112,14 @@ impl Inbound {
 
     /// QoS 2 identifiers that the broker may release on a resumed session.
     pub(super) fn releasable(&self) -> std::vec::Vec<u16> {
-        let received = self.ledger.iter().filter(|line| line.stage == Stage::Received);
-        received.map(|line| line.id).chain(self.released.oldest_ordered().copied()).collect()
+        let received = self
+            .ledger
+            .iter()
+            .filter(|line| line.stage == Stage::Received);
+        received
+            .map(|line| line.id)
+            .chain(self.released.oldest_ordered().copied())
+            .collect()
     }
 
     /// A message that arrived on the present connection.
@@ -135,7 +141,14 @@ impl Inbound {
         let key = self.next_key;
         self.next_key += 1;
         let Arrival { id, qos, .. } = arrival;
-        let line = Line { key, id, qos, connection: self.connection, content, stage: Stage::Open };
+        let line = Line {
+            key,
+            id,
+            qos,
+            connection: self.connection,
+            content,
+            stage: Stage::Open,
+        };
         // Room was checked, so neither is refused.
         let _ = self.ledger.push(line);
         self.enqueue(key, arrival);
@@ -156,9 +169,20 @@ impl Inbound {
 
     /// The program is done with a message: `send` says so to the broker, if its connection still
     /// stands. Says whether that happened.
-    pub(super) fn settle(&mut self, key: u64, send: impl FnOnce(Ack) -> Result<(), NotTaken>) -> bool {
-        let Some(at) = self.ledger.iter().position(|line| line.key == key) else { return false };
-        let Line { id, qos, connection, .. } = self.ledger[at];
+    pub(super) fn settle(
+        &mut self,
+        key: u64,
+        send: impl FnOnce(Ack) -> Result<(), NotTaken>,
+    ) -> bool {
+        let Some(at) = self.ledger.iter().position(|line| line.key == key) else {
+            return false;
+        };
+        let Line {
+            id,
+            qos,
+            connection,
+            ..
+        } = self.ledger[at];
         if connection != self.connection || send(Ack { id, qos }).is_err() {
             self.ledger[at].stage = Stage::Settled;
             return false;
@@ -174,13 +198,15 @@ impl Inbound {
 
     /// PUBREL: the broker will not send this message again.
     pub(super) fn released(&mut self, id: u16) {
-        self.ledger.retain(|line| !(line.id == id && line.stage == Stage::Received));
+        self.ledger
+            .retain(|line| !(line.id == id && line.stage == Stage::Received));
         self.released.write(id);
     }
 
     /// Whether a QoS 2 message is half acknowledged on the present connection.
     pub(super) fn awaits_release(&self) -> bool {
-        let half = |line: &Line| line.stage == Stage::Received && line.connection == self.connection;
+        let half =
+            |line: &Line| line.stage == Stage::Received && line.connection == self.connection;
         self.ledger.iter().any(half)
     }
 
@@ -215,7 +241,10 @@ impl Inbound {
         match line.stage {
             Stage::Open => Some(None),
             Stage::Settled | Stage::Received => {
-                let ack = Ack { id: line.id, qos: line.qos };
+                let ack = Ack {
+                    id: line.id,
+                    qos: line.qos,
+                };
                 self.acknowledged(at);
                 Some(Some(ack))
             }

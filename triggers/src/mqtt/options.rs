@@ -103,10 +103,15 @@ impl Options {
     fn check_names(&self) -> Result<(), OptionsError> {
         let host = &self.address.host;
         if host.is_empty() || host.contains(['\0', '/', ' ']) || self.address.port == 0 {
-            return Err(OptionsError::Address { host: host.clone(), port: self.address.port });
+            return Err(OptionsError::Address {
+                host: host.clone(),
+                port: self.address.port,
+            });
         }
         let credentials = self.credentials.iter();
-        let mut names = credentials.flat_map(|c| [&c.username, &c.password]).chain([&self.client_id]);
+        let mut names = credentials
+            .flat_map(|c| [&c.username, &c.password])
+            .chain([&self.client_id]);
         let id = &self.client_id;
         if id.is_empty() || names.any(|n| n.len() > limits::NAME_BYTES_MAX || n.contains('\0')) {
             return Err(OptionsError::Name);
@@ -119,18 +124,32 @@ impl Options {
             return Err(OptionsError::TooManySubscriptions(self.subscriptions.len()));
         }
         for Subscription { filter, .. } in &self.subscriptions {
-            validate_filter(filter)
-                .map_err(|why| OptionsError::Filter { filter: filter.clone(), why })?;
+            validate_filter(filter).map_err(|why| OptionsError::Filter {
+                filter: filter.clone(),
+                why,
+            })?;
         }
         Ok(())
     }
 
-    fn check_status(&self, key: &'static str, status: Option<&Publish>) -> Result<(), OptionsError> {
-        let Some(Publish { topic, payload, .. }) = status else { return Ok(()) };
-        validate_topic(topic)
-            .map_err(|why| OptionsError::Status { key, topic: topic.clone(), why })?;
+    fn check_status(
+        &self,
+        key: &'static str,
+        status: Option<&Publish>,
+    ) -> Result<(), OptionsError> {
+        let Some(Publish { topic, payload, .. }) = status else {
+            return Ok(());
+        };
+        validate_topic(topic).map_err(|why| OptionsError::Status {
+            key,
+            topic: topic.clone(),
+            why,
+        })?;
         match payload.len() > self.payload_bytes_max {
-            true => Err(OptionsError::StatusTooLarge { key, bytes: payload.len() }),
+            true => Err(OptionsError::StatusTooLarge {
+                key,
+                bytes: payload.len(),
+            }),
             false => Ok(()),
         }
     }
@@ -198,7 +217,9 @@ pub struct Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }
 
@@ -226,7 +247,9 @@ pub enum Persistence {
 
 impl Default for Persistence {
     fn default() -> Self {
-        Self::Persistent { expiry: Duration::from_secs(24 * 3600) }
+        Self::Persistent {
+            expiry: Duration::from_secs(24 * 3600),
+        }
     }
 }
 
@@ -243,7 +266,9 @@ pub struct Subscription {
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
     /// No host, or no port.
-    #[error("`{host}:{port}` is not a broker's address: a host name or IP address and a port from 1 to 65535 are needed")]
+    #[error(
+        "`{host}:{port}` is not a broker's address: a host name or IP address and a port from 1 to 65535 are needed"
+    )]
     Address {
         /// As given.
         host: String,
@@ -251,7 +276,9 @@ pub enum OptionsError {
         port: u16,
     },
     /// Client id, user name or password.
-    #[error("the client id must not be empty, and like user name and password at most 65535 bytes without NUL")]
+    #[error(
+        "the client id must not be empty, and like user name and password at most 65535 bytes without NUL"
+    )]
     Name,
     /// Outside 5 s to 65 535 s.
     #[error("the keep-alive of {0:?} is not between 5 and 65535 seconds")]

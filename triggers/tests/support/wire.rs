@@ -7,13 +7,22 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// A packet from the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet {
-    Connect { clean: bool, v5: bool, keep_alive: u16, receive_max: Option<u16>, packet_max: Option<u32> },
+    Connect {
+        clean: bool,
+        v5: bool,
+        keep_alive: u16,
+        receive_max: Option<u16>,
+        packet_max: Option<u32>,
+    },
     Publish(Publish),
     PubAck(u16),
     PubRec(u16),
     PubRel(u16),
     PubComp(u16),
-    Subscribe { id: u16, filters: Vec<(String, u8)> },
+    Subscribe {
+        id: u16,
+        filters: Vec<(String, u8)>,
+    },
     Ping,
     Disconnect,
 }
@@ -54,7 +63,14 @@ fn parse(head: u8, mut body: Body<'_>, v5: bool) -> Packet {
                 body.properties();
             }
             let payload = body.0.to_vec();
-            Packet::Publish(Publish { topic, payload, qos, retain: head & 1 == 1, dup: head & 8 != 0, id })
+            Packet::Publish(Publish {
+                topic,
+                payload,
+                qos,
+                retain: head & 1 == 1,
+                dup: head & 8 != 0,
+                id,
+            })
         }
         4 => Packet::PubAck(body.u16()),
         5 => Packet::PubRec(body.u16()),
@@ -87,12 +103,20 @@ fn connect(mut body: Body<'_>) -> Packet {
             match properties.u8() {
                 0x11 => drop(properties.take(4)),
                 0x21 => receive_max = Some(properties.u16()),
-                0x27 => packet_max = Some(u32::from_be_bytes(properties.take(4).try_into().unwrap())),
+                0x27 => {
+                    packet_max = Some(u32::from_be_bytes(properties.take(4).try_into().unwrap()))
+                }
                 other => panic!("the client sent property {other:#x}"),
             }
         }
     }
-    Packet::Connect { clean: flags & 2 != 0, v5, keep_alive, receive_max, packet_max }
+    Packet::Connect {
+        clean: flags & 2 != 0,
+        v5,
+        keep_alive,
+        receive_max,
+        packet_max,
+    }
 }
 
 struct Body<'a>(&'a [u8]);
@@ -144,7 +168,10 @@ pub fn suback(v5: bool, id: u16, codes: &[u8]) -> Vec<u8> {
 }
 
 pub fn publish(v5: bool, message: &Publish) -> Vec<u8> {
-    let mut body = u16::try_from(message.topic.len()).unwrap().to_be_bytes().to_vec();
+    let mut body = u16::try_from(message.topic.len())
+        .unwrap()
+        .to_be_bytes()
+        .to_vec();
     body.extend(message.topic.as_bytes());
     if message.qos > 0 {
         body.extend(message.id.to_be_bytes());

@@ -1,6 +1,8 @@
 //! rumqttc's MQTT 3.1.1 module, translated. Decides nothing.
 
-use super::{Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via};
+use super::{
+    Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via,
+};
 use super::{at_once, host, is_clean, own};
 use crate::limits::mqtt as limits;
 use crate::mqtt::message::{Publish, Qos};
@@ -34,7 +36,12 @@ pub(super) fn open(options: &Options, via: Via) -> (Link, Requests) {
     }
     if let Some(will) = &options.will {
         let payload = will.payload.to_vec();
-        mqtt.set_last_will(LastWill::new(&will.topic, payload, theirs(will.qos), will.retain));
+        mqtt.set_last_will(LastWill::new(
+            &will.topic,
+            payload,
+            theirs(will.qos),
+            will.retain,
+        ));
     }
     let (client, mut event_loop) = AsyncClient::new(mqtt, REQUESTS_MAX);
     let mut network = NetworkOptions::new();
@@ -59,8 +66,11 @@ impl Link {
     pub(super) fn resend(&mut self, resend: Resend) {
         self.0.pending.push_back(match resend {
             Resend::Publish(id, publish) => {
-                let mut packet =
-                    rumqttc::Publish::from_bytes(publish.topic, theirs(publish.qos), publish.payload);
+                let mut packet = rumqttc::Publish::from_bytes(
+                    publish.topic,
+                    theirs(publish.qos),
+                    publish.payload,
+                );
                 (packet.pkid, packet.dup, packet.retain) = (id, true, publish.retain);
                 Request::Publish(packet)
             }
@@ -75,7 +85,10 @@ impl Link {
         for id in ids {
             packet.pkid = id;
             // With manual acknowledgements this answers nothing and cannot fail.
-            let _ = self.0.state.handle_incoming_packet(Incoming::Publish(packet.clone()));
+            let _ = self
+                .0
+                .state
+                .handle_incoming_packet(Incoming::Publish(packet.clone()));
             self.0.state.events.truncate(waiting);
         }
     }
@@ -118,7 +131,12 @@ impl Link {
 
 impl Requests {
     pub(super) fn publish(&self, publish: Publish) -> Result<(), NotTaken> {
-        let Publish { topic, payload, qos, retain } = publish;
+        let Publish {
+            topic,
+            payload,
+            qos,
+            retain,
+        } = publish;
         at_once(self.0.publish_bytes(topic, theirs(qos), retain, payload))
     }
 
@@ -129,7 +147,9 @@ impl Requests {
     }
 
     pub(super) fn subscribe(&self, filters: &[&Subscription]) -> Result<(), NotTaken> {
-        let filters = filters.iter().map(|s| SubscribeFilter::new(s.filter.clone(), theirs(s.qos)));
+        let filters = filters
+            .iter()
+            .map(|s| SubscribeFilter::new(s.filter.clone(), theirs(s.qos)));
         self.0.try_subscribe_many(filters).map_err(|_| NotTaken)
     }
 

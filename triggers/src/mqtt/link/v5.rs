@@ -1,6 +1,8 @@
 //! rumqttc's MQTT 5 module, translated. Decides nothing.
 
-use super::{Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via};
+use super::{
+    Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via,
+};
 use super::{at_once, host, is_clean, own};
 use crate::limits::mqtt as limits;
 use crate::mqtt::message::{Publish, Qos};
@@ -11,7 +13,9 @@ use rumqttc::v5::mqttbytes::v5::{
     PubRecReason, PubRel, SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{self, QoS};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError};
+use rumqttc::v5::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError,
+};
 use rumqttc::{NetworkOptions, Outgoing, Transport};
 
 pub(in crate::mqtt) struct Link(EventLoop);
@@ -76,8 +80,12 @@ impl Link {
         self.0.pending.push_back(match resend {
             Resend::Publish(id, publish) => {
                 let qos = theirs(publish.qos);
-                let mut packet =
-                    rumqttc::v5::mqttbytes::v5::Publish::new(publish.topic, qos, publish.payload, None);
+                let mut packet = rumqttc::v5::mqttbytes::v5::Publish::new(
+                    publish.topic,
+                    qos,
+                    publish.payload,
+                    None,
+                );
                 (packet.pkid, packet.dup, packet.retain) = (id, true, publish.retain);
                 Request::Publish(packet)
             }
@@ -93,7 +101,10 @@ impl Link {
         for id in ids {
             packet.pkid = id;
             // With manual acknowledgements this answers nothing and cannot fail.
-            let _ = self.0.state.handle_incoming_packet(Packet::Publish(packet.clone()));
+            let _ = self
+                .0
+                .state
+                .handle_incoming_packet(Packet::Publish(packet.clone()));
             self.0.state.events.truncate(waiting);
         }
     }
@@ -125,12 +136,18 @@ impl Link {
             ConnectionError::MqttState(StateError::Deserialization(Error::Io(error))) => {
                 LinkError::Broken(error.to_string())
             }
-            ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
-                let more = reason_string.map(|text| format!(": {text}")).unwrap_or_default();
+            ConnectionError::MqttState(StateError::ServerDisconnect {
+                reason_code,
+                reason_string,
+            }) => {
+                let more = reason_string
+                    .map(|text| format!(": {text}"))
+                    .unwrap_or_default();
                 LinkError::Broken(format!("the broker disconnected us: {reason_code:?}{more}"))
             }
             ConnectionError::Timeout(_) => LinkError::Broken(
-                "no answer in time (a broker that only speaks MQTT 3.1.1 may look like this)".into(),
+                "no answer in time (a broker that only speaks MQTT 3.1.1 may look like this)"
+                    .into(),
             ),
             ConnectionError::ConnectionRefused(code) => {
                 LinkError::Broken(format!("the broker refused us: {code:?}"))
@@ -148,18 +165,26 @@ impl Link {
 
 impl Requests {
     pub(super) fn publish(&self, publish: Publish) -> Result<(), NotTaken> {
-        let Publish { topic, payload, qos, retain } = publish;
+        let Publish {
+            topic,
+            payload,
+            qos,
+            retain,
+        } = publish;
         at_once(self.0.publish_bytes(topic, theirs(qos), retain, payload))
     }
 
     pub(super) fn acknowledge(&self, id: u16, qos: Qos) -> Result<(), NotTaken> {
-        let mut packet = rumqttc::v5::mqttbytes::v5::Publish::new("", theirs(qos), Bytes::new(), None);
+        let mut packet =
+            rumqttc::v5::mqttbytes::v5::Publish::new("", theirs(qos), Bytes::new(), None);
         packet.pkid = id;
         self.0.try_ack(&packet).map_err(|_| NotTaken)
     }
 
     pub(super) fn subscribe(&self, filters: &[&Subscription]) -> Result<(), NotTaken> {
-        let filters = filters.iter().map(|s| Filter::new(s.filter.clone(), theirs(s.qos)));
+        let filters = filters
+            .iter()
+            .map(|s| Filter::new(s.filter.clone(), theirs(s.qos)));
         self.0.try_subscribe_many(filters).map_err(|_| NotTaken)
     }
 
@@ -185,13 +210,19 @@ fn incoming(packet: Packet) -> Signal {
         Packet::PubRel(release) => Signal::Released(release.pkid),
         Packet::PubAck(ack) => Signal::Acked(ack.pkid, puback_refusal(ack.reason)),
         Packet::PubRec(ack) => Signal::Received(ack.pkid, pubrec_refusal(ack.reason)),
-        Packet::PubComp(PubComp { pkid, reason: PubCompReason::Success, .. }) => {
-            Signal::Completed(pkid, Freed::Yes)
-        }
+        Packet::PubComp(PubComp {
+            pkid,
+            reason: PubCompReason::Success,
+            ..
+        }) => Signal::Completed(pkid, Freed::Yes),
         // The message arrived all the same: the broker has finished with it before.
         Packet::PubComp(PubComp { pkid, .. }) => Signal::Completed(pkid, Freed::Never),
         Packet::SubAck(ack) => {
-            let codes = ack.return_codes.into_iter().map(subscribe_refusal).collect();
+            let codes = ack
+                .return_codes
+                .into_iter()
+                .map(subscribe_refusal)
+                .collect();
             Signal::Subscribed(ack.pkid, codes)
         }
         _ => Signal::Other,
