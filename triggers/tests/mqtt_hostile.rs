@@ -36,9 +36,7 @@ async fn publish_all(session: &Session, qos: Qos) {
 /// The first arrival of each.
 fn firsts(all: Vec<String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    all.into_iter()
-        .filter(|one| seen.insert(one.clone()))
-        .collect()
+    all.into_iter().filter(|one| seen.insert(one.clone())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,13 +44,7 @@ async fn no_published_message_is_lost_or_overtaken_however_the_broker_cuts_and_f
     both(async |protocol| {
         let mut connections = 0;
         for seed in 0..20 {
-            let manner = Manner {
-                seed,
-                cut: 20,
-                forget: 300,
-                late: 200,
-                ..Manner::default()
-            };
+            let manner = Manner { seed, cut: 20, forget: 300, late: 200, ..Manner::default() };
             let broker = Hostile::start(protocol, manner).await;
             let (session, _inbox) = Session::start(options(&broker, protocol)).unwrap();
             publish_all(&session, Qos::AtLeastOnce).await;
@@ -62,10 +54,7 @@ async fn no_published_message_is_lost_or_overtaken_however_the_broker_cuts_and_f
             broker.assert_content();
             connections += broker.connects();
         }
-        assert!(
-            connections > 200,
-            "the broker was too kind: {connections} connections"
-        );
+        assert!(connections > 200, "the broker was too kind: {connections} connections");
     })
     .await;
 }
@@ -74,12 +63,7 @@ async fn no_published_message_is_lost_or_overtaken_however_the_broker_cuts_and_f
 async fn qos_2_arrives_once_and_in_order_as_long_as_the_broker_keeps_the_session() {
     both(async |protocol| {
         for seed in 100..110 {
-            let manner = Manner {
-                seed,
-                cut: 15,
-                late: 100,
-                ..Manner::default()
-            };
+            let manner = Manner { seed, cut: 15, late: 100, ..Manner::default() };
             let broker = Hostile::start(protocol, manner).await;
             let (session, _inbox) = Session::start(options(&broker, protocol)).unwrap();
             publish_all(&session, Qos::ExactlyOnce).await;
@@ -94,18 +78,10 @@ async fn qos_2_arrives_once_and_in_order_as_long_as_the_broker_keeps_the_session
 async fn no_inbound_message_is_lost_and_qos_2_comes_once() {
     both(async |protocol| {
         for seed in 200..215 {
-            let manner = Manner {
-                seed,
-                cut: 20,
-                ..Manner::default()
-            };
+            let manner = Manner { seed, cut: 20, ..Manner::default() };
             let broker = Hostile::start(protocol, manner).await;
             for (number, text) in numbers().into_iter().enumerate() {
-                broker.send(
-                    &format!("in/{}", 1 + number % 2),
-                    text,
-                    1 + (number % 2) as u8,
-                );
+                broker.send(&format!("in/{}", 1 + number % 2), text, 1 + (number % 2) as u8);
             }
             let (session, mut inbox) = Session::start(options(&broker, protocol)).unwrap();
             let (mut once, mut twice) = (Vec::new(), Vec::new());
@@ -121,17 +97,10 @@ async fn no_inbound_message_is_lost_and_qos_2_comes_once() {
                 session.settle(message.delivery);
             }
             let odd = |n: &usize| n % 2 == 1;
-            let expected = |odds| {
-                (0..MESSAGES)
-                    .filter(move |n| odd(n) == odds)
-                    .map(|n| n.to_string())
-            };
+            let expected =
+                |odds| (0..MESSAGES).filter(move |n| odd(n) == odds).map(|n| n.to_string());
             assert_eq!(once, expected(true).collect::<Vec<_>>(), "seed {seed}");
-            assert_eq!(
-                firsts(twice),
-                expected(false).collect::<Vec<_>>(),
-                "seed {seed}"
-            );
+            assert_eq!(firsts(twice), expected(false).collect::<Vec<_>>(), "seed {seed}");
             broker.assert_content();
         }
     })
@@ -141,21 +110,11 @@ async fn no_inbound_message_is_lost_and_qos_2_comes_once() {
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_drops_us_after_each_connect_is_not_stormed() {
     both(async |protocol| {
-        let broker = Hostile::start(
-            protocol,
-            Manner {
-                slam: true,
-                ..Manner::default()
-            },
-        )
-        .await;
+        let broker = Hostile::start(protocol, Manner { slam: true, ..Manner::default() }).await;
         let (session, _inbox) = Session::start(clean(options(&broker, protocol))).unwrap();
         tokio::time::sleep(Duration::from_secs(3600)).await;
         let connects = broker.connects();
-        assert!(
-            (20..150).contains(&connects),
-            "{connects} connections in an hour"
-        );
+        assert!((20..150).contains(&connects), "{connects} connections in an hour");
         drop(session);
     })
     .await;

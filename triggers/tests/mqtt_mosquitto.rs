@@ -27,17 +27,9 @@ async fn a_message_of_each_qos_goes_out_and_comes_back() {
         session.stop(Duration::from_secs(5)).await;
         assert_eq!(*session.state().borrow(), State::Stopped);
         assert!(inbox.next().await.is_none());
-        assert!(
-            session
-                .publish(publish("a", "", Qos::AtMostOnce))
-                .await
-                .is_err()
-        );
+        assert!(session.publish(publish("a", "", Qos::AtMostOnce)).await.is_err());
         let counters = session.counters();
-        assert_eq!(
-            (counters.received, counters.settled, counters.acknowledged),
-            (30, 20, 30)
-        );
+        assert_eq!((counters.received, counters.settled, counters.acknowledged), (30, 20, 30));
     })
     .await;
 }
@@ -78,11 +70,7 @@ async fn the_broker_gets_the_qos_that_each_filter_asks_for() {
         subscribe(&mut options, &filters);
         let (session, mut inbox) = Session::start(options).unwrap();
         connected(&session).await;
-        let rows = [
-            ("zero/a/b", QOS[0]),
-            ("one/a/x", QOS[1]),
-            ("any/two", QOS[2]),
-        ];
+        let rows = [("zero/a/b", QOS[0]), ("one/a/x", QOS[1]), ("any/two", QOS[2])];
         for (topic, qos) in rows {
             say(&session, topic, "x", Qos::ExactlyOnce).await;
             assert_eq!(take(&mut inbox).await, (topic.into(), "x".into(), qos));
@@ -156,12 +144,7 @@ async fn what_was_published_while_we_were_away_is_delivered_when_we_come_back() 
         say(&other, "away", "kept", Qos::AtLeastOnce).await;
         let (session, mut inbox) = Session::start(options).unwrap();
         assert_eq!(take(&mut inbox).await.1, "kept");
-        let State::Connected {
-            session_present, ..
-        } = connected(&session).await
-        else {
-            panic!()
-        };
+        let State::Connected { session_present, .. } = connected(&session).await else { panic!() };
         assert!(session_present);
         session.stop(Duration::from_secs(5)).await;
     })
@@ -174,10 +157,7 @@ async fn a_clean_session_is_forgotten() {
     both(async |protocol| {
         for _ in 0..2 {
             let (session, _) = Session::start(clean(broker.options("clean", protocol))).unwrap();
-            let State::Connected {
-                session_present, ..
-            } = connected(&session).await
-            else {
+            let State::Connected { session_present, .. } = connected(&session).await else {
                 panic!()
             };
             assert!(!session_present);
@@ -200,20 +180,9 @@ async fn a_session_that_starts_before_its_broker_connects_when_it_comes() {
     broker.stop();
     let (session, _inbox) = Session::start(Options::new(local(broker.port), "first")).unwrap();
     let mut state = session.state();
-    let failed = |state: &State| {
-        matches!(
-            state,
-            State::Connecting {
-                last_error: Some(_),
-                ..
-            }
-        )
-    };
+    let failed = |state: &State| matches!(state, State::Connecting { last_error: Some(_), .. });
     state.wait_for(failed).await.unwrap();
-    let receipt = session
-        .publish(publish("early", "x", Qos::AtLeastOnce))
-        .await
-        .unwrap();
+    let receipt = session.publish(publish("early", "x", Qos::AtLeastOnce)).await.unwrap();
     broker.launch();
     connected(&session).await;
     receipt.await.unwrap();
@@ -306,10 +275,7 @@ async fn wrong_credentials_are_reported_and_right_ones_work() {
                 state => !works && format!("{state:?}").contains("the broker refused us"),
             };
             let reached = state.wait_for(reached);
-            tokio::time::timeout(support::PATIENCE, reached)
-                .await
-                .unwrap()
-                .unwrap();
+            tokio::time::timeout(support::PATIENCE, reached).await.unwrap().unwrap();
         }
     })
     .await;
@@ -326,14 +292,9 @@ async fn a_subscription_that_mosquittos_acl_forbids_is_an_alarm() {
     });
     both(async |protocol| {
         let mut options = broker.options("acl", protocol);
-        subscribe(
-            &mut options,
-            &[("open/#", Qos::AtLeastOnce), ("closed/#", Qos::AtLeastOnce)],
-        );
+        subscribe(&mut options, &[("open/#", Qos::AtLeastOnce), ("closed/#", Qos::AtLeastOnce)]);
         let (session, mut inbox) = Session::start(clean(options)).unwrap();
-        let State::Connected { refused, .. } = connected(&session).await else {
-            panic!()
-        };
+        let State::Connected { refused, .. } = connected(&session).await else { panic!() };
         eprintln!("{protocol:?} refused {refused:?}");
         say(&session, "open/a", "x", Qos::AtLeastOnce).await;
         assert_eq!(take(&mut inbox).await.1, "x");

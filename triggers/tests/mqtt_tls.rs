@@ -21,20 +21,15 @@ fn certificates(folder: &Path, change: impl Fn(&mut CertificateParams)) {
     let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
     let issuer = authority();
     write("ca.pem", issuer.pem());
-    for (name, hosts) in [
-        ("server", vec!["127.0.0.1", "localhost"]),
-        ("client", vec!["device-7"]),
-    ] {
+    for (name, hosts) in [("server", vec!["127.0.0.1", "localhost"]), ("client", vec!["device-7"])]
+    {
         let key = KeyPair::generate().unwrap();
         let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
         let mut params = CertificateParams::new(hosts).unwrap();
         // OpenSSL takes a certificate with its issuer's name for a self-signed one.
         params.distinguished_name.push(DnType::CommonName, name);
         change(&mut params);
-        write(
-            &format!("{name}.pem"),
-            params.signed_by(&key, &issuer).unwrap().pem(),
-        );
+        write(&format!("{name}.pem"), params.signed_by(&key, &issuer).unwrap().pem());
         write(&format!("{name}.key"), key.serialize_pem());
     }
 }
@@ -59,19 +54,10 @@ fn mosquitto(require: &str, change: impl Fn(&mut CertificateParams)) -> Mosquitt
 }
 
 fn options(broker: &Mosquitto, protocol: Protocol, host: &str) -> Options {
-    let tls = TlsOptions {
-        ca_file: Some(broker.scratch.0.join("ca.pem")),
-        client: None,
-    };
+    let tls = TlsOptions { ca_file: Some(broker.scratch.0.join("ca.pem")), client: None };
     let security = Security::Tls(tls);
-    let mut options = Options::new(
-        Address {
-            host: host.into(),
-            port: broker.port,
-            security,
-        },
-        "tls",
-    );
+    let mut options =
+        Options::new(Address { host: host.into(), port: broker.port, security }, "tls");
     options.protocol = protocol;
     subscribe(&mut options, &[("in/#", Qos::AtLeastOnce)]);
     options
@@ -96,11 +82,7 @@ async fn fails(session: &Session, text: &str) {
     let mut state = session.state();
     let says = |state: &State| format!("{state:?}").contains(text);
     let said = tokio::time::timeout(PATIENCE, state.wait_for(says)).await;
-    assert!(
-        said.is_ok(),
-        "not `{text}`, but {:?}",
-        *session.state().borrow()
-    );
+    assert!(said.is_ok(), "not `{text}`, but {:?}", *session.state().borrow());
 }
 
 #[tokio::test]
@@ -201,15 +183,8 @@ async fn unusable_files_are_refused_at_once_and_by_name() {
     let missing = scratch.0.join("missing.pem");
     let good = scratch.0.join("ca.pem");
     let start = |ca: &Path, client: Option<ClientCertificate>| {
-        let security = Security::Tls(TlsOptions {
-            ca_file: Some(ca.into()),
-            client,
-        });
-        let address = Address {
-            host: "127.0.0.1".into(),
-            port: 8883,
-            security,
-        };
+        let security = Security::Tls(TlsOptions { ca_file: Some(ca.into()), client });
+        let address = Address { host: "127.0.0.1".into(), port: 8883, security };
         match Session::start(Options::new(address, "x")) {
             Err(OptionsError::Tls(error)) => Err(error),
             Err(other) => panic!("{other}"),
@@ -225,10 +200,7 @@ async fn unusable_files_are_refused_at_once_and_by_name() {
     assert_eq!(start(&good, Some(client(&scratch.0))), Ok(()));
     let mut swapped = client(&scratch.0);
     swapped.key_file = scratch.0.join("server.key");
-    assert!(matches!(
-        start(&good, Some(swapped)).unwrap_err(),
-        TlsConfigError::Client(_)
-    ));
+    assert!(matches!(start(&good, Some(swapped)).unwrap_err(), TlsConfigError::Client(_)));
     let mut no_key = client(&scratch.0);
     no_key.key_file = missing.clone();
     assert_eq!(file(start(&good, Some(no_key)).unwrap_err()), missing);

@@ -36,23 +36,12 @@ pub(super) fn step(
     random: u64,
 ) -> (Backoff, Option<Duration>) {
     if input == Input::Connected {
-        return (
-            Backoff {
-                connected: Some(now),
-                ..state
-            },
-            None,
-        );
+        return (Backoff { connected: Some(now), ..state }, None);
     }
-    let held = state
-        .connected
-        .map(|since| now.saturating_duration_since(since));
+    let held = state.connected.map(|since| now.saturating_duration_since(since));
     let fresh = input == Input::Recycled || held.is_some_and(|held| held >= STABLE_AFTER);
     let attempts = if fresh { 0 } else { state.attempts };
-    let next = Backoff {
-        attempts: attempts.saturating_add(1),
-        connected: None,
-    };
+    let next = Backoff { attempts: attempts.saturating_add(1), connected: None };
     (next, Some(scale(cap(attempts), random)))
 }
 
@@ -96,15 +85,7 @@ mod tests {
     #[test]
     fn the_longest_possible_pause_doubles_from_1_to_120_seconds() {
         let now = Instant::now();
-        for (losses, seconds) in [
-            (1, 1),
-            (2, 2),
-            (3, 4),
-            (7, 64),
-            (8, 120),
-            (9, 120),
-            (99, 120),
-        ] {
+        for (losses, seconds) in [(1, 1), (2, 2), (3, 4), (7, 64), (8, 120), (9, 120), (99, 120)] {
             let (_, pause) = lose(losses, Backoff::default(), now);
             assert!(about(pause, seconds), "{losses} losses: {pause:?}");
         }

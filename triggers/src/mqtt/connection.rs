@@ -16,13 +16,7 @@ use tokio::time::{sleep, timeout_at};
 /// Runs a session until it is stopped. Dropped, it cuts the connection.
 pub(super) async fn run(shared: Arc<Shared>, dialer: Dialer) {
     let backoff = Backoff::default();
-    let mut task = Task {
-        shared,
-        dialer,
-        backoff,
-        last_error: None,
-        foreign_releases: false,
-    };
+    let mut task = Task { shared, dialer, backoff, last_error: None, foreign_releases: false };
     while !task.shared.is_stopping() {
         let input = match task.attempt().await {
             End::Stopped => break,
@@ -60,8 +54,7 @@ impl Task {
                 self.connection(dialed).await
             }
             Err(error) => {
-                self.shared
-                    .disconnected(|counters| counters.connect_failures += 1);
+                self.shared.disconnected(|counters| counters.connect_failures += 1);
                 End::Lost(short(error))
             }
         }
@@ -78,9 +71,7 @@ impl Task {
             _ => Arc::from("the inbox was full: reconnecting to have messages sent again"),
         };
         let retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        self.shared
-            .options
-            .notify(Notice::Disconnected { reason, retry_ms });
+        self.shared.options.notify(Notice::Disconnected { reason, retry_ms });
         tokio::select! {
             () = sleep(pause) => {}
             () = self.shared.stop.notified() => {}
@@ -88,12 +79,7 @@ impl Task {
     }
 
     async fn connection(&mut self, dialed: Dialed) -> End {
-        let Dialed {
-            mut link,
-            requests,
-            accepted,
-            bridge,
-        } = dialed;
+        let Dialed { mut link, requests, accepted, bridge } = dialed;
         match (accepted.session_present, self.foreign_releases) {
             (true, true) => link.allow_releases(1..=u16::MAX),
             (true, false) => link.allow_releases(self.shared.releasable().into_iter()),
@@ -124,10 +110,7 @@ impl Task {
 
     fn show_connecting(&self) {
         let attempt = self.backoff.attempts + 1;
-        self.shared.set_state(State::Connecting {
-            attempt,
-            last_error: self.last_error.clone(),
-        });
+        self.shared.set_state(State::Connecting { attempt, last_error: self.last_error.clone() });
     }
 }
 
@@ -172,9 +155,7 @@ async fn drain(shared: &Shared, link: &mut Link) {
 
 /// A text that a hostile peer cannot make long.
 fn short(mut text: String) -> Arc<str> {
-    let end = (0..=limits::ERROR_BYTES_MAX)
-        .rev()
-        .find(|&at| text.is_char_boundary(at));
+    let end = (0..=limits::ERROR_BYTES_MAX).rev().find(|&at| text.is_char_boundary(at));
     text.truncate(end.unwrap_or(0));
     text.into()
 }

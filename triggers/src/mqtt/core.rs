@@ -212,9 +212,9 @@ impl Core {
         let (requests, phase) = (&self.requests, self.phase);
         let mut full = false;
         let settled = self.inbound.settle(key, |ack| match requests {
-            Some(requests) if phase != Phase::Leaving => requests
-                .acknowledge(ack.id, ack.qos)
-                .inspect_err(|_| full = true),
+            Some(requests) if phase != Phase::Leaving => {
+                requests.acknowledge(ack.id, ack.qos).inspect_err(|_| full = true)
+            }
             _ => Err(NotTaken),
         });
         self.clogged |= full;
@@ -274,20 +274,14 @@ impl Core {
     }
 
     fn arrived(&mut self, arrival: Arrival) -> Flow {
-        let ack = Ack {
-            id: arrival.id,
-            qos: arrival.qos,
-        };
+        let ack = Ack { id: arrival.id, qos: arrival.qos };
         let bytes = arrival.payload.len();
         if arrival.topic.is_empty() {
             self.counters.dropped_malformed += 1;
             self.acknowledge(ack);
         } else if bytes > self.payload_bytes_max {
             self.counters.dropped_oversize += 1;
-            self.notices.push(Notice::Oversize {
-                topic: arrival.topic,
-                bytes,
-            });
+            self.notices.push(Notice::Oversize { topic: arrival.topic, bytes });
             self.acknowledge(ack);
         } else if self.overflowing && arrival.qos != Qos::AtMostOnce {
             self.counters.dropped_queue_full += u64::from(!self.persistent);
@@ -325,9 +319,7 @@ impl Core {
             self.phase = Phase::Ready;
         }
         if !std::mem::replace(&mut self.announced, true) {
-            self.notices.push(Notice::Connected {
-                session_present: self.session_present,
-            });
+            self.notices.push(Notice::Connected { session_present: self.session_present });
         }
         self.state = Some(State::Connected {
             session_present: self.session_present,

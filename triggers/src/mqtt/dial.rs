@@ -28,9 +28,7 @@ pub(super) struct Dialed {
 impl Dialer {
     /// Reads certificates, if there are any to read.
     pub(super) fn new(options: &Options) -> Result<Self, TlsConfigError> {
-        Ok(Self {
-            tls: load(options)?,
-        })
+        Ok(Self { tls: load(options)? })
     }
 
     /// Tries each address. Dropped half-way, what was begun is closed; a look-up under way ends by
@@ -59,12 +57,7 @@ impl Dialer {
         let why = match first {
             Ok(Ok(Signal::Accepted(accepted))) => {
                 link.restore_keep_alive(options);
-                return Ok(Dialed {
-                    link,
-                    requests,
-                    accepted,
-                    bridge,
-                });
+                return Ok(Dialed { link, requests, accepted, bridge });
             }
             Ok(Ok(_)) => "the broker's first packet was no CONNACK".into(),
             Ok(Err(error)) => error.to_string(),
@@ -81,9 +74,7 @@ impl Dialer {
         // Files may have changed since the last failure: a new authority, a renewed certificate.
         let tls = match self.tls.take() {
             Some(tls) => tls,
-            None => load(options)
-                .map_err(|e| e.to_string())?
-                .ok_or("TLS is not set up")?,
+            None => load(options).map_err(|e| e.to_string())?.ok_or("TLS is not set up")?,
         };
         let tcp = match timeout(limits::CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(tcp) => tcp.map_err(|error| error.to_string())?,
@@ -113,10 +104,7 @@ async fn addresses(options: &Options) -> Result<Vec<SocketAddr>, String> {
     let mut allowed = Vec::new();
     let mut refused = None;
     for address in found {
-        let permitted = options
-            .address_filter
-            .as_ref()
-            .is_none_or(|allows| allows(address.ip()));
+        let permitted = options.address_filter.as_ref().is_none_or(|allows| allows(address.ip()));
         match permitted {
             false => refused = Some(address.ip()),
             true if allowed.len() < limits::ADDRESSES_MAX && !allowed.contains(&address) => {

@@ -112,14 +112,8 @@ impl Inbound {
 
     /// QoS 2 identifiers that the broker may release on a resumed session.
     pub(super) fn releasable(&self) -> std::vec::Vec<u16> {
-        let received = self
-            .ledger
-            .iter()
-            .filter(|line| line.stage == Stage::Received);
-        received
-            .map(|line| line.id)
-            .chain(self.released.oldest_ordered().copied())
-            .collect()
+        let received = self.ledger.iter().filter(|line| line.stage == Stage::Received);
+        received.map(|line| line.id).chain(self.released.oldest_ordered().copied()).collect()
     }
 
     /// A message that arrived on the present connection.
@@ -141,14 +135,7 @@ impl Inbound {
         let key = self.next_key;
         self.next_key += 1;
         let Arrival { id, qos, .. } = arrival;
-        let line = Line {
-            key,
-            id,
-            qos,
-            connection: self.connection,
-            content,
-            stage: Stage::Open,
-        };
+        let line = Line { key, id, qos, connection: self.connection, content, stage: Stage::Open };
         // Room was checked, so neither is refused.
         let _ = self.ledger.push(line);
         self.enqueue(key, arrival);
@@ -177,12 +164,7 @@ impl Inbound {
         let Some(at) = self.ledger.iter().position(|line| line.key == key) else {
             return false;
         };
-        let Line {
-            id,
-            qos,
-            connection,
-            ..
-        } = self.ledger[at];
+        let Line { id, qos, connection, .. } = self.ledger[at];
         if connection != self.connection || send(Ack { id, qos }).is_err() {
             self.ledger[at].stage = Stage::Settled;
             return false;
@@ -198,8 +180,7 @@ impl Inbound {
 
     /// PUBREL: the broker will not send this message again.
     pub(super) fn released(&mut self, id: u16) {
-        self.ledger
-            .retain(|line| !(line.id == id && line.stage == Stage::Received));
+        self.ledger.retain(|line| !(line.id == id && line.stage == Stage::Received));
         self.released.write(id);
     }
 
@@ -241,10 +222,7 @@ impl Inbound {
         match line.stage {
             Stage::Open => Some(None),
             Stage::Settled | Stage::Received => {
-                let ack = Ack {
-                    id: line.id,
-                    qos: line.qos,
-                };
+                let ack = Ack { id: line.id, qos: line.qos };
                 self.acknowledged(at);
                 Some(Some(ack))
             }

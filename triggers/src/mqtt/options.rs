@@ -103,15 +103,11 @@ impl Options {
     fn check_names(&self) -> Result<(), OptionsError> {
         let host = &self.address.host;
         if host.is_empty() || host.contains(['\0', '/', ' ']) || self.address.port == 0 {
-            return Err(OptionsError::Address {
-                host: host.clone(),
-                port: self.address.port,
-            });
+            return Err(OptionsError::Address { host: host.clone(), port: self.address.port });
         }
         let credentials = self.credentials.iter();
-        let mut names = credentials
-            .flat_map(|c| [&c.username, &c.password])
-            .chain([&self.client_id]);
+        let mut names =
+            credentials.flat_map(|c| [&c.username, &c.password]).chain([&self.client_id]);
         let id = &self.client_id;
         if id.is_empty() || names.any(|n| n.len() > limits::NAME_BYTES_MAX || n.contains('\0')) {
             return Err(OptionsError::Name);
@@ -124,10 +120,8 @@ impl Options {
             return Err(OptionsError::TooManySubscriptions(self.subscriptions.len()));
         }
         for Subscription { filter, .. } in &self.subscriptions {
-            validate_filter(filter).map_err(|why| OptionsError::Filter {
-                filter: filter.clone(),
-                why,
-            })?;
+            validate_filter(filter)
+                .map_err(|why| OptionsError::Filter { filter: filter.clone(), why })?;
         }
         Ok(())
     }
@@ -146,10 +140,7 @@ impl Options {
             why,
         })?;
         match payload.len() > self.payload_bytes_max {
-            true => Err(OptionsError::StatusTooLarge {
-                key,
-                bytes: payload.len(),
-            }),
+            true => Err(OptionsError::StatusTooLarge { key, bytes: payload.len() }),
             false => Ok(()),
         }
     }
@@ -217,9 +208,7 @@ pub struct Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -247,9 +236,7 @@ pub enum Persistence {
 
 impl Default for Persistence {
     fn default() -> Self {
-        Self::Persistent {
-            expiry: Duration::from_secs(24 * 3600),
-        }
+        Self::Persistent { expiry: Duration::from_secs(24 * 3600) }
     }
 }
 

@@ -109,10 +109,8 @@ impl Outbound {
 
     /// Says this before anything that waits.
     pub(super) fn set_status(&mut self, status: Option<Publish>) {
-        self.status = status.map(|publish| Publish {
-            qos: publish.qos.min(Qos::AtLeastOnce),
-            ..publish
-        });
+        self.status =
+            status.map(|publish| Publish { qos: publish.qos.min(Qos::AtLeastOnce), ..publish });
     }
 
     /// Whether everything is acknowledged.
@@ -152,11 +150,7 @@ impl Outbound {
     /// A connection is made: what is to be sent again, in order.
     pub(super) fn connected(&mut self, accepted: Accepted) -> std::vec::Vec<Resend> {
         (self.accepted, self.last_id, self.leaked) = (accepted, 0, 0);
-        let again = self
-            .flying
-            .iter()
-            .filter(|flying| flying.is_resent())
-            .count();
+        let again = self.flying.iter().filter(|flying| flying.is_resent()).count();
         self.tally.resent += u64::try_from(again).unwrap_or(0);
         if !accepted.session_present {
             for flying in &mut self.flying {
@@ -190,23 +184,14 @@ impl Outbound {
 
     /// rumqttc did not take what `next` gave last: it is next again.
     pub(super) fn not_taken(&mut self) {
-        if let Some(last) = self
-            .flying
-            .iter_mut()
-            .rfind(|f| f.stage == Stage::Submitted)
-        {
+        if let Some(last) = self.flying.iter_mut().rfind(|f| f.stage == Stage::Submitted) {
             last.stage = Stage::Unsent;
         }
     }
 
     /// A PUBLISH was written.
     pub(super) fn sent(&mut self, id: u16) {
-        if id != 0
-            && self
-                .flying
-                .iter()
-                .any(|f| f.id == id && f.stage == Stage::Again)
-        {
+        if id != 0 && self.flying.iter().any(|f| f.id == id && f.stage == Stage::Again) {
             return;
         }
         let Some(at) = self.flying.iter().position(|f| f.stage == Stage::Submitted) else {
@@ -266,11 +251,7 @@ impl Outbound {
 
     /// The first that is in the window and not handed over; brings one in if there is none.
     fn next_unsent(&mut self) -> Option<usize> {
-        let on_wire = self
-            .flying
-            .iter()
-            .filter(|f| f.stage != Stage::Unsent)
-            .count();
+        let on_wire = self.flying.iter().filter(|f| f.stage != Stage::Unsent).count();
         if on_wire >= usize::from(self.window()) {
             return None;
         }
@@ -278,23 +259,11 @@ impl Outbound {
             return Some(at);
         }
         let (entry, kind) = match self.status.take() {
-            Some(publish) => (
-                Entry {
-                    publish,
-                    done: None,
-                    _room: None,
-                },
-                Kind::Status,
-            ),
+            Some(publish) => (Entry { publish, done: None, _room: None }, Kind::Status),
             None => (self.waiting.pop_front()?, Kind::Message),
         };
         // Not full: fewer than the window are in it.
-        let _ = self.flying.push(Flying {
-            entry,
-            kind,
-            id: 0,
-            stage: Stage::Unsent,
-        });
+        let _ = self.flying.push(Flying { entry, kind, id: 0, stage: Stage::Unsent });
         Some(self.flying.len() - 1)
     }
 
@@ -306,10 +275,8 @@ impl Outbound {
 
     /// rumqttc numbers blindly, and stops everything when it meets a number in use.
     fn next_id_is_taken(&self) -> bool {
-        let submitted = self
-            .flying
-            .iter()
-            .filter(|f| f.stage == Stage::Submitted && f.is_numbered());
+        let submitted =
+            self.flying.iter().filter(|f| f.stage == Stage::Submitted && f.is_numbered());
         let steps = u32::try_from(submitted.count()).unwrap_or(0) + 1;
         let last = u32::from(self.last_id) % u32::from(self.accepted.packet_ids);
         let next = (last + steps - 1) % u32::from(self.accepted.packet_ids) + 1;
@@ -320,14 +287,12 @@ impl Outbound {
     fn fit(&self, publish: &Publish) -> Result<Qos, DeliveryError> {
         let bytes = publish.topic.len() + publish.payload.len() + PUBLISH_OVERHEAD_BYTES;
         match self.accepted {
-            Accepted {
-                packet_bytes_max: Some(max),
-                ..
-            } if bytes > max as usize => Err(DeliveryError::TooLargeForBroker(max)),
-            Accepted {
-                retain: Retain::Unsupported,
-                ..
-            } if publish.retain => Err(DeliveryError::RetainNotSupported),
+            Accepted { packet_bytes_max: Some(max), .. } if bytes > max as usize => {
+                Err(DeliveryError::TooLargeForBroker(max))
+            }
+            Accepted { retain: Retain::Unsupported, .. } if publish.retain => {
+                Err(DeliveryError::RetainNotSupported)
+            }
             Accepted { qos_max, .. } => Ok(publish.qos.min(qos_max)),
         }
     }

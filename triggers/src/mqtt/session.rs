@@ -48,17 +48,8 @@ impl Session {
         let runtime = Handle::try_current().map_err(|_| OptionsError::NoRuntime)?;
         let shared = Arc::new(Shared::new(options));
         let task = runtime.spawn(connection::run(shared.clone(), dialer));
-        let task = Arc::new(Task {
-            shared: shared.clone(),
-            abort: task.abort_handle(),
-        });
-        Ok((
-            Session {
-                shared: shared.clone(),
-                task,
-            },
-            Inbox { shared },
-        ))
+        let task = Arc::new(Task { shared: shared.clone(), abort: task.abort_handle() });
+        Ok((Session { shared: shared.clone(), task }, Inbox { shared }))
     }
 
     /// Accepts a message to send. Waits for room, which is the back-pressure; done when the message

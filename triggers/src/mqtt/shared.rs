@@ -32,10 +32,7 @@ impl Shared {
         Self {
             core: Mutex::new(Core::new(&options)),
             options,
-            state: watch::Sender::new(State::Connecting {
-                attempt: 0,
-                last_error: None,
-            }),
+            state: watch::Sender::new(State::Connecting { attempt: 0, last_error: None }),
             arrived: Notify::new(),
             room: Notify::new(),
             stop: Notify::new(),
@@ -48,24 +45,10 @@ impl Shared {
     pub(super) async fn publish(&self, publish: Publish) -> Result<Receipt, PublishError> {
         let bytes = self.check(&publish)?;
         let stopped = |_| PublishError::Stopped;
-        let message = self
-            .messages
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(stopped)?;
-        let bytes = self
-            .bytes
-            .clone()
-            .acquire_many_owned(bytes)
-            .await
-            .map_err(stopped)?;
+        let message = self.messages.clone().acquire_owned().await.map_err(stopped)?;
+        let bytes = self.bytes.clone().acquire_many_owned(bytes).await.map_err(stopped)?;
         let (done, receipt) = oneshot::channel();
-        let entry = Entry {
-            publish,
-            done: Some(done),
-            _room: Some((message, bytes)),
-        };
+        let entry = Entry { publish, done: Some(done), _room: Some((message, bytes)) };
         self.with(|core| match core.stopping {
             true => Err(PublishError::Stopped),
             false => {
@@ -78,10 +61,7 @@ impl Shared {
     /// The room that a message needs.
     fn check(&self, publish: &Publish) -> Result<u32, PublishError> {
         let Publish { topic, payload, .. } = publish;
-        validate_topic(topic).map_err(|why| PublishError::Topic {
-            topic: topic.clone(),
-            why,
-        })?;
+        validate_topic(topic).map_err(|why| PublishError::Topic { topic: topic.clone(), why })?;
         let (bytes, max) = (payload.len(), self.options.payload_bytes_max);
         if bytes > max {
             return Err(PublishError::TooLarge { bytes, max });
@@ -108,22 +88,8 @@ impl Shared {
 
     fn message(self: &Arc<Self>, key: u64, arrival: Arrival) -> Message {
         let shared = (key != 0).then(|| self.clone());
-        let Arrival {
-            topic,
-            payload,
-            qos,
-            retain,
-            dup,
-            ..
-        } = arrival;
-        Message {
-            topic,
-            payload,
-            qos,
-            retain,
-            dup,
-            delivery: Delivery { key, shared },
-        }
+        let Arrival { topic, payload, qos, retain, dup, .. } = arrival;
+        Message { topic, payload, qos, retain, dup, delivery: Delivery { key, shared } }
     }
 
     pub(super) fn settle(&self, key: u64) {

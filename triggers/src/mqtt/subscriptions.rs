@@ -24,13 +24,7 @@ pub(super) struct Subscriptions {
 impl Subscriptions {
     pub(super) fn new(list: Vec<Subscription>) -> Self {
         let refused = vec![None; list.len()];
-        Self {
-            list,
-            refused,
-            asked: Vec::new(),
-            pause: limits::RESUBSCRIBE_FIRST,
-            due: None,
-        }
+        Self { list, refused, asked: Vec::new(), pause: limits::RESUBSCRIBE_FIRST, due: None }
     }
 
     /// What to subscribe to on a new connection.
@@ -43,9 +37,7 @@ impl Subscriptions {
     /// What to try again.
     pub(super) fn ask_refused(&mut self) -> Vec<&Subscription> {
         self.due = None;
-        self.asked = (0..self.list.len())
-            .filter(|&at| self.refused[at].is_some())
-            .collect();
+        self.asked = (0..self.list.len()).filter(|&at| self.refused[at].is_some()).collect();
         self.asking()
     }
 
@@ -77,14 +69,10 @@ impl Subscriptions {
 
     /// What the broker refuses at present.
     pub(super) fn refused(&self) -> Arc<[RefusedSubscription]> {
-        let refused = self
-            .list
-            .iter()
-            .zip(&self.refused)
-            .filter_map(|(subscription, code)| {
-                let filter = subscription.filter.clone();
-                code.map(|code| RefusedSubscription { filter, code })
-            });
+        let refused = self.list.iter().zip(&self.refused).filter_map(|(subscription, code)| {
+            let filter = subscription.filter.clone();
+            code.map(|code| RefusedSubscription { filter, code })
+        });
         refused.collect()
     }
 

@@ -81,10 +81,7 @@ impl Tls {
                 auth.map_err(|error| TlsConfigError::Client(error.to_string()))?
             }
         };
-        Ok(Self {
-            config: Arc::new(config),
-            host,
-        })
+        Ok(Self { config: Arc::new(config), host })
     }
 
     /// Shakes hands over a connection. Dropped half-way, the connection is closed.
@@ -122,10 +119,7 @@ impl Bridge {
 
     /// What broke the TLS stream, if that is how the connection ended: rumqttc only sees the end.
     pub(super) fn fault(&self) -> Option<String> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Lets the last bytes out, for a moment.
@@ -152,17 +146,12 @@ async fn copy(listener: UnixListener, mut tls: TlsStream<TcpStream>) -> io::Resu
 async fn accept_own(listener: &UnixListener) -> io::Result<UnixStream> {
     for _ in 0..STRANGERS_MAX {
         let (stream, _) = listener.accept().await?;
-        let peer = stream
-            .peer_cred()?
-            .pid()
-            .and_then(|pid| u32::try_from(pid).ok());
+        let peer = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
         if peer == Some(std::process::id()) {
             return Ok(stream);
         }
     }
-    Err(io::Error::other(
-        "other processes keep connecting to our socket",
-    ))
+    Err(io::Error::other("other processes keep connecting to our socket"))
 }
 
 /// Connections of other processes that are turned away before the attempt is given up.
@@ -180,9 +169,7 @@ fn system_roots() -> Result<RootCertStore, TlsConfigError> {
 fn file_roots(path: &Path) -> Result<RootCertStore, TlsConfigError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots
-            .add(certificate)
-            .map_err(|error| file_error(path, &error))?;
+        roots.add(certificate).map_err(|error| file_error(path, &error))?;
     }
     Ok(roots)
 }
@@ -191,26 +178,20 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigEr
     let found = CertificateDer::pem_file_iter(path).map_err(|error| file_error(path, &error))?;
     let found: Result<Vec<_>, _> = found.collect();
     match found.map_err(|error| file_error(path, &error))? {
-        none if none.is_empty() => Err(TlsConfigError::File {
-            path: path.into(),
-            why: "no certificate in it".into(),
-        }),
+        none if none.is_empty() => {
+            Err(TlsConfigError::File { path: path.into(), why: "no certificate in it".into() })
+        }
         some => Ok(some),
     }
 }
 
 fn file_error(path: &Path, error: &impl std::fmt::Display) -> TlsConfigError {
-    TlsConfigError::File {
-        path: path.into(),
-        why: error.to_string(),
-    }
+    TlsConfigError::File { path: path.into(), why: error.to_string() }
 }
 
 /// One sentence, with the usual cause where there is one.
 fn explain(error: &io::Error) -> String {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => explain_certificate(why),
         Some(other) => format!("TLS: {other}"),
@@ -230,9 +211,6 @@ fn explain_certificate(why: &CertificateError) -> String {
 }
 
 fn year(now: SystemTime) -> u64 {
-    let seconds = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     1970 + seconds / 31_556_952
 }

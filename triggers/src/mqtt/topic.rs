@@ -62,10 +62,7 @@ pub fn validate_filter(filter: &str) -> Result<(), TopicError> {
 /// `$share/group/f` matches what `f` matches. A filter that begins with a wildcard does not match
 /// a topic that begins with `$` [MQTT-4.7.2-1].
 pub fn topic_matches(filter: &str, topic: &str) -> bool {
-    let filter = filter
-        .strip_prefix("$share/")
-        .and_then(split_share)
-        .unwrap_or(filter);
+    let filter = filter.strip_prefix("$share/").and_then(split_share).unwrap_or(filter);
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }

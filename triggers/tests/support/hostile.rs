@@ -99,10 +99,7 @@ pub struct Hostile {
 impl Hostile {
     pub async fn start(protocol: Protocol, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let log = Log {
-            random: manner.seed,
-            ..Log::default()
-        };
+        let log = Log { random: manner.seed, ..Log::default() };
         let broker = Self {
             port: listener.local_addr().unwrap().port(),
             log: Arc::new(Mutex::new(log)),
@@ -145,14 +142,7 @@ impl Hostile {
     /// Has a message for the client.
     pub fn send(&self, topic: &str, payload: impl Into<Vec<u8>>, qos: u8) {
         let (topic, payload) = (topic.to_owned(), payload.into());
-        let message = Publish {
-            topic,
-            payload,
-            qos,
-            retain: false,
-            dup: false,
-            id: 0,
-        };
+        let message = Publish { topic, payload, qos, retain: false, dup: false, id: 0 };
         self.log().queue.push_back(message);
         self.poke.notify_one();
     }
@@ -273,9 +263,7 @@ impl Connection<'_> {
     }
 
     async fn accept(&mut self, packet: Packet) -> Result<(), Cut> {
-        let Packet::Connect { clean, v5, .. } = packet else {
-            panic!("{packet:?} before CONNECT")
-        };
+        let Packet::Connect { clean, v5, .. } = packet else { panic!("{packet:?} before CONNECT") };
         assert_eq!(v5, self.broker.v5);
         let forget = clean || self.broker.chance(|m| m.forget);
         let (present, again) = {
@@ -285,12 +273,8 @@ impl Connection<'_> {
             log.known = true;
             (present, log.resume(present))
         };
-        let Manner {
-            properties, slam, ..
-        } = self.broker.manner.lock().unwrap().clone();
-        self.writer
-            .write_all(&wire::connack(v5, present, &properties))
-            .await?;
+        let Manner { properties, slam, .. } = self.broker.manner.lock().unwrap().clone();
+        self.writer.write_all(&wire::connack(v5, present, &properties)).await?;
         if slam {
             return Err(cut());
         }
@@ -312,9 +296,7 @@ impl Connection<'_> {
             let Some(message) = self.broker.log().release(window) else {
                 break;
             };
-            self.writer
-                .write_all(&wire::publish(self.broker.v5, &message))
-                .await?;
+            self.writer.write_all(&wire::publish(self.broker.v5, &message)).await?;
             self.dice()?;
         }
         Ok(())
@@ -342,10 +324,8 @@ impl Connection<'_> {
                 self.answer(wire::pubcomp(id)).await?;
             }
             Packet::PubAck(id) | Packet::PubRec(id) => {
-                let release = self
-                    .broker
-                    .log()
-                    .acknowledged(id, matches!(packet, Packet::PubRec(_)));
+                let release =
+                    self.broker.log().acknowledged(id, matches!(packet, Packet::PubRec(_)));
                 self.dice()?;
                 if release && !self.broker.manner.lock().unwrap().hold_releases {
                     self.writer.write_all(&wire::pubrel(id)).await?;
@@ -422,25 +402,15 @@ impl Log {
                 if let Some((message, received)) = self.flying.remove(id)
                     && !received
                 {
-                    self.queue.push_front(Publish {
-                        dup: false,
-                        id: 0,
-                        ..message
-                    });
+                    self.queue.push_front(Publish { dup: false, id: 0, ..message });
                 }
             }
             return Vec::new();
         }
-        self.order = order
-            .into_iter()
-            .filter(|id| self.flying.contains_key(id))
-            .collect();
+        self.order = order.into_iter().filter(|id| self.flying.contains_key(id)).collect();
         let again = |id: &u16| match &self.flying[id] {
             (_, true) => Packet::PubRel(*id),
-            (message, false) => Packet::Publish(Publish {
-                dup: true,
-                ..message.clone()
-            }),
+            (message, false) => Packet::Publish(Publish { dup: true, ..message.clone() }),
         };
         self.order.iter().map(again).collect()
     }
@@ -468,14 +438,11 @@ impl Log {
         self.acks.push(id);
         match self.flying.get_mut(&id) {
             None => {
-                self.violations.push(format!(
-                    "an acknowledgement of {id}, which is not under way"
-                ));
+                self.violations.push(format!("an acknowledgement of {id}, which is not under way"));
                 false
             }
             Some((message, _)) if (message.qos == 2) != received => {
-                self.violations
-                    .push(format!("the wrong acknowledgement of {id}"));
+                self.violations.push(format!("the wrong acknowledgement of {id}"));
                 false
             }
             Some((_, state)) if received => {

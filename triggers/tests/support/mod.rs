@@ -1,11 +1,5 @@
 //! A real mosquitto for a test, and a session to talk to it with.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    dead_code,
-    unreachable_pub
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
 pub mod hostile;
 pub mod wire;
@@ -29,11 +23,8 @@ pub struct Scratch(pub PathBuf);
 impl Scratch {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "pirn-mqtt-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name =
+            format!("pirn-mqtt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -79,25 +70,16 @@ impl Mosquitto {
                 std::env::var("USER").unwrap_or_else(|_| "root".into())
             ),
         );
-        let mut broker = Self {
-            child: None,
-            config,
-            port,
-            scratch,
-        };
+        let mut broker = Self { child: None, config, port, scratch };
         broker.launch();
         broker
     }
 
     pub fn launch(&mut self) {
-        let program = [
-            "/usr/sbin/mosquitto",
-            "/usr/local/sbin/mosquitto",
-            "mosquitto",
-        ]
-        .into_iter()
-        .find(|path| !path.starts_with('/') || Path::new(path).exists())
-        .unwrap();
+        let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "mosquitto"]
+            .into_iter()
+            .find(|path| !path.starts_with('/') || Path::new(path).exists())
+            .unwrap();
         let child = Command::new(program)
             .arg("-c")
             .arg(&self.config)
@@ -121,13 +103,7 @@ impl Mosquitto {
             return;
         };
         let pid = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         child.wait().unwrap();
     }
 
@@ -148,28 +124,17 @@ impl Drop for Mosquitto {
 }
 
 pub fn local(port: u16) -> Address {
-    Address {
-        host: "127.0.0.1".into(),
-        port,
-        security: Security::Plain,
-    }
+    Address { host: "127.0.0.1".into(), port, security: Security::Plain }
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 pub fn subscribe(options: &mut Options, filters: &[(&str, Qos)]) {
     options.subscriptions = filters
         .iter()
-        .map(|(filter, qos)| Subscription {
-            filter: (*filter).into(),
-            qos: *qos,
-        })
+        .map(|(filter, qos)| Subscription { filter: (*filter).into(), qos: *qos })
         .collect();
 }
 
@@ -179,40 +144,22 @@ pub fn clean(mut options: Options) -> Options {
 }
 
 pub fn publish(topic: &str, payload: &str, qos: Qos) -> Publish {
-    Publish {
-        topic: topic.into(),
-        payload: payload.to_owned().into(),
-        qos,
-        retain: false,
-    }
+    Publish { topic: topic.into(), payload: payload.to_owned().into(), qos, retain: false }
 }
 
 pub async fn connected(session: &Session) -> State {
     let mut state = session.state();
     let state = state.wait_for(|state| matches!(state, State::Connected { .. }));
-    tokio::time::timeout(PATIENCE, state)
-        .await
-        .expect("no connection")
-        .unwrap()
-        .clone()
+    tokio::time::timeout(PATIENCE, state).await.expect("no connection").unwrap().clone()
 }
 
 pub async fn next(inbox: &mut Inbox) -> Message {
-    tokio::time::timeout(PATIENCE, inbox.next())
-        .await
-        .expect("no message")
-        .expect("stopped")
+    tokio::time::timeout(PATIENCE, inbox.next()).await.expect("no message").expect("stopped")
 }
 
 /// Takes a message, settles it, gives its topic, payload and QoS.
 pub async fn take(inbox: &mut Inbox) -> (String, String, Qos) {
-    let Message {
-        topic,
-        payload,
-        qos,
-        delivery,
-        ..
-    } = next(inbox).await;
+    let Message { topic, payload, qos, delivery, .. } = next(inbox).await;
     delivery.settle();
     (topic, String::from_utf8_lossy(&payload).into_owned(), qos)
 }

@@ -110,13 +110,7 @@ fn connect(mut body: Body<'_>) -> Packet {
             }
         }
     }
-    Packet::Connect {
-        clean: flags & 2 != 0,
-        v5,
-        keep_alive,
-        receive_max,
-        packet_max,
-    }
+    Packet::Connect { clean: flags & 2 != 0, v5, keep_alive, receive_max, packet_max }
 }
 
 struct Body<'a>(&'a [u8]);
@@ -168,10 +162,7 @@ pub fn suback(v5: bool, id: u16, codes: &[u8]) -> Vec<u8> {
 }
 
 pub fn publish(v5: bool, message: &Publish) -> Vec<u8> {
-    let mut body = u16::try_from(message.topic.len())
-        .unwrap()
-        .to_be_bytes()
-        .to_vec();
+    let mut body = u16::try_from(message.topic.len()).unwrap().to_be_bytes().to_vec();
     body.extend(message.topic.as_bytes());
     if message.qos > 0 {
         body.extend(message.id.to_be_bytes());

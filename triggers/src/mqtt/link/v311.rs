@@ -36,12 +36,7 @@ pub(super) fn open(options: &Options, via: Via) -> (Link, Requests) {
     }
     if let Some(will) = &options.will {
         let payload = will.payload.to_vec();
-        mqtt.set_last_will(LastWill::new(
-            &will.topic,
-            payload,
-            theirs(will.qos),
-            will.retain,
-        ));
+        mqtt.set_last_will(LastWill::new(&will.topic, payload, theirs(will.qos), will.retain));
     }
     let (client, mut event_loop) = AsyncClient::new(mqtt, REQUESTS_MAX);
     let mut network = NetworkOptions::new();
@@ -85,10 +80,7 @@ impl Link {
         for id in ids {
             packet.pkid = id;
             // With manual acknowledgements this answers nothing and cannot fail.
-            let _ = self
-                .0
-                .state
-                .handle_incoming_packet(Incoming::Publish(packet.clone()));
+            let _ = self.0.state.handle_incoming_packet(Incoming::Publish(packet.clone()));
             self.0.state.events.truncate(waiting);
         }
     }
@@ -131,12 +123,7 @@ impl Link {
 
 impl Requests {
     pub(super) fn publish(&self, publish: Publish) -> Result<(), NotTaken> {
-        let Publish {
-            topic,
-            payload,
-            qos,
-            retain,
-        } = publish;
+        let Publish { topic, payload, qos, retain } = publish;
         at_once(self.0.publish_bytes(topic, theirs(qos), retain, payload))
     }
 
@@ -147,9 +134,7 @@ impl Requests {
     }
 
     pub(super) fn subscribe(&self, filters: &[&Subscription]) -> Result<(), NotTaken> {
-        let filters = filters
-            .iter()
-            .map(|s| SubscribeFilter::new(s.filter.clone(), theirs(s.qos)));
+        let filters = filters.iter().map(|s| SubscribeFilter::new(s.filter.clone(), theirs(s.qos)));
         self.0.try_subscribe_many(filters).map_err(|_| NotTaken)
     }
 

@@ -101,10 +101,7 @@ impl Link {
         for id in ids {
             packet.pkid = id;
             // With manual acknowledgements this answers nothing and cannot fail.
-            let _ = self
-                .0
-                .state
-                .handle_incoming_packet(Packet::Publish(packet.clone()));
+            let _ = self.0.state.handle_incoming_packet(Packet::Publish(packet.clone()));
             self.0.state.events.truncate(waiting);
         }
     }
@@ -140,9 +137,7 @@ impl Link {
                 reason_code,
                 reason_string,
             }) => {
-                let more = reason_string
-                    .map(|text| format!(": {text}"))
-                    .unwrap_or_default();
+                let more = reason_string.map(|text| format!(": {text}")).unwrap_or_default();
                 LinkError::Broken(format!("the broker disconnected us: {reason_code:?}{more}"))
             }
             ConnectionError::Timeout(_) => LinkError::Broken(
@@ -165,12 +160,7 @@ impl Link {
 
 impl Requests {
     pub(super) fn publish(&self, publish: Publish) -> Result<(), NotTaken> {
-        let Publish {
-            topic,
-            payload,
-            qos,
-            retain,
-        } = publish;
+        let Publish { topic, payload, qos, retain } = publish;
         at_once(self.0.publish_bytes(topic, theirs(qos), retain, payload))
     }
 
@@ -182,9 +172,7 @@ impl Requests {
     }
 
     pub(super) fn subscribe(&self, filters: &[&Subscription]) -> Result<(), NotTaken> {
-        let filters = filters
-            .iter()
-            .map(|s| Filter::new(s.filter.clone(), theirs(s.qos)));
+        let filters = filters.iter().map(|s| Filter::new(s.filter.clone(), theirs(s.qos)));
         self.0.try_subscribe_many(filters).map_err(|_| NotTaken)
     }
 
@@ -210,19 +198,13 @@ fn incoming(packet: Packet) -> Signal {
         Packet::PubRel(release) => Signal::Released(release.pkid),
         Packet::PubAck(ack) => Signal::Acked(ack.pkid, puback_refusal(ack.reason)),
         Packet::PubRec(ack) => Signal::Received(ack.pkid, pubrec_refusal(ack.reason)),
-        Packet::PubComp(PubComp {
-            pkid,
-            reason: PubCompReason::Success,
-            ..
-        }) => Signal::Completed(pkid, Freed::Yes),
+        Packet::PubComp(PubComp { pkid, reason: PubCompReason::Success, .. }) => {
+            Signal::Completed(pkid, Freed::Yes)
+        }
         // The message arrived all the same: the broker has finished with it before.
         Packet::PubComp(PubComp { pkid, .. }) => Signal::Completed(pkid, Freed::Never),
         Packet::SubAck(ack) => {
-            let codes = ack
-                .return_codes
-                .into_iter()
-                .map(subscribe_refusal)
-                .collect();
+            let codes = ack.return_codes.into_iter().map(subscribe_refusal).collect();
             Signal::Subscribed(ack.pkid, codes)
         }
         _ => Signal::Other,
