@@ -161,9 +161,7 @@ impl Inbound {
         key: u64,
         send: impl FnOnce(Ack) -> Result<(), NotTaken>,
     ) -> bool {
-        let Some(at) = self.ledger.iter().position(|line| line.key == key) else {
-            return false;
-        };
+        let Some(at) = self.ledger.iter().position(|line| line.key == key) else { return false };
         let Line { id, qos, connection, .. } = self.ledger[at];
         if connection != self.connection || send(Ack { id, qos }).is_err() {
             self.ledger[at].stage = Stage::Settled;

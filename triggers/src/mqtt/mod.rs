@@ -30,6 +30,8 @@
 //! Spin apps name a broker and no version, and 3.1.1 is what every broker speaks.
 
 mod backoff;
+#[cfg(feature = "broker")]
+pub mod broker;
 mod connection;
 mod core;
 mod dial;
@@ -43,7 +45,7 @@ mod session;
 mod shared;
 mod subscriptions;
 mod tls;
-mod topic;
+pub mod topic;
 
 pub use message::{Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt};
 pub use notice::{Counters, Notice, RefusedSubscription, State};

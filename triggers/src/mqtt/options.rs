@@ -131,9 +131,7 @@ impl Options {
         key: &'static str,
         status: Option<&Publish>,
     ) -> Result<(), OptionsError> {
-        let Some(Publish { topic, payload, .. }) = status else {
-            return Ok(());
-        };
+        let Some(Publish { topic, payload, .. }) = status else { return Ok(()) };
         validate_topic(topic).map_err(|why| OptionsError::Status {
             key,
             topic: topic.clone(),
