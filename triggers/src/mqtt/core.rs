@@ -166,7 +166,7 @@ impl Core {
     pub(super) fn salvage(&mut self, signal: Signal, now: Instant) {
         match signal {
             Signal::Arrived(arrival) if arrival.qos == Qos::AtMostOnce => {
-                drop(self.arrived(arrival))
+                drop(self.arrived(arrival));
             }
             Signal::Arrived(_) => {}
             other => drop(self.acknowledged(other, now)),

@@ -104,7 +104,7 @@ fn connect(mut body: Body<'_>) -> Packet {
                 0x11 => drop(properties.take(4)),
                 0x21 => receive_max = Some(properties.u16()),
                 0x27 => {
-                    packet_max = Some(u32::from_be_bytes(properties.take(4).try_into().unwrap()))
+                    packet_max = Some(u32::from_be_bytes(properties.take(4).try_into().unwrap()));
                 }
                 other => panic!("the client sent property {other:#x}"),
             }
