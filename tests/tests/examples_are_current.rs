@@ -55,16 +55,12 @@ fn names() -> Vec<String> {
 /// The digest of everything that a component is made of, and of itself, by path from its folder.
 fn digests_now(name: &str) -> BTreeMap<String, String> {
     let folder = example(name);
-    let mut files: Vec<PathBuf> = ["Cargo.toml", "Cargo.lock", "build.rs"]
-        .map(|file| folder.join(file))
-        .into();
+    let mut files: Vec<PathBuf> =
+        ["Cargo.toml", "Cargo.lock", "build.rs"].map(|file| folder.join(file)).into();
     files.push(folder.join(format!("{name}.wasm")));
     files_below(&folder.join("src"), &mut files);
     files_below(&repository().join("runner/wit"), &mut files);
-    files
-        .iter()
-        .map(|file| (as_recorded(file, &folder), digest(file)))
-        .collect()
+    files.iter().map(|file| (as_recorded(file, &folder), digest(file))).collect()
 }
 
 fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -81,19 +77,13 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 fn as_recorded(file: &Path, folder: &Path) -> String {
     match file.strip_prefix(folder) {
         Ok(inside) => inside.display().to_string(),
-        Err(_) => format!(
-            "../../{}",
-            file.strip_prefix(repository()).unwrap().display()
-        ),
+        Err(_) => format!("../../{}", file.strip_prefix(repository()).unwrap().display()),
     }
 }
 
 fn digest(file: &Path) -> String {
     let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn compiler_here() -> String {
@@ -130,11 +120,7 @@ fn a_rebuilt_example_is_the_committed_one() {
         .env_remove("CARGO_TARGET_DIR")
         .output()
         .unwrap();
-    assert!(
-        built.status.success(),
-        "{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     for name in names() {
         let committed = fs::read(example(&name).join(format!("{name}.wasm"))).unwrap();
         let rebuilt = fs::read(scratch.path().join(format!("{name}.wasm"))).unwrap();

@@ -1,0 +1,164 @@
+//! The budget: a sum that anybody can read, one row per holder of memory.
+//!
+//! Host reserve, plus the code of every component, plus the `instances_max` largest guest memories that
+//! can be alive together, plus a stack for each of those. It is a promise about the worst case, not a measurement.
+
+use std::fmt;
+
+use super::App;
+use crate::config::Bytes;
+
+/// The size of a component's artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeSize<'a> {
+    /// The component's id.
+    pub component: &'a str,
+    /// Bytes of its artifact.
+    pub bytes: u64,
+}
+
+/// The table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// The board that sets it.
+    pub board: String,
+    /// All that the process may use.
+    pub limit_bytes: u64,
+    /// Who uses what, in the order of the sum.
+    pub rows: Vec<BudgetRow>,
+}
+
+/// One holder of memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetRow {
+    /// What kind.
+    pub kind: RowKind,
+    /// Who: a component's id, or empty for the host's rows.
+    pub holder: String,
+    /// How often it counts (instances of the same component).
+    pub count: u32,
+    /// Bytes in all; `None` until the component is built.
+    pub bytes: Option<u64>,
+}
+
+/// Kinds of holders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowKind {
+    /// The runner itself.
+    Host,
+    /// A component's artifact.
+    Code,
+    /// Linear memory of live instances.
+    Memory,
+    /// Stacks of live instances.
+    Stacks,
+}
+
+/// An app that does not fit; prints the table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the app does not fit the board \"{}\": it needs {}, the board grants {}\n{budget}", budget.board, Bytes(budget.total_bytes()), Bytes(budget.limit_bytes))]
+pub struct OverBudget {
+    /// The sum.
+    pub budget: Budget,
+}
+
+pub(super) fn of(app: &App, code: &[CodeSize<'_>]) -> Budget {
+    let mut rows = vec![BudgetRow {
+        kind: RowKind::Host,
+        holder: String::new(),
+        count: 1,
+        bytes: Some(app.board.memory.host_bytes),
+    }];
+    rows.extend(app.components.iter().map(|component| BudgetRow {
+        kind: RowKind::Code,
+        holder: component.id.clone(),
+        count: 1,
+        bytes: code.iter().find(|size| size.component == component.id).map(|size| size.bytes),
+    }));
+    let memories = largest_memories(app);
+    let instances = memories.iter().map(|row| row.count).sum();
+    rows.extend(memories);
+    let stacks = app.board.memory.stack_bytes.saturating_mul(u64::from(instances));
+    rows.push(BudgetRow {
+        kind: RowKind::Stacks,
+        holder: String::new(),
+        count: instances,
+        bytes: Some(stacks),
+    });
+    Budget { board: app.board.name.clone(), limit_bytes: app.board.memory.budget_bytes, rows }
+}
+
+/// The worst set of instances that can be alive together.
+fn largest_memories(app: &App) -> Vec<BudgetRow> {
+    let mut components: Vec<_> = app.components.iter().collect();
+    components.sort_by_key(|component| std::cmp::Reverse(component.limits.memory_bytes_max));
+    let mut left = app.board.instances_max;
+    let mut rows = Vec::new();
+    for component in components {
+        let count = component.limits.instances_max.min(left);
+        if count == 0 {
+            break;
+        }
+        left -= count;
+        let bytes = component.limits.memory_bytes_max.saturating_mul(u64::from(count));
+        rows.push(BudgetRow {
+            kind: RowKind::Memory,
+            holder: component.id.clone(),
+            count,
+            bytes: Some(bytes),
+        });
+    }
+    rows
+}
+
+impl Budget {
+    /// The sum of what is known.
+    pub fn total_bytes(&self) -> u64 {
+        self.rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Refuses what does not fit. Unknown code counts as nothing, so ask again once it is built.
+    pub fn check(self) -> Result<Self, OverBudget> {
+        match self.total_bytes() <= self.limit_bytes {
+            true => Ok(self),
+            false => Err(OverBudget { budget: self }),
+        }
+    }
+}
+
+impl BudgetRow {
+    /// What the row is, in words.
+    pub fn label(&self) -> String {
+        let Self { holder, count, .. } = self;
+        match self.kind {
+            RowKind::Host => "pirnd itself".to_owned(),
+            RowKind::Code => format!("code of {holder}"),
+            RowKind::Memory if *count == 1 => format!("memory of {holder}"),
+            RowKind::Memory => format!("memory of {holder}, {count} instances"),
+            RowKind::Stacks if *count == 1 => "stack of 1 instance".to_owned(),
+            RowKind::Stacks => format!("stacks of {count} instances"),
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    /// A table of two columns, the sum below a line, the limit below that.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels: Vec<_> = self.rows.iter().map(BudgetRow::label).collect();
+        let wide = labels
+            .iter()
+            .map(|label| label.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max("granted by the board".len());
+        for (row, label) in self.rows.iter().zip(&labels) {
+            match row.bytes {
+                Some(bytes) => writeln!(f, "  {label:wide$}  {:>10}", Bytes(bytes))?,
+                None => writeln!(f, "  {label:wide$}  {:>10}", "not built")?,
+            }
+        }
+        writeln!(f, "  {:-<wide$}  {:->10}", "", "")?;
+        writeln!(f, "  {:wide$}  {:>10}", "sum", Bytes(self.total_bytes()))?;
+        write!(f, "  {:wide$}  {:>10}", "granted by the board", Bytes(self.limit_bytes))
+    }
+}
