@@ -4,25 +4,34 @@
 pub mod mqtt {
     use std::time::Duration;
 
-    /// Messages that wait to be taken from the [`Inbox`](crate::mqtt::Inbox). A burst longer than
-    /// this waits with the broker (QoS 1 and 2) or is dropped and counted (QoS 0).
-    pub const INBOX_MESSAGES_MAX: usize = 64;
+    /// Messages that wait to be taken from the [`Inbox`](crate::mqtt::Inbox). MQTT 3.1.1 has no
+    /// receive maximum, so this holds what common brokers send ahead (mosquitto 20, others to 100)
+    /// with room for as much QoS 0 again. More than this waits with the broker (QoS 1 and 2) or is
+    /// dropped and counted (QoS 0).
+    pub const INBOX_MESSAGES_MAX: usize = 256;
 
     /// QoS 0 may fill only this much of the inbox, so that a flood of telemetry, which nobody
     /// promised to keep, cannot stop the messages that are promised.
-    pub const INBOX_QOS0_MAX: usize = 48;
+    pub const INBOX_QOS0_MAX: usize = 128;
 
     /// Bytes of topics and payloads that wait in the inbox, beside the one message that always
     /// fits. Raising it costs that much of the process's budget in the worst case.
-    pub const INBOX_BYTES_MAX: usize = 512 * 1024;
+    pub const INBOX_BYTES_MAX: usize = 1024 * 1024;
+
+    /// Of those, what QoS 0 may fill.
+    pub const INBOX_QOS0_BYTES_MAX: usize = 256 * 1024;
 
     /// How many QoS 1 and 2 messages an MQTT 5 broker may have under way to us at once (receive
-    /// maximum). Below the inbox's capacity, so that such a broker never has to be stopped.
+    /// maximum); fewer if they could overfill the inbox by their bytes. Such a broker then never
+    /// has to be stopped.
     pub const RECEIVE_MAX: u16 = 32;
 
-    /// Inbound QoS 1 and 2 messages that are not settled yet, queued or with the runner. MQTT 3.1.1
-    /// has no receive maximum, so the broker's own window decides (mosquitto 20, others to 100).
-    pub const UNSETTLED_MAX: usize = 128;
+    /// Inbound QoS 1 and 2 messages that are not settled yet, queued or with the program.
+    pub const UNSETTLED_MAX: usize = 256;
+
+    /// A QoS 1 or 2 message that finds the inbox full waits this long for room. Not longer: the
+    /// acknowledgement that a handler waits for, to make room, comes over the same connection.
+    pub const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
 
     /// Outbound messages accepted but not acknowledged. `publish` waits when it is full.
     pub const OUTBOUND_MESSAGES_MAX: usize = 64;
@@ -101,9 +110,9 @@ pub mod mqtt {
     pub const ERROR_BYTES_MAX: usize = 512;
 
     const _: () = assert!(INBOX_QOS0_MAX < INBOX_MESSAGES_MAX);
-    const _: () = assert!((RECEIVE_MAX as usize) < INBOX_MESSAGES_MAX);
+    const _: () = assert!(INBOX_QOS0_BYTES_MAX < INBOX_BYTES_MAX);
+    const _: () = assert!(RECEIVE_MAX as usize + INBOX_QOS0_MAX <= INBOX_MESSAGES_MAX);
     const _: () = assert!((RECEIVE_MAX as usize) < UNSETTLED_MAX);
-    const _: () = assert!(INBOX_MESSAGES_MAX <= UNSETTLED_MAX);
     const _: () = assert!(WINDOW < PACKET_IDS as usize);
     const _: () = assert!(WINDOW < OUTBOUND_MESSAGES_MAX);
     const _: () = assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);

@@ -64,8 +64,9 @@ pub struct Counters {
     pub disconnects: u64,
     /// Attempts that led to no connection.
     pub connect_failures: u64,
-    /// Connections given up because the inbox stayed full.
-    pub stalls: u64,
+    /// Times that the inbox overflowed with QoS 1 or 2 messages. The connection is then renewed
+    /// once the inbox is empty, so that the broker sends them again.
+    pub overflows: u64,
     /// Packets so large that they cost the connection.
     pub packets_too_large: u64,
     /// Times that the broker refused a subscription.

@@ -73,6 +73,13 @@ impl Options {
         wanted.max(limits::PACKET_BYTES_FLOOR)
     }
 
+    /// The receive maximum for MQTT 5: what fits into the inbox however large the messages are.
+    pub(crate) fn receive_max(&self) -> u16 {
+        let bytes = limits::INBOX_BYTES_MAX - limits::INBOX_QOS0_BYTES_MAX;
+        let fit = u16::try_from(bytes / self.payload_bytes_max).unwrap_or(u16::MAX);
+        fit.clamp(1, limits::RECEIVE_MAX)
+    }
+
     pub(crate) fn notify(&self, notice: Notice) {
         if let Some(handler) = &self.on_notice {
             handler(notice);
