@@ -94,9 +94,7 @@ fn log_endless_line(bytes: u64) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     let part = [b'x'; 1000];
     for _ in 0..bytes.div_ceil(1000) {
-        out.write_all(&part)
-            .and_then(|()| out.flush())
-            .map_err(|error| error.to_string())?;
+        out.write_all(&part).and_then(|()| out.flush()).map_err(|error| error.to_string())?;
     }
     answer("flooded")
 }
