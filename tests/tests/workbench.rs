@@ -49,7 +49,8 @@ fn a_new_app_is_built_runs_with_the_embedded_broker_and_answers() {
     let broker = free_broker();
     let variable = format!("broker={broker}");
     let mut running = up(app, &["--variable", &variable]);
-    let asked = ["publish", "door-bell/in/x", "world", "--reply", "door-bell/out", "--broker", &broker];
+    let asked =
+        ["publish", "door-bell/in/x", "world", "--reply", "door-bell/out", "--broker", &broker];
     ends_with(&workbench(&asked), 0, &["door-bell/out", "Hello, world!"]);
     running.wait_for("door-bell done in");
     let printed = running.printed();
@@ -84,10 +85,10 @@ fn the_same_app_does_not_run_twice_in_one_place() {
 #[test]
 fn artifacts_are_made_once_for_each_board_and_again_when_their_source_changes() {
     let app = ScratchApp::example("echo");
-    let build = |board: &str| {
-        workbench(&["build", "--compile-only", "-f", path(&app), "--board", board])
-    };
-    for (board, code) in [("generic-x86_64", "native"), ("pi-5", "native"), ("pi-zero", "pulley32")] {
+    let build =
+        |board: &str| workbench(&["build", "--compile-only", "-f", path(&app), "--board", board]);
+    for (board, code) in [("generic-x86_64", "native"), ("pi-5", "native"), ("pi-zero", "pulley32")]
+    {
         ends_with(&build(board), 0, &[&format!("Compiled echo for {board} ({code})")]);
         let again = build(board);
         ends_with(&again, 0, &["Built echo"]);
@@ -175,7 +176,10 @@ fn wrong_words_have_exit_status_2_and_say_what_is_allowed() {
         (&["new", "Door Bell"], &["cannot be an app's name", "lower-case words"]),
         (&["new", "x", "-o", taken], &["something already", "--output"]),
         (&["build", "-f", taken], &["spin.toml"]),
-        (&["build", "--compile-only", "-f", path(&module)], &["module, not a component", "wasm32-wasip2"]),
+        (
+            &["build", "--compile-only", "-f", path(&module)],
+            &["module, not a component", "wasm32-wasip2"],
+        ),
         (&["build", "-c", "ehco", "-f", path(&module)], &["no such component", "echo"]),
         (&["up", "-f", path(&module), "--board", "pi-zro"], &["pi-zero"]),
         (&["up", "-f", path(&module), "--variable", "nope=1"], &["nope"]),

@@ -66,10 +66,7 @@ async fn block(host: Host, (pollable,): (Resource<Pollable>,)) -> Answer<()> {
     Ok(())
 }
 
-async fn wait_for_any(
-    host: Host,
-    (pollables,): (Vec<Resource<Pollable>>,),
-) -> Answer<(Vec<u32>,)> {
+async fn wait_for_any(host: Host, (pollables,): (Vec<Resource<Pollable>>,)) -> Answer<(Vec<u32>,)> {
     if pollables.is_empty() {
         return Err(wasmtime::Error::msg("it waited for nothing at all: `poll` of an empty list"));
     }

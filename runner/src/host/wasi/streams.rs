@@ -139,11 +139,18 @@ fn offer_output(streams: &mut Interface<'_>) -> Answer<()> {
         let room = host.with(&output, |o| o.room())?;
         told(host, room.map(|bytes| bytes as u64))
     })?;
-    streams.at_once("[method]output-stream.write", |host, (output, bytes): (Output, Vec<u8>)| {
-        let written = write(host, &output, &bytes)?;
-        told(host, written)
-    })?;
-    streams.waiting(Twin::Sync, "[method]output-stream.blocking-write-and-flush", blocking_write)?;
+    streams.at_once(
+        "[method]output-stream.write",
+        |host, (output, bytes): (Output, Vec<u8>)| {
+            let written = write(host, &output, &bytes)?;
+            told(host, written)
+        },
+    )?;
+    streams.waiting(
+        Twin::Sync,
+        "[method]output-stream.blocking-write-and-flush",
+        blocking_write,
+    )?;
     // Whatever is written is on its way at once; `flush` has nothing to start.
     streams.at_once("[method]output-stream.flush", |host, (output,): (Output,)| {
         let room = host.with(&output, |o| o.room())?;
@@ -154,11 +161,14 @@ fn offer_output(streams: &mut Interface<'_>) -> Answer<()> {
         let pollable = host.with(&output, |o| o.pollable())?;
         Ok((host.push(pollable)?,))
     })?;
-    streams.at_once("[method]output-stream.write-zeroes", |host, (output, len): (Output, u64)| {
-        let zeroes = zeroes(len)?;
-        let written = write(host, &output, &zeroes)?;
-        told(host, written)
-    })?;
+    streams.at_once(
+        "[method]output-stream.write-zeroes",
+        |host, (output, len): (Output, u64)| {
+            let zeroes = zeroes(len)?;
+            let written = write(host, &output, &zeroes)?;
+            told(host, written)
+        },
+    )?;
     streams.waiting(
         Twin::Sync,
         "[method]output-stream.blocking-write-zeroes-and-flush",
