@@ -88,6 +88,14 @@ pub enum LoadAppError {
     /// The store's thread does not start.
     #[error("the store does not start: {0}")]
     Store(std::io::Error),
+    /// There is no place for state.
+    #[error("state folder {path}: {error}; name another with --state-dir")]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
     /// The session's options are wrong.
     #[error("the app's broker: {0}")]
     Session(String),
@@ -166,6 +174,13 @@ impl Runner {
         self.units.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 
+    /// Makes the folder for state, where there is none yet.
+    pub fn make_state_folder(&self) -> Result<(), LoadAppError> {
+        let path = &self.app.state_dir;
+        let made = std::fs::create_dir_all(path);
+        made.map_err(|error| LoadAppError::State { path: path.clone(), error })
+    }
+
     /// Hands one event to a component, without retries; what it published is waited for. `None` if
     /// there is no such component.
     pub async fn invoke(&self, component: &str, topic: &str, payload: &[u8]) -> Option<Outcome> {
@@ -186,6 +201,7 @@ impl Runner {
 
     /// Connects the app to its broker: the session, shared with its guests, and its inbox.
     pub fn connect(&self) -> Result<Option<(Session, Inbox)>, LoadAppError> {
+        self.make_state_folder()?;
         let Some(plan) = &self.app.broker else { return Ok(None) };
         let options = session::options(&self.app, plan, Arc::clone(&self.reporter));
         let started = Session::start(options);

@@ -23,10 +23,6 @@ pub fn example(name: &str) -> PathBuf {
 #[must_use]
 pub fn guest(name: &str) -> PathBuf {
     let path = repository().join(format!("tests/guests/target/components/{name}.wasm"));
-    assert!(
-        path.is_file(),
-        "there is no {}: run tests/guests/build",
-        path.display()
-    );
+    assert!(path.is_file(), "there is no {}: run tests/guests/build", path.display());
     path
 }

@@ -1,11 +1,7 @@
 //! The test guests import and export what the other tests take for granted. The two that were built with
 //! the real SDKs also hold our own `.wit` files to the names that guests in the wild have.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod component;
 
@@ -20,11 +16,7 @@ fn shape(name: &str) -> Shape {
 #[track_caller]
 fn imports_all(shape: &Shape, names: &[&str]) {
     for name in names {
-        assert!(
-            shape.imports.contains(*name),
-            "{name} is not among {:#?}",
-            shape.imports
-        );
+        assert!(shape.imports.contains(*name), "{name} is not among {:#?}", shape.imports);
     }
 }
 
@@ -62,12 +54,7 @@ fn a_guest_of_the_spin_4_sdk_uses_the_async_interfaces() {
 fn the_guest_with_unknown_imports_imports_what_nobody_offers() {
     let shape = shape("imports-unknown");
     imports_all(&shape, &["acme:thing/maker@1.0.0"]);
-    assert!(
-        shape
-            .imports
-            .iter()
-            .any(|name| name.starts_with("wasi:http/outgoing-handler@0.2."))
-    );
+    assert!(shape.imports.iter().any(|name| name.starts_with("wasi:http/outgoing-handler@0.2.")));
 }
 
 #[test]
@@ -81,13 +68,7 @@ fn the_plain_rust_guest_asks_for_files_clocks_randomness_and_sockets() {
         "wasi:sockets/tcp-create-socket",
     ] {
         let versioned = format!("{interface}@0.2.");
-        assert!(
-            shape
-                .imports
-                .iter()
-                .any(|name| name.starts_with(&versioned)),
-            "{interface}"
-        );
+        assert!(shape.imports.iter().any(|name| name.starts_with(&versioned)), "{interface}");
     }
 }
 

@@ -14,32 +14,16 @@ use crate::manifest::{
 /// and the plan is only to be looked at, the topic stands as its template.
 pub(super) fn triggers(hands: &Hands<'_>, ids: &[&str]) -> Result<Vec<TriggerPlan>, Error> {
     let plan = |trigger: &Trigger| {
-        let component = ids
-            .iter()
-            .position(|id| *id == trigger.component)
-            .unwrap_or_default();
-        Ok(TriggerPlan {
-            id: trigger.id.clone(),
-            component,
-            kind: kind(hands, trigger)?,
-        })
+        let component = ids.iter().position(|id| *id == trigger.component).unwrap_or_default();
+        Ok(TriggerPlan { id: trigger.id.clone(), component, kind: kind(hands, trigger)? })
     };
     hands.manifest.triggers.iter().map(plan).collect()
 }
 
 fn kind(hands: &Hands<'_>, trigger: &Trigger) -> Result<TriggerPlanKind, Error> {
-    let TriggerKind::Mqtt {
-        topic: template,
-        qos,
-    } = &trigger.kind;
+    let TriggerKind::Mqtt { topic: template, qos } = &trigger.kind;
     let error = |message: String| {
-        Error::at(
-            &hands.manifest.file,
-            trigger.line,
-            "trigger.mqtt",
-            "topic",
-            message,
-        )
+        Error::at(&hands.manifest.file, trigger.line, "[trigger.mqtt]", "topic", message)
     };
     let text = match (hands.variables.expand(template), hands.files.purpose) {
         (Ok(text), _) => text,
@@ -56,10 +40,7 @@ fn kind(hands: &Hands<'_>, trigger: &Trigger) -> Result<TriggerPlanKind, Error> 
                 "{topic:?} is not granted by this device's policy",
                 topic = topic.as_str()
             ));
-            Err(denied.with_help(format!(
-                "see mqtt_subscribe_topics in {}",
-                hands.operator.file
-            )))
+            Err(denied.with_help(format!("see mqtt_subscribe_topics in {}", hands.operator.file)))
         }
     }
 }
@@ -72,10 +53,7 @@ pub(super) fn of(hands: &Hands<'_>) -> Result<Option<BrokerPlan>, Error> {
     if hands.files.purpose == Purpose::Inspect && !hands.variables.missing().is_empty() {
         return Ok(None);
     }
-    let fill = Fill {
-        hands,
-        line: settings.line,
-    };
+    let fill = Fill { hands, line: settings.line };
     Ok(Some(plan(&fill, settings)?))
 }
 
@@ -91,34 +69,19 @@ fn plan(fill: &Fill<'_>, settings: &MqttSettings) -> Result<BrokerPlan, Error> {
         None => KEEP_ALIVE_DEFAULT,
     };
     let own_id = fill.optional(SESSION_TABLE, "client_id", session.client_id.as_ref())?;
-    let online = session
-        .online
-        .as_ref()
-        .map(|online| fill.online(online))
-        .transpose()?;
-    let will = session
-        .will
-        .as_ref()
-        .map(|will| fill.message(will))
-        .transpose()?;
+    let online = session.online.as_ref().map(|online| fill.online(online)).transpose()?;
+    let will = session.will.as_ref().map(|will| fill.message(will)).transpose()?;
     Ok(BrokerPlan {
         username: fill.optional(TABLE, "username", settings.username.as_ref())?,
         password: fill.optional(TABLE, "password", settings.password.as_ref())?,
         keep_alive,
         protocol: session.protocol,
-        client_id: operator
-            .client_id
-            .clone()
-            .or_else(|| address.client_id.clone())
-            .or(own_id),
+        client_id: operator.client_id.clone().or_else(|| address.client_id.clone()).or(own_id),
         session_expiry: session.session_expiry,
         will: will.or_else(|| online.as_ref().map(|online| online.offline.clone())),
         online,
         ca_file: operator.ca_file.clone(),
-        client_identity: operator
-            .client_cert_file
-            .clone()
-            .zip(operator.client_key_file.clone()),
+        client_identity: operator.client_cert_file.clone().zip(operator.client_key_file.clone()),
         address,
     })
 }
@@ -141,11 +104,7 @@ impl Fill<'_> {
     ) -> Result<T, Error> {
         let error =
             |message: String| Error::at(&self.hands.manifest.file, self.line, table, key, message);
-        let text = self
-            .hands
-            .variables
-            .expand(template)
-            .map_err(|e| error(e.to_string()))?;
+        let text = self.hands.variables.expand(template).map_err(|e| error(e.to_string()))?;
         parse(&text).map_err(|complaint| error(shown(self.hands, template, &complaint)))
     }
 
@@ -164,11 +123,8 @@ impl Fill<'_> {
     }
 
     fn topic(&self, table: &str, template: &Template) -> Result<String, Error> {
-        let check = |text: &str| {
-            check_topic(text)
-                .map(|()| text.to_owned())
-                .map_err(|e| e.to_string())
-        };
+        let check =
+            |text: &str| check_topic(text).map(|()| text.to_owned()).map_err(|e| e.to_string());
         self.parsed(table, "topic", template, check)
     }
 

@@ -77,20 +77,12 @@ fn hosts(hands: &Hands<'_>, component: &Component) -> Result<Hosts, Error> {
         };
         if !text.trim().is_empty() {
             granted.push(HostPattern::parse(&text).map_err(|error| {
-                host_error(
-                    hands,
-                    component,
-                    &shown(hands, template, &error.to_string()),
-                )
+                host_error(hands, component, &shown(hands, template, &error.to_string()))
             })?);
         }
     }
     let policy = hands.operator.policy.allowed_outbound_hosts.clone();
-    Ok(Hosts::new(
-        granted,
-        policy,
-        hands.operator.block_networks.clone(),
-    ))
+    Ok(Hosts::new(granted, policy, hands.operator.block_networks.clone()))
 }
 
 /// The complaint about what a template gives, without the value if that is a secret.
@@ -107,13 +99,7 @@ pub(super) fn shown(hands: &Hands<'_>, template: &Template, complaint: &str) -> 
 fn host_error(hands: &Hands<'_>, component: &Component, message: &str) -> Error {
     const KEY: &str = "allowed_outbound_hosts";
     let line = component.lines.get(KEY).copied().unwrap_or(component.line);
-    Error::at(
-        &hands.manifest.file,
-        line,
-        &format!("component.{}", component.id),
-        KEY,
-        message,
-    )
+    Error::at(&hands.manifest.file, line, &format!("component.{}", component.id), KEY, message)
 }
 
 /// What is mounted by name must be there; globs may match nothing.
@@ -124,20 +110,10 @@ fn check_files(hands: &Hands<'_>, component: &Component) -> Result<(), Error> {
             FileEntry::Glob(path) | FileEntry::Mount { source: path, .. } => path,
         };
         if hands.files.purpose == Purpose::Run && !hands.dir.join(path).exists() {
-            let line = component
-                .lines
-                .get("files")
-                .copied()
-                .unwrap_or(component.line);
+            let line = component.lines.get("files").copied().unwrap_or(component.line);
             let table = format!("component.{}", component.id);
             let message = format!("{path:?} does not exist in {}", hands.dir.display());
-            return Err(Error::at(
-                &hands.manifest.file,
-                line,
-                &table,
-                "files",
-                message,
-            ));
+            return Err(Error::at(&hands.manifest.file, line, &table, "files", message));
         }
     }
     Ok(())
@@ -173,11 +149,7 @@ impl Labels<'_> {
 
     /// `default` exists everywhere; others are the operator's to define.
     fn path(&self, label: &str, defined: &BTreeMap<String, StoreConfig>) -> Result<PathBuf, Error> {
-        let own = || {
-            self.hands
-                .state_dir
-                .join(format!("{}-{label}.db", self.file))
-        };
+        let own = || self.hands.state_dir.join(format!("{}-{label}.db", self.file));
         match defined.get(label) {
             Some(store) => Ok(store.path.clone().unwrap_or_else(own)),
             None if label == "default" => Ok(own()),
@@ -188,12 +160,7 @@ impl Labels<'_> {
     fn undefined(&self, label: &str, defined: &BTreeMap<String, StoreConfig>) -> Error {
         let mut known: Vec<&str> = defined.keys().map(String::as_str).collect();
         known.push("default");
-        let line = self
-            .component
-            .lines
-            .get(self.key)
-            .copied()
-            .unwrap_or(self.component.line);
+        let line = self.component.lines.get(self.key).copied().unwrap_or(self.component.line);
         let table = format!("component.{}", self.component.id);
         let message = unknown("label", label, &known);
         let help = format!(

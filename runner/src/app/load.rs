@@ -44,7 +44,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
         components.push(super::ComponentPlan {
             id: component.id.clone(),
             source: component.source.clone(),
-            engine: component.tool.engine,
+            artifact: limits::artifact(&hands, component)?,
             limits,
             capabilities,
         });
@@ -56,10 +56,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
         components,
         triggers,
         broker,
-        log_dir: files
-            .log_dir
-            .clone()
-            .or_else(|| hands.operator.log_dir.clone()),
+        log_dir: files.log_dir.clone().or_else(|| hands.operator.log_dir.clone()),
         dir: hands.dir,
         state_dir: hands.state_dir,
         manifest: hands.manifest,
@@ -98,16 +95,9 @@ fn read(files: &AppFiles) -> Result<Hands<'_>, Error> {
 /// The command line, then the operator, then systemd's `StateDirectory=`, then a folder beside the manifest.
 fn state_dir(files: &AppFiles, dir: &Path, operator: &RuntimeConfig) -> PathBuf {
     let systemd = files.process_environment.get("STATE_DIRECTORY");
-    let first = systemd
-        .and_then(|list| list.split(':').next())
-        .filter(|path| !path.is_empty());
-    let given = files
-        .state_dir
-        .clone()
-        .or_else(|| operator.state_dir.clone());
-    given
-        .or_else(|| first.map(PathBuf::from))
-        .unwrap_or_else(|| dir.join(".pirn"))
+    let first = systemd.and_then(|list| list.split(':').next()).filter(|path| !path.is_empty());
+    let given = files.state_dir.clone().or_else(|| operator.state_dir.clone());
+    given.or_else(|| first.map(PathBuf::from)).unwrap_or_else(|| dir.join(".pirn"))
 }
 
 fn providers(
@@ -117,20 +107,12 @@ fn providers(
 ) -> Result<Vec<Provider>, Error> {
     let mut providers = vec![Provider::Values(files.variables.iter().cloned().collect())];
     let own_dotenv = dir.join(".env");
-    let environment = |dotenv| Environment {
-        process: files.process_environment.clone(),
-        dotenv,
-    };
+    let environment = |dotenv| Environment { process: files.process_environment.clone(), dotenv };
     for configured in &operator.variables_providers {
         providers.push(match configured {
             ProviderConfig::Static(values) => Provider::Values(values.clone()),
-            ProviderConfig::Env {
-                prefix,
-                dotenv_path,
-            } => Provider::Environment {
-                prefix: prefix
-                    .clone()
-                    .unwrap_or_else(|| ENVIRONMENT_PREFIX.to_owned()),
+            ProviderConfig::Env { prefix, dotenv_path } => Provider::Environment {
+                prefix: prefix.clone().unwrap_or_else(|| ENVIRONMENT_PREFIX.to_owned()),
                 environment: environment(match dotenv_path {
                     Some(path) => read_dotenv(path)?,
                     None => optional_dotenv(&own_dotenv)?,
@@ -164,35 +146,18 @@ fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, Error> {
 
 /// What the command line names must exist: a typo there would otherwise be a default in production.
 fn check_command_line(hands: &Hands<'_>) -> Result<(), Error> {
-    let declared: Vec<&str> = hands
-        .manifest
-        .variables
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let declared: Vec<&str> = hands.manifest.variables.keys().map(String::as_str).collect();
     for (name, _) in &hands.files.variables {
         if !declared.contains(&name.as_str()) {
-            let help = format!(
-                "declared in {}: {}",
-                hands.manifest.file,
-                declared.join(", ")
-            );
-            return Err(
-                Error::about_file("--variable", unknown("variable", name, &declared))
-                    .with_help(help),
-            );
+            let help = format!("declared in {}: {}", hands.manifest.file, declared.join(", "));
+            return Err(Error::about_file("--variable", unknown("variable", name, &declared))
+                .with_help(help));
         }
     }
-    let bad = hands
-        .files
-        .guest_environment
-        .iter()
-        .find(|(name, value)| !is_environment(name, value));
+    let bad =
+        hands.files.guest_environment.iter().find(|(name, value)| !is_environment(name, value));
     bad.map_or(Ok(()), |(name, _)| {
-        Err(Error::about_file(
-            "--env",
-            format!("{name:?} is no environment variable"),
-        ))
+        Err(Error::about_file("--env", format!("{name:?} is no environment variable")))
     })
 }
 
@@ -201,11 +166,7 @@ fn check_variables(hands: &Hands<'_>) -> Result<(), Error> {
     let Some(name) = missing.first() else {
         return Ok(());
     };
-    let line = hands
-        .manifest
-        .variables
-        .get(*name)
-        .map_or(1, |declaration| declaration.line);
+    let line = hands.manifest.variables.get(*name).map_or(1, |declaration| declaration.line);
     let others = match missing.get(1..).unwrap_or_default() {
         [] => String::new(),
         others => format!(" (and so are: {})", others.join(", ")),
@@ -220,10 +181,7 @@ fn check_variables(hands: &Hands<'_>) -> Result<(), Error> {
 
 /// The ids of the components that triggers name, each once, in order.
 fn triggered(triggers: &[Trigger]) -> Vec<&str> {
-    let mut ids: Vec<&str> = triggers
-        .iter()
-        .map(|trigger| trigger.component.as_str())
-        .collect();
+    let mut ids: Vec<&str> = triggers.iter().map(|trigger| trigger.component.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
     ids

@@ -22,7 +22,7 @@ pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> 
     let string = |key, what: &str| root.require(key, what)?.string().map(str::to_owned);
     let board = Board {
         name: name.to_owned(),
-        description: string("description", "what the board is, in a line,")?,
+        description: string("description", "what the board is, in a line")?,
         target: string("target", "the Rust target of pirnd for it")?,
         artifact: artifact(&root.require("artifact", "what components are compiled to")?)?,
         memory: board_memory(&table(&root, "memory")?)?,
@@ -54,10 +54,7 @@ fn artifact(value: &Value<'_>) -> Result<ArtifactKind, Error> {
 fn board_memory(table: &Table<'_>) -> Result<BoardMemory, Error> {
     let table = table.clone().only(&["budget", "host", "stack"])?;
     let bytes = |key, what: &str| {
-        table
-            .require(key, what)
-            .and_then(|_| table.bytes(key))
-            .map(Option::unwrap_or_default)
+        table.require(key, what).and_then(|_| table.bytes(key)).map(Option::unwrap_or_default)
     };
     Ok(BoardMemory {
         budget_bytes: bytes("budget", "the bytes that the whole process may use")?,
@@ -68,17 +65,13 @@ fn board_memory(table: &Table<'_>) -> Result<BoardMemory, Error> {
 
 fn instances(table: &Table<'_>) -> Result<u32, Error> {
     let table = table.clone().only(&["instances_max"])?;
-    let value = table.require(
-        "instances_max",
-        "how many instances may be alive at the same time",
-    )?;
+    let value =
+        table.require("instances_max", "how many instances may be alive at the same time")?;
     value.number(1, INSTANCES_MAX)
 }
 
 fn component(table: &Table<'_>) -> Result<ComponentBounds, Error> {
-    let table = table
-        .clone()
-        .only(&["memory", "deadline", "rate", "state"])?;
+    let table = table.clone().only(&["memory", "deadline", "rate", "state"])?;
     Ok(ComponentBounds {
         memory_bytes: bound(
             &table,
@@ -94,13 +87,7 @@ fn component(table: &Table<'_>) -> Result<ComponentBounds, Error> {
             |a, b| a > b,
             |time: &Duration| Seconds(*time).to_string(),
         )?,
-        rate: bound(
-            &table,
-            "rate",
-            |table, key| table.rate(key),
-            Rate::exceeds,
-            Rate::to_string,
-        )?,
+        rate: bound(&table, "rate", |table, key| table.rate(key), Rate::exceeds, Rate::to_string)?,
         state_bytes: bound(
             &table,
             "state",
@@ -119,20 +106,16 @@ fn bound<T>(
     exceeds: impl Fn(&T, &T) -> bool,
     print: impl Fn(&T) -> String,
 ) -> Result<Bound<T>, Error> {
-    let bound = table
-        .require(key, "{ default = …, max = … }")?
-        .table()?
-        .only(&["default", "max"])?;
+    let bound =
+        table.require(key, "{ default = …, max = … }")?.table()?.only(&["default", "max"])?;
     let get = |end| {
-        bound.require(end, "both ends of the bound are needed; it")?;
+        bound.require(end, "a bound has a default and a max")?;
         read(&bound, end)?.ok_or_else(|| bound.error(end, "missing"))
     };
     let (default, max) = (get("default")?, get("max")?);
     match exceeds(&default, &max) {
-        true => Err(bound.error(
-            "default",
-            format!("{} is more than max, {}", print(&default), print(&max)),
-        )),
+        true => Err(bound
+            .error("default", format!("{} is more than max, {}", print(&default), print(&max)))),
         false => Ok(Bound { default, max }),
     }
 }
@@ -171,19 +154,13 @@ fn chip(table: &Table<'_>) -> Result<Chip, Error> {
             lines.insert(entry.key.clone(), line(&entry)?);
         }
     }
-    Ok(Chip {
-        label: label.string()?.to_owned(),
-        lines,
-    })
+    Ok(Chip { label: label.string()?.to_owned(), lines })
 }
 
 /// `GPIO17 = "11"`, or `GPIO2 = { pin = "3", kernel = ["SDA1"] }` where kernels call it otherwise.
 fn line(entry: &Value<'_>) -> Result<Line, Error> {
     if entry.is_string() {
-        return Ok(Line {
-            pin: entry.string()?.to_owned(),
-            kernel_names: vec![entry.key.clone()],
-        });
+        return Ok(Line { pin: entry.string()?.to_owned(), kernel_names: vec![entry.key.clone()] });
     }
     if !entry.is_table() {
         return Err(
@@ -191,10 +168,7 @@ fn line(entry: &Value<'_>) -> Result<Line, Error> {
         );
     }
     let table = entry.table()?.only(&["pin", "kernel"])?;
-    let pin = table
-        .require("pin", "the pin of the header")?
-        .string()?
-        .to_owned();
+    let pin = table.require("pin", "the pin of the header")?.string()?.to_owned();
     let mut kernel_names = vec![entry.key.clone()];
     kernel_names.extend(table.strings("kernel")?);
     Ok(Line { pin, kernel_names })
@@ -203,14 +177,8 @@ fn line(entry: &Value<'_>) -> Result<Line, Error> {
 /// A board on which not even one default component fits is a mistake in the file.
 fn check_sum(root: &Table<'_>, board: &Board) -> Result<(), Error> {
     let memory = &board.memory;
-    let least = [
-        memory.host_bytes,
-        board.component.memory_bytes.default,
-        memory.stack_bytes,
-    ];
-    let sum = least
-        .iter()
-        .fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+    let least = [memory.host_bytes, board.component.memory_bytes.default, memory.stack_bytes];
+    let sum = least.iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
     if sum <= memory.budget_bytes {
         return Ok(());
     }

@@ -22,10 +22,8 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
 
 pub(super) fn unknown_board(name: &str) -> Error {
     let known: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-    Error::about_file("--board", unknown("board", name, &known)).with_help(format!(
-        "known: {}; or name a file that ends in .toml",
-        known.join(", ")
-    ))
+    Error::about_file("--board", unknown("board", name, &known))
+        .with_help(format!("known: {}; or name a file that ends in .toml", known.join(", ")))
 }
 
 #[cfg(test)]
@@ -40,9 +38,8 @@ mod tests {
         let names = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut files: Vec<String> = names
-            .map(|name| name.strip_suffix(".toml").unwrap().to_owned())
-            .collect();
+        let mut files: Vec<String> =
+            names.map(|name| name.strip_suffix(".toml").unwrap().to_owned()).collect();
         files.sort();
         let shipped: Vec<String> = SHIPPED.iter().map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(files, shipped);
@@ -51,10 +48,7 @@ mod tests {
     #[test]
     fn every_shipped_board_is_valid() {
         for (name, _) in SHIPPED {
-            assert_eq!(
-                Board::shipped(name).map(|board| board.name),
-                Ok((*name).to_owned())
-            );
+            assert_eq!(Board::shipped(name).map(|board| board.name), Ok((*name).to_owned()));
         }
     }
 
@@ -77,11 +71,8 @@ mod tests {
     fn header_pins_are_used_once_on_every_board() {
         for (name, _) in SHIPPED {
             let board = Board::shipped(name).unwrap();
-            let mut pins: Vec<_> = board
-                .chips
-                .iter()
-                .flat_map(|c| c.lines.values().map(|l| l.pin.clone()))
-                .collect();
+            let mut pins: Vec<_> =
+                board.chips.iter().flat_map(|c| c.lines.values().map(|l| l.pin.clone())).collect();
             let all = pins.len();
             pins.sort();
             pins.dedup();

@@ -33,10 +33,6 @@ impl Limiter {
     pub(super) fn memory_bytes_max(&self) -> usize {
         self.memory_bytes_max
     }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.memory_bytes
-    }
 }
 
 impl ResourceLimiter for Limiter {
@@ -92,6 +88,5 @@ mod tests {
         assert!(limiter.memory_growing(0, 40, None).unwrap());
         assert!(!limiter.memory_growing(40, 41, None).unwrap());
         assert_eq!(limiter.refused(), Some(Refused::Memory));
-        assert_eq!(limiter.memory_bytes(), 100);
     }
 }

@@ -28,14 +28,8 @@ pub(super) fn runtime_config(file: &str, text: &str) -> Result<RuntimeConfig, Er
         key_value_stores: stores(&root, "key_value_store")?,
         sqlite_databases: stores(&root, "sqlite_database")?,
         block_networks: block_networks(&root)?,
-        mqtt: pirn_table("mqtt")?
-            .map(mqtt)
-            .transpose()?
-            .unwrap_or_default(),
-        policy: pirn_table("policy")?
-            .map(policy)
-            .transpose()?
-            .unwrap_or_default(),
+        mqtt: pirn_table("mqtt")?.map(mqtt).transpose()?.unwrap_or_default(),
+        policy: pirn_table("policy")?.map(policy).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -44,10 +38,7 @@ fn pirn<'a>(root: &Table<'a>) -> Result<Option<Table<'a>>, Error> {
     let Some(tools) = root.table("tool")? else {
         return Ok(None);
     };
-    tools
-        .table("pirn")?
-        .map(|pirn| pirn.only(&["mqtt", "policy"]))
-        .transpose()
+    tools.table("pirn")?.map(|pirn| pirn.only(&["mqtt", "policy"])).transpose()
 }
 
 fn path(table: &Table<'_>, key: &str) -> Result<Option<PathBuf>, Error> {
@@ -65,10 +56,7 @@ fn providers(root: &Table<'_>) -> Result<Vec<ProviderConfig>, Error> {
     let Some(list) = root.get("variables_provider") else {
         return Ok(Vec::new());
     };
-    list.list()?
-        .iter()
-        .map(|element| provider(&element.table()?))
-        .collect()
+    list.list()?.iter().map(|element| provider(&element.table()?)).collect()
 }
 
 fn provider(table: &Table<'_>) -> Result<ProviderConfig, Error> {
@@ -83,10 +71,7 @@ fn provider(table: &Table<'_>) -> Result<ProviderConfig, Error> {
         "env" => {
             let table = table.clone().only(&["type", "prefix", "dotenv_path"])?;
             let prefix = table.string("prefix")?.map(str::to_owned);
-            Ok(ProviderConfig::Env {
-                prefix,
-                dotenv_path: path(&table, "dotenv_path")?,
-            })
+            Ok(ProviderConfig::Env { prefix, dotenv_path: path(&table, "dotenv_path")? })
         }
         other => Err(not_offered(&kind, "provider", other, OFFERED)),
     }
@@ -94,21 +79,13 @@ fn provider(table: &Table<'_>) -> Result<ProviderConfig, Error> {
 
 /// A type that Spin may have and this build has not.
 fn not_offered(value: &Value<'_>, what: &str, other: &str, offered: &[&str]) -> Error {
-    const ELSEWHERE: &[&str] = &[
-        "vault",
-        "azure_key_vault",
-        "redis",
-        "azure_cosmos",
-        "aws_dynamo",
-        "libsql",
-    ];
+    const ELSEWHERE: &[&str] =
+        &["vault", "azure_key_vault", "redis", "azure_cosmos", "aws_dynamo", "libsql"];
     let message = match ELSEWHERE.contains(&other) {
         true => format!("type {other:?} is not supported by this build"),
         false => unknown(&format!("{what} type"), other, offered),
     };
-    value
-        .error(message)
-        .with_help(format!("this build offers: {}", offered.join(", ")))
+    value.error(message).with_help(format!("this build offers: {}", offered.join(", ")))
 }
 
 fn stores(root: &Table<'_>, key: &str) -> Result<BTreeMap<String, StoreConfig>, Error> {
@@ -125,9 +102,7 @@ fn stores(root: &Table<'_>, key: &str) -> Result<BTreeMap<String, StoreConfig>, 
 fn store(table: &Table<'_>) -> Result<StoreConfig, Error> {
     let kind = table.require("type", "the store's type")?;
     match kind.string()? {
-        "spin" => Ok(StoreConfig {
-            path: path(&table.clone().only(&["type", "path"])?, "path")?,
-        }),
+        "spin" => Ok(StoreConfig { path: path(&table.clone().only(&["type", "path"])?, "path")? }),
         other => Err(not_offered(&kind, "store", other, &["spin"])),
     }
 }
@@ -157,16 +132,10 @@ fn block_networks(root: &Table<'_>) -> Result<BlockedNetworks, Error> {
 }
 
 fn mqtt(table: Table<'_>) -> Result<MqttOverrides, Error> {
-    let table = table.only(&[
-        "client_id",
-        "ca_file",
-        "client_cert_file",
-        "client_key_file",
-    ])?;
-    for (one, other) in [
-        ("client_cert_file", "client_key_file"),
-        ("client_key_file", "client_cert_file"),
-    ] {
+    let table = table.only(&["client_id", "ca_file", "client_cert_file", "client_key_file"])?;
+    for (one, other) in
+        [("client_cert_file", "client_key_file"), ("client_key_file", "client_cert_file")]
+    {
         if table.has(one) && !table.has(other) {
             return Err(table.error(one, format!("needs {other} too")));
         }
@@ -209,9 +178,5 @@ fn hosts(value: &Value<'_>) -> Result<Vec<HostPattern>, Error> {
 }
 
 fn labels(value: &Value<'_>) -> Result<Vec<String>, Error> {
-    value
-        .list()?
-        .iter()
-        .map(|value| label(value, value.string()?))
-        .collect()
+    value.list()?.iter().map(|value| label(value, value.string()?)).collect()
 }

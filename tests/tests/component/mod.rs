@@ -16,10 +16,7 @@ impl Shape {
         Validator::new_with_features(WasmFeatures::all())
             .validate_all(bytes)
             .expect("a valid component");
-        let mut shape = Self {
-            imports: BTreeSet::new(),
-            exports: BTreeSet::new(),
-        };
+        let mut shape = Self { imports: BTreeSet::new(), exports: BTreeSet::new() };
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(bytes) {
             match payload.expect("validated above") {
@@ -29,15 +26,11 @@ impl Shape {
                     let imports = section.into_iter().map(Result::unwrap);
                     // A type by itself is only a name for something; nothing has to be offered for it.
                     let needed = imports.filter(|one| !matches!(one.ty, ComponentTypeRef::Type(_)));
-                    shape
-                        .imports
-                        .extend(needed.map(|one| one.name.name.to_owned()));
+                    shape.imports.extend(needed.map(|one| one.name.name.to_owned()));
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
                     shape.exports.extend(
-                        section
-                            .into_iter()
-                            .map(|export| export.unwrap().name.name.to_owned()),
+                        section.into_iter().map(|export| export.unwrap().name.name.to_owned()),
                     );
                 }
                 _ => {}

@@ -29,23 +29,23 @@
 //! broker that speaks only 3.1.1 answers it in a form it cannot read, which looks like a time-out.
 //! Spin apps name a broker and no version, and 3.1.1 is what every broker speaks.
 
-mod session;
-mod options;
-mod message;
-mod notice;
-mod connection;
 mod backoff;
-mod dial;
-mod tls;
-pub mod topic;
-mod shared;
-mod core;
-mod inbound;
-mod outbound;
-mod subscriptions;
-mod link;
 #[cfg(feature = "broker")]
 pub mod broker;
+mod connection;
+mod core;
+mod dial;
+mod inbound;
+mod link;
+mod message;
+mod notice;
+mod options;
+mod outbound;
+mod session;
+mod shared;
+mod subscriptions;
+mod tls;
+pub mod topic;
 
 pub use message::{Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt};
 pub use notice::{Counters, Notice, RefusedSubscription, State};

@@ -109,7 +109,8 @@ impl Outbound {
 
     /// Says this before anything that waits.
     pub(super) fn set_status(&mut self, status: Option<Publish>) {
-        self.status = status.map(|publish| Publish { qos: publish.qos.min(Qos::AtLeastOnce), ..publish });
+        self.status =
+            status.map(|publish| Publish { qos: publish.qos.min(Qos::AtLeastOnce), ..publish });
     }
 
     /// Whether everything is acknowledged.
@@ -193,7 +194,9 @@ impl Outbound {
         if id != 0 && self.flying.iter().any(|f| f.id == id && f.stage == Stage::Again) {
             return;
         }
-        let Some(at) = self.flying.iter().position(|f| f.stage == Stage::Submitted) else { return };
+        let Some(at) = self.flying.iter().position(|f| f.stage == Stage::Submitted) else {
+            return;
+        };
         if id == 0 {
             let flying = self.flying.remove(at);
             return self.finish(flying.entry, Ok(()));
@@ -272,7 +275,8 @@ impl Outbound {
 
     /// rumqttc numbers blindly, and stops everything when it meets a number in use.
     fn next_id_is_taken(&self) -> bool {
-        let submitted = self.flying.iter().filter(|f| f.stage == Stage::Submitted && f.is_numbered());
+        let submitted =
+            self.flying.iter().filter(|f| f.stage == Stage::Submitted && f.is_numbered());
         let steps = u32::try_from(submitted.count()).unwrap_or(0) + 1;
         let last = u32::from(self.last_id) % u32::from(self.accepted.packet_ids);
         let next = (last + steps - 1) % u32::from(self.accepted.packet_ids) + 1;

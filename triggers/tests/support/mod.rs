@@ -1,9 +1,12 @@
 //! A real mosquitto for a test, and a session to talk to it with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
+pub mod hostile;
+pub mod wire;
+
 use pirn_triggers::mqtt::{
-    Address, Inbox, Message, Options, Persistence, Protocol, Publish, Qos, Security, Session, State,
-    Subscription,
+    Address, Inbox, Message, Options, Persistence, Protocol, Publish, Qos, Security, Session,
+    State, Subscription,
 };
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -20,7 +23,8 @@ pub struct Scratch(pub PathBuf);
 impl Scratch {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("pirn-mqtt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("pirn-mqtt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -95,7 +99,9 @@ impl Mosquitto {
 
     /// Ends it so that it saves its sessions.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         child.wait().unwrap();
@@ -161,7 +167,10 @@ pub async fn take(inbox: &mut Inbox) -> (String, String, Qos) {
 /// Publishes and waits for the broker's word.
 pub async fn say(session: &Session, topic: &str, payload: &str, qos: Qos) {
     let receipt = session.publish(publish(topic, payload, qos)).await.unwrap();
-    tokio::time::timeout(PATIENCE, receipt).await.expect("no receipt").unwrap();
+    match tokio::time::timeout(PATIENCE, receipt).await {
+        Ok(done) => done.unwrap(),
+        Err(_) => panic!("no receipt: {:?}", *session.state().borrow()),
+    }
 }
 
 /// Runs a test once with each version of MQTT.

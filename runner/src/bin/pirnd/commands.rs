@@ -42,8 +42,6 @@ fn failed(error: &dyn Display) -> ExitCode {
 /// The app, loaded, and who is told of it.
 fn load(common: Common) -> Result<(Runner, Arc<dyn Reporter>), ExitCode> {
     let app = plan(&common.files)?;
-    std::fs::create_dir_all(&app.state_dir)
-        .map_err(|error| wrong(&format!("state folder {}: {error}", app.state_dir.display())))?;
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| wrong(&format!("log folder: {error}")))?;
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, files));
@@ -51,6 +49,7 @@ fn load(common: Common) -> Result<(Runner, Arc<dyn Reporter>), ExitCode> {
         reporter.report(&Report::Warning(warning));
     }
     let runner = Runner::load(app, Arc::clone(&reporter)).map_err(|error| wrong(&error))?;
+    runner.make_state_folder().map_err(|error| wrong(&error))?;
     Ok((runner, reporter))
 }
 

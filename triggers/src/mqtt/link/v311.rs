@@ -1,6 +1,8 @@
 //! rumqttc's MQTT 3.1.1 module, translated. Decides nothing.
 
-use super::{Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via};
+use super::{
+    Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via,
+};
 use super::{at_once, host, is_clean, own};
 use crate::limits::mqtt as limits;
 use crate::mqtt::message::{Publish, Qos};
@@ -59,8 +61,11 @@ impl Link {
     pub(super) fn resend(&mut self, resend: Resend) {
         self.0.pending.push_back(match resend {
             Resend::Publish(id, publish) => {
-                let mut packet =
-                    rumqttc::Publish::from_bytes(publish.topic, theirs(publish.qos), publish.payload);
+                let mut packet = rumqttc::Publish::from_bytes(
+                    publish.topic,
+                    theirs(publish.qos),
+                    publish.payload,
+                );
                 (packet.pkid, packet.dup, packet.retain) = (id, true, publish.retain);
                 Request::Publish(packet)
             }
@@ -68,11 +73,11 @@ impl Link {
         });
     }
 
-    /// Marks every identifier as received, the only way that the state lets itself be told.
-    pub(super) fn allow_releases(&mut self) {
+    /// Plays a message under each identifier to the state: the only way that it lets itself be told.
+    pub(super) fn allow_releases(&mut self, ids: impl Iterator<Item = u16>) {
         let mut packet = rumqttc::Publish::from_bytes("", rumqttc::QoS::ExactlyOnce, Bytes::new());
         let waiting = self.0.state.events.len();
-        for id in 1..=u16::MAX {
+        for id in ids {
             packet.pkid = id;
             // With manual acknowledgements this answers nothing and cannot fail.
             let _ = self.0.state.handle_incoming_packet(Incoming::Publish(packet.clone()));

@@ -1,6 +1,8 @@
 //! rumqttc's MQTT 5 module, translated. Decides nothing.
 
-use super::{Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via};
+use super::{
+    Accepted, Arrival, Freed, LinkError, NotTaken, REQUESTS_MAX, Resend, Retain, Signal, Via,
+};
 use super::{at_once, host, is_clean, own};
 use crate::limits::mqtt as limits;
 use crate::mqtt::message::{Publish, Qos};
@@ -11,7 +13,9 @@ use rumqttc::v5::mqttbytes::v5::{
     PubRecReason, PubRel, SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{self, QoS};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError};
+use rumqttc::v5::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError,
+};
 use rumqttc::{NetworkOptions, Outgoing, Transport};
 
 pub(in crate::mqtt) struct Link(EventLoop);
@@ -76,8 +80,12 @@ impl Link {
         self.0.pending.push_back(match resend {
             Resend::Publish(id, publish) => {
                 let qos = theirs(publish.qos);
-                let mut packet =
-                    rumqttc::v5::mqttbytes::v5::Publish::new(publish.topic, qos, publish.payload, None);
+                let mut packet = rumqttc::v5::mqttbytes::v5::Publish::new(
+                    publish.topic,
+                    qos,
+                    publish.payload,
+                    None,
+                );
                 (packet.pkid, packet.dup, packet.retain) = (id, true, publish.retain);
                 Request::Publish(packet)
             }
@@ -85,12 +93,12 @@ impl Link {
         });
     }
 
-    /// Marks every identifier as received, the only way that the state lets itself be told.
-    pub(super) fn allow_releases(&mut self) {
+    /// Plays a message under each identifier to the state: the only way that it lets itself be told.
+    pub(super) fn allow_releases(&mut self, ids: impl Iterator<Item = u16>) {
         let mut packet =
             rumqttc::v5::mqttbytes::v5::Publish::new("", QoS::ExactlyOnce, Bytes::new(), None);
         let waiting = self.0.state.events.len();
-        for id in 1..=u16::MAX {
+        for id in ids {
             packet.pkid = id;
             // With manual acknowledgements this answers nothing and cannot fail.
             let _ = self.0.state.handle_incoming_packet(Packet::Publish(packet.clone()));
@@ -125,12 +133,16 @@ impl Link {
             ConnectionError::MqttState(StateError::Deserialization(Error::Io(error))) => {
                 LinkError::Broken(error.to_string())
             }
-            ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
+            ConnectionError::MqttState(StateError::ServerDisconnect {
+                reason_code,
+                reason_string,
+            }) => {
                 let more = reason_string.map(|text| format!(": {text}")).unwrap_or_default();
                 LinkError::Broken(format!("the broker disconnected us: {reason_code:?}{more}"))
             }
             ConnectionError::Timeout(_) => LinkError::Broken(
-                "no answer in time (a broker that only speaks MQTT 3.1.1 may look like this)".into(),
+                "no answer in time (a broker that only speaks MQTT 3.1.1 may look like this)"
+                    .into(),
             ),
             ConnectionError::ConnectionRefused(code) => {
                 LinkError::Broken(format!("the broker refused us: {code:?}"))
@@ -153,7 +165,8 @@ impl Requests {
     }
 
     pub(super) fn acknowledge(&self, id: u16, qos: Qos) -> Result<(), NotTaken> {
-        let mut packet = rumqttc::v5::mqttbytes::v5::Publish::new("", theirs(qos), Bytes::new(), None);
+        let mut packet =
+            rumqttc::v5::mqttbytes::v5::Publish::new("", theirs(qos), Bytes::new(), None);
         packet.pkid = id;
         self.0.try_ack(&packet).map_err(|_| NotTaken)
     }
