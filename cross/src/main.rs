@@ -1,2 +1,33 @@
-//! `pirn`, the workbench.
-fn main() {}
+//! `pirn`, the workbench: makes, builds, runs and checks apps on the developer's machine, and talks to
+//! brokers. It contains the compiler and a broker, so that a newcomer needs nothing else; what runs on
+//! a board is `pirnd`, which contains neither.
+
+mod build;
+mod cli;
+mod client;
+mod commands;
+mod compile;
+mod failure;
+mod limits;
+mod template;
+mod ui;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let outcome = match cli::Cli::parse().command {
+        cli::Command::New(options) => commands::new::run(&options),
+        cli::Command::Build(options) => commands::build::run(&options),
+        cli::Command::Up(options) => commands::up::run(&options),
+        cli::Command::Check(options) => commands::check::run(&options),
+        cli::Command::Publish(options) => commands::publish::run(&options),
+        cli::Command::Subscribe(options) => commands::subscribe::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

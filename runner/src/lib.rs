@@ -1,10 +1,24 @@
-//! pirn's runner: from an event to its outcome.
+//! pirn's runner: from an event to its outcome, without a compiler.
 
 // From files as written to the checked plan.
 pub mod app;
 pub mod board;
 pub mod config;
-pub mod limits;
 pub mod manifest;
 pub mod runtime_config;
 pub mod variables;
+
+// From an event to its outcome.
+pub mod dispatch;
+pub mod engine;
+pub mod host;
+pub mod runner;
+pub mod session;
+pub mod store;
+pub mod worlds;
+
+// What the rest leans on.
+pub mod limits;
+pub mod log_files;
+pub mod report;
+pub mod status;

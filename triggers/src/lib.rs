@@ -1,1 +1,4 @@
 //! The outside world, turned into events. This crate knows no WebAssembly and no manifest.
+
+pub mod limits;
+pub mod mqtt;

@@ -1,0 +1,68 @@
+//! `pirn check`: is everything written as it must be, and does it fit? Runs and builds nothing.
+
+use pirn_runner::app::{App, AppError, AppFiles, CodeSize, Purpose, TriggerPlanKind};
+use pirn_runner::engine::artifact;
+
+use crate::cli::Check;
+use crate::compile;
+use crate::failure::{Failure, Outcome};
+use crate::ui::{self, FAINT, NAME, Volume};
+
+/// Prints the plan and its budget; fails with exit status 2 if either is wrong.
+pub(crate) fn run(options: &Check) -> Outcome {
+    let volume = Volume::from_flag(options.app.quiet);
+    let files = super::app_files_with(&options.app, &options.operator);
+    let files = AppFiles { purpose: Purpose::Inspect, ..files };
+    let app = App::load(&files).map_err(|error| refusal(&error, volume))?;
+    app.warnings.iter().for_each(|warning| volume.warning(warning));
+    let lock = compile::present(&app, &artifact::folder(&app.dir, &app.board));
+    let sizes: Vec<_> = lock
+        .components
+        .iter()
+        .map(|(component, locked)| CodeSize { component, bytes: locked.bytes })
+        .collect();
+    let budget = app.budget(&sizes);
+    if volume == Volume::Normal {
+        say_plan(&app);
+        anstream::println!("{}", ui::budget(&budget));
+    }
+    budget.check().map_err(|_| over(&app.name, &app.board.name))?;
+    volume.step("Fits", &format!("{} on {}", app.name, app.board.name));
+    Ok(())
+}
+
+/// An app that is too large is still drawn: that is what one wants to see then.
+fn refusal(error: &AppError, volume: Volume) -> Failure {
+    match error {
+        AppError::OverBudget(over_budget) if volume == Volume::Normal => {
+            anstream::println!("{}", ui::budget(&over_budget.budget));
+            over("the app", &over_budget.budget.board)
+        }
+        other => Failure::wrong(other),
+    }
+}
+
+fn over(app: &str, board: &str) -> Failure {
+    Failure::wrong(format!(
+        "{app} does not fit the board {board}; lower `memory` in [component.NAME.tool.pirn], or choose a larger board"
+    ))
+}
+
+fn say_plan(app: &App) {
+    let (name, version) = (&app.name, &app.manifest.application.version);
+    anstream::println!(
+        "{NAME}{name}{NAME:#} {version} on {} {FAINT}({}){FAINT:#}",
+        app.board.name,
+        app.board.description
+    );
+    for trigger in &app.triggers {
+        let TriggerPlanKind::Mqtt { topic, qos } = &trigger.kind;
+        let component = app.components.get(trigger.component).map_or("?", |plan| plan.id.as_str());
+        let topic = ui::escaped(topic.as_str());
+        anstream::println!("  {NAME}{topic}{NAME:#} at QoS {} fires {component}", *qos as u8);
+    }
+    if let Some(broker) = &app.broker {
+        anstream::println!("  from the broker {}", broker.address);
+    }
+    anstream::println!();
+}

@@ -1,0 +1,187 @@
+//! `pirn up`: an app at work on this machine, run by the same library as on a board.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pirn_runner::app::{App, BrokerPlan, Transport};
+use pirn_runner::runner::{Runner, Until};
+use pirn_triggers::mqtt::broker::{Broker, BrokerEvent};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::cli::{EmbeddedBroker, Up};
+use crate::failure::{Failure, Outcome};
+use crate::ui::Volume;
+use crate::watch::Watch;
+use crate::{build, compile};
+
+/// How long this machine's own port may take to answer.
+const LOCAL_CONNECT_WAIT: Duration = Duration::from_secs(1);
+
+/// Builds what is missing, brings a broker if none is there, and runs until it is stopped.
+pub(crate) fn run(options: &Up) -> Outcome {
+    let volume = Volume::from_flag(options.app.quiet);
+    let files = super::app_files_with(&options.app, &options.operator);
+    let app = App::load(&files).map_err(Failure::wrong)?;
+    app.warnings.iter().for_each(|warning| volume.warning(warning));
+    build_what_is_missing(&app, options, volume)?;
+    super::wait_for(up(app, options, volume))
+}
+
+/// A component that is there is taken as it is: its sources may need tools that are not.
+fn build_what_is_missing(app: &App, options: &Up, volume: Volume) -> Outcome {
+    let mut missing = Vec::new();
+    for plan in &app.components {
+        if options.build || !compile::source_file(app, plan)?.exists() {
+            missing.push(plan);
+        }
+    }
+    build::run(app, missing.into_iter(), volume)?;
+    compile::run(app, app.components.iter(), volume)
+}
+
+async fn up(app: App, options: &Up, volume: Volume) -> Outcome {
+    let broker = embedded_broker(&app, options.embedded_broker, volume).await?;
+    let runner = Runner::load(app, Arc::new(Watch::new(volume))).map_err(Failure::wrong)?;
+    set_key_values(&runner, &options.key_values).await?;
+    let inbox = runner.connect().map_err(Failure::wrong)?.map(|(_session, inbox)| inbox);
+    say_running(&runner, volume);
+    let run = runner.run(inbox, stop(), Until::Stopped);
+    match broker {
+        None => run.await,
+        Some(broker) => tokio::select! {
+            () = run => {}
+            ended = broker.run() => {
+                let reason = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
+                return Err(Failure::failed(format!("the embedded broker ended{reason}")));
+            }
+        },
+    }
+    Ok(())
+}
+
+/// Until Ctrl-C or a polite kill.
+async fn stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+/// A broker for an app whose own would be here, but is not.
+async fn embedded_broker(
+    app: &App,
+    when: EmbeddedBroker,
+    volume: Volume,
+) -> Result<Option<Broker>, Failure> {
+    let Some(plan) = &app.broker else { return Ok(None) };
+    let Some(address) = local_address(plan) else { return Ok(None) };
+    if when == EmbeddedBroker::Never || is_answered(address).await {
+        return Ok(None);
+    }
+    let broker = Broker::bind(address).await.map_err(|error| {
+        Failure::failed(format!("nothing listens on {address}, and no broker can: {error}"))
+    })?;
+    volume.step("Broker", &format!("nothing listened on {address}, so pirn's own does"));
+    Ok(Some(broker.observe(move |event| say_trouble(event, volume))))
+}
+
+/// Where the app's broker is on this machine; `None` if it is elsewhere, or wants TLS.
+fn local_address(plan: &BrokerPlan) -> Option<SocketAddr> {
+    if plan.address.transport == Transport::Tls {
+        return None;
+    }
+    let host = match plan.address.host.as_str() {
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        other => other.parse().ok().filter(IpAddr::is_loopback)?,
+    };
+    Some(SocketAddr::new(host, plan.address.port))
+}
+
+async fn is_answered(address: SocketAddr) -> bool {
+    matches!(timeout(LOCAL_CONNECT_WAIT, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
+/// The runner reports all that the app does; of the broker one only wants to know what it dropped.
+fn say_trouble(event: &BrokerEvent<'_>, volume: Volume) {
+    match event {
+        BrokerEvent::Dropped { client_id, topic, reason } => {
+            volume.warning(&format!(
+                "broker: a message on {topic} for {client_id} dropped: {reason}"
+            ));
+        }
+        BrokerEvent::TurnedAway { peer } => {
+            volume.warning(&format!("broker: {peer} turned away, too many connections"));
+        }
+        _ => {}
+    }
+}
+
+/// `--key-value` goes to the store "default", as Spin has it.
+async fn set_key_values(runner: &Runner, pairs: &[(String, String)]) -> Outcome {
+    for (key, value) in pairs {
+        let set = runner.store().set("default", key, value.clone().into_bytes());
+        set.await.map_err(|error| Failure::wrong(format!("--key-value {key}: {error}")))?;
+    }
+    Ok(())
+}
+
+fn say_running(runner: &Runner, volume: Volume) {
+    let app = runner.app();
+    let topics: Vec<_> = app
+        .triggers
+        .iter()
+        .map(|trigger| {
+            let pirn_runner::app::TriggerPlanKind::Mqtt { topic, .. } = &trigger.kind;
+            topic.as_str()
+        })
+        .collect();
+    let broker = app.broker.as_ref().map(|plan| plan.address.to_string()).unwrap_or_default();
+    let topics = topics.join(", ");
+    volume
+        .step("Running", &format!("{}, fired by {topics} from {broker}; Ctrl-C ends it", app.name));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use pirn_runner::app::BrokerAddress;
+
+    fn plan(address: &str) -> BrokerPlan {
+        BrokerPlan {
+            address: BrokerAddress::parse(address).unwrap(),
+            username: None,
+            password: None,
+            keep_alive: Duration::from_secs(30),
+            protocol: None,
+            client_id: None,
+            session_expiry: None,
+            will: None,
+            online: None,
+            ca_file: None,
+            client_identity: None,
+        }
+    }
+
+    #[test]
+    fn only_a_plain_broker_on_this_machine_is_replaced() {
+        for (address, expected) in [
+            ("mqtt://127.0.0.1:1884", Some("127.0.0.1:1884")),
+            ("mqtt://localhost", Some("127.0.0.1:1883")),
+            ("mqtt://[::1]", Some("[::1]:1883")),
+            ("mqtts://localhost", None),
+            ("mqtt://192.168.1.2", None),
+            ("mqtt://broker.example.com", None),
+            ("mqtt://0.0.0.0", None),
+        ] {
+            let local = local_address(&plan(address)).map(|address| address.to_string());
+            assert_eq!(local.as_deref(), expected, "{address}");
+        }
+    }
+}

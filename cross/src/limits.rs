@@ -1,0 +1,20 @@
+//! The workbench's caps, each with its reason.
+
+use std::time::Duration;
+
+/// A component's file. The largest guests we know (interpreters of other languages) have 15 MB; a
+/// larger file is a mistake, and compiling it would take all memory.
+pub(crate) const COMPONENT_BYTES_MAX: u64 = 128 << 20;
+
+/// A payload that `publish` sends or `subscribe` shows: what the embedded broker takes in one packet,
+/// with room for the topic.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = (1 << 20) - (64 << 10) - 16;
+
+/// How long `publish` and `subscribe` look for the broker, unless told otherwise.
+pub(crate) const BROKER_WAIT_SECS: u64 = 5;
+
+/// How long a command that is done may take to say goodbye to the broker.
+pub(crate) const GOODBYE_WAIT: Duration = Duration::from_secs(2);
+
+/// Characters of a payload that are shown on one line.
+pub(crate) const SHOWN_CHARS_MAX: usize = 200;

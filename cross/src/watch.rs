@@ -1,0 +1,189 @@
+//! What `pirn up` prints while an app runs: one line for each event, outcome, publish and log line.
+
+use std::time::{Duration, Instant};
+
+use anstyle::Style;
+use pirn_runner::host::log::Stream;
+use pirn_runner::report::{Report, Reporter};
+use pirn_runner::worlds::Outcome;
+use pirn_triggers::mqtt::Notice;
+
+use crate::limits::SHOWN_CHARS_MAX;
+use crate::ui::{self, BAD, FAINT, GOOD, NAME, ODD, Volume};
+
+/// Prints reports. Outcomes and messages go to stdout: they are what one runs an app for.
+pub(crate) struct Watch {
+    since: Instant,
+    volume: Volume,
+}
+
+impl Watch {
+    /// Times are shown from now on.
+    pub(crate) fn new(volume: Volume) -> Watch {
+        Watch { since: Instant::now(), volume }
+    }
+
+    fn say(&self, sign: &str, style: Style, text: &str) {
+        let clock = clock(self.since.elapsed());
+        anstream::println!("{FAINT}{clock}{FAINT:#} {style}{sign}{style:#} {text}");
+    }
+}
+
+impl Reporter for Watch {
+    fn report(&self, report: &Report<'_>) {
+        if let Some(line) = line(report)
+            && (self.volume == Volume::Normal || line.weight == Weight::Trouble)
+        {
+            self.say(line.sign, line.style, &line.text);
+        }
+    }
+}
+
+/// Whether a line is said to those who want to hear of trouble only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    Ordinary,
+    Trouble,
+}
+
+struct Line {
+    sign: &'static str,
+    style: Style,
+    weight: Weight,
+    text: String,
+}
+
+fn ordinary(sign: &'static str, style: Style, text: String) -> Line {
+    Line { sign, style, weight: Weight::Ordinary, text }
+}
+
+fn trouble(sign: &'static str, style: Style, text: String) -> Line {
+    Line { sign, style, weight: Weight::Trouble, text }
+}
+
+/// What is said about a report, if anything.
+fn line(report: &Report<'_>) -> Option<Line> {
+    Some(match report {
+        Report::Event { component, source, payload } => {
+            let (source, payload) = (ui::escaped(source), short(payload));
+            let text = format!("{NAME}{source}{NAME:#}  {payload}  {FAINT}{component}{FAINT:#}");
+            ordinary("→", GOOD, text)
+        }
+        Report::Published { component, topic, payload, .. } => {
+            let (topic, payload) = (ui::escaped(topic), short(payload));
+            let text = format!("{NAME}{topic}{NAME:#}  {payload}  {FAINT}{component}{FAINT:#}");
+            ordinary("←", NAME, text)
+        }
+        Report::Outcome { component, source, outcome, took, retry_in, .. } => {
+            outcome_line(component, source, outcome, *took, *retry_in)
+        }
+        Report::Log { component, stream: Stream::Out, line } => {
+            ordinary("│", FAINT, format!("{component}: {line}"))
+        }
+        Report::Log { component, stream: Stream::Err, line } => {
+            ordinary("│", ODD, format!("{component}: {line}"))
+        }
+        Report::Broker { address, notice } => notice_line(address, notice),
+        Report::Warning(sentence) => trouble("!", ODD, (*sentence).to_owned()),
+        Report::Note(sentence) => ordinary("·", FAINT, (*sentence).to_owned()),
+    })
+}
+
+fn outcome_line(
+    component: &str,
+    source: &str,
+    outcome: &Outcome,
+    took: Duration,
+    retry_in: Option<Duration>,
+) -> Line {
+    let took = ui::time(took);
+    if *outcome == Outcome::Done {
+        return ordinary("✓", GOOD, format!("{component} done in {took}"));
+    }
+    let next = match retry_in {
+        Some(pause) => format!("again in {}", ui::time(pause)),
+        None => "given up".to_owned(),
+    };
+    // A guest's sentence is text from outside; the names of its functions are too.
+    let outcome = ui::escaped(&outcome.to_string());
+    let source = ui::escaped(source);
+    trouble(
+        "✗",
+        BAD,
+        format!("{component} {outcome}  {FAINT}{source}, after {took}, {next}{FAINT:#}"),
+    )
+}
+
+fn notice_line(address: &str, notice: &Notice) -> Line {
+    match notice {
+        Notice::Connected { session_present } => {
+            let kept = if *session_present { ", which had kept the session" } else { "" };
+            ordinary("·", FAINT, format!("connected to {address}{kept}"))
+        }
+        Notice::Disconnected { reason, retry_ms } => {
+            let pause = ui::time(Duration::from_millis(*retry_ms));
+            trouble("!", ODD, format!("no connection to {address}: {reason}; again in {pause}"))
+        }
+        Notice::SubscriptionRefused { filter, code } => {
+            let filter = ui::escaped(filter);
+            trouble("!", BAD, format!("{address} refused {filter} (reason code {code:#04x})"))
+        }
+        Notice::SubscriptionGranted { filter } => {
+            ordinary("·", FAINT, format!("{address} grants {} now", ui::escaped(filter)))
+        }
+        Notice::Oversize { topic, bytes } => {
+            let topic = ui::escaped(topic);
+            trouble("!", ODD, format!("{topic}: {bytes} bytes are too many, dropped"))
+        }
+        other => trouble("!", ODD, format!("{address}: {other:?}")),
+    }
+}
+
+fn short(payload: &[u8]) -> String {
+    ui::shortened(&ui::shown(payload), SHOWN_CHARS_MAX)
+}
+
+/// Time since the start: `  3.412s`, `2m03.4s`.
+fn clock(elapsed: Duration) -> String {
+    let secs = elapsed.as_secs();
+    match secs {
+        0..60 => format!("{:>7.3}s", elapsed.as_secs_f64()),
+        60..3600 => format!("{:>2}m{:02}.{}s", secs / 60, secs % 60, elapsed.subsec_millis() / 100),
+        _ => format!("{:>2}h{:02}m{:02}", secs / 3600, secs / 60 % 60, secs % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_keeps_its_width() {
+        for (millis, expected) in [
+            (412, "  0.412s"),
+            (59_999, " 59.999s"),
+            (123_456, " 2m03.4s"),
+            (7_384_000, " 2h03m04"),
+        ] {
+            assert_eq!(clock(Duration::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn a_failure_is_said_even_if_quiet_and_success_is_not() {
+        let weight = |outcome: &Outcome| {
+            let took = Duration::from_millis(1);
+            outcome_line("c", "t", outcome, took, None).weight
+        };
+        assert_eq!(weight(&Outcome::Done), Weight::Ordinary);
+        assert_eq!(weight(&Outcome::Refused("no".to_owned())), Weight::Trouble);
+    }
+
+    #[test]
+    fn what_a_guest_says_cannot_move_the_cursor() {
+        let outcome = Outcome::Refused("\x1b[2Jgone".to_owned());
+        let line = outcome_line("c", "t\x1b[A", &outcome, Duration::ZERO, None);
+        assert!(anstream::adapter::strip_str(&line.text).to_string().contains("\\u{1b}[2J"));
+        assert!(line.text.contains("t\\u{1b}[A"));
+    }
+}

@@ -1,2 +1,0 @@
-//! `pirnd`, the program on the board.
-fn main() {}

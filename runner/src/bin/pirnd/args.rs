@@ -1,0 +1,283 @@
+//! pirnd's command line. Flags that Spin has keep Spin's names.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::{Arg, Parser, ValueExt};
+use pirn_runner::app::AppFiles;
+
+use crate::log::Format;
+
+pub(crate) const HELP: &str = "\
+pirnd: runs Spin applications on small boards
+
+Usage: pirnd up [PATH] [OPTIONS]               run an app until SIGTERM
+       pirnd verify [PATH] [OPTIONS]           check everything that `up` would, run nothing
+       pirnd invoke COMPONENT --topic T (--payload P | --payload-file F) [OPTIONS]
+                                               hand one event to a component
+       pirnd status [PATH] [--socket S] [--format table|json]
+                                               counters of a running pirnd
+
+PATH is the app's folder or its spin.toml (here: the current folder); -f PATH says the same.
+
+Options:
+  -f, --from PATH               the app's folder or its spin.toml
+      --board NAME|FILE         the board (a shipped name, or a TOML file)
+      --runtime-config-file F   the operator's settings
+      --variable NAME=VALUE     value of a variable; goes before all other sources
+  -e, --env NAME=VALUE          environment of the components
+      --profile NAME            component profile of the manifest
+      --state-dir DIR           where key-value data and dead letters are kept
+  -L, --log-dir DIR             where components' output is kept, instead of on stderr
+      --log-format text|json    pirnd's own log, on stderr
+  -v, --verbose                 log every event, not just what went wrong
+  -q, --quiet                   no output of components
+      --once                    handle one event, then exit
+  -h, --help    -V, --version
+
+Exit status: 0 fine; 1 failed while running; 2 command line, manifest, artifact or board is wrong;
+invoke: 3 the component refused the event, 4 it failed.
+";
+
+pub(crate) enum Command {
+    Help,
+    Version,
+    Up(Up),
+    Verify(Common),
+    Invoke(Invoke),
+    Status(Status),
+}
+
+/// What all commands that load an app share.
+#[derive(Default)]
+pub(crate) struct Common {
+    pub(crate) files: AppFiles,
+    pub(crate) format: Format,
+    pub(crate) detail: Detail,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What went wrong, and the runner's own life; not what components write.
+    Quiet,
+    /// Also what components write.
+    #[default]
+    Usual,
+    /// Also every event.
+    Verbose,
+}
+
+#[derive(Default)]
+pub(crate) struct Up {
+    pub(crate) common: Common,
+    pub(crate) once: bool,
+}
+
+pub(crate) struct Invoke {
+    pub(crate) common: Common,
+    pub(crate) component: String,
+    pub(crate) topic: String,
+    pub(crate) payload: Payload,
+}
+
+pub(crate) enum Payload {
+    Given(Vec<u8>),
+    File(PathBuf),
+}
+
+#[derive(Default)]
+pub(crate) struct Status {
+    pub(crate) common: Common,
+    pub(crate) socket: Option<PathBuf>,
+    pub(crate) output: Output,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Output {
+    #[default]
+    Table,
+    Json,
+}
+
+/// Everything that may stand on the line, before it is known whether it belongs together.
+#[derive(Default)]
+struct Words {
+    positional: Vec<String>,
+    common: Common,
+    from: Option<PathBuf>,
+    once: bool,
+    topic: Option<String>,
+    payload: Option<Payload>,
+    socket: Option<PathBuf>,
+    output: Option<Output>,
+}
+
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
+    let mut parser = Parser::from_iter(args);
+    let mut words = Words::default();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
+            Arg::Value(value) => words.positional.push(value.string()?),
+            Arg::Short('v') | Arg::Long("verbose") => words.common.detail = Detail::Verbose,
+            Arg::Short('q') | Arg::Long("quiet") => words.common.detail = Detail::Quiet,
+            Arg::Long("once") => words.once = true,
+            Arg::Short('f') | Arg::Long("from") => words.from = Some(parser.value()?.into()),
+            Arg::Long("topic") => words.topic = Some(parser.value()?.string()?),
+            Arg::Long("payload") => {
+                words.payload = Some(Payload::Given(parser.value()?.into_encoded_bytes()));
+            }
+            Arg::Long("payload-file") => {
+                words.payload = Some(Payload::File(parser.value()?.into()));
+            }
+            Arg::Long("socket") => words.socket = Some(parser.value()?.into()),
+            Arg::Long("format") => words.output = Some(parser.value()?.parse_with(output)?),
+            Arg::Long("log-format") => {
+                words.common.format = parser.value()?.parse_with(log_format)?;
+            }
+            Arg::Short('e') | Arg::Long("env") => {
+                let pair = parser.value()?.parse_with(pair)?;
+                words.common.files.guest_environment.push(pair);
+            }
+            Arg::Long("variable") => {
+                words.common.files.variables.push(parser.value()?.parse_with(pair)?);
+            }
+            Arg::Long("board") => words.common.files.board = Some(parser.value()?.string()?),
+            Arg::Long("profile") => words.common.files.profile = Some(parser.value()?.string()?),
+            Arg::Long("runtime-config-file") => {
+                words.common.files.runtime_config = Some(parser.value()?.into());
+            }
+            Arg::Long("state-dir") => words.common.files.state_dir = Some(parser.value()?.into()),
+            Arg::Short('L') | Arg::Long("log-dir") => {
+                words.common.files.log_dir = Some(parser.value()?.into());
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+    command(words)
+}
+
+/// Puts the words of one command together; words of another command are an error.
+fn command(mut words: Words) -> Result<Command, lexopt::Error> {
+    let mut positional = std::mem::take(&mut words.positional).into_iter();
+    let Some(name) = positional.next() else { return Ok(Command::Help) };
+    let component = match name.as_str() {
+        "invoke" => Some(positional.next().ok_or("invoke needs the name of a component")?),
+        _ => None,
+    };
+    let path = positional.next().map(PathBuf::from);
+    if let Some(more) = positional.next() {
+        return Err(format!("unexpected word {more:?}").into());
+    }
+    let manifest = words.from.take().or(path).unwrap_or_else(|| PathBuf::from("."));
+    words.common.files.manifest = manifest;
+    words.common.files = std::mem::take(&mut words.common.files).with_process_environment();
+    words.only_for(&name)?;
+    Ok(match (name.as_str(), component) {
+        ("up", _) => Command::Up(Up { common: words.common, once: words.once }),
+        ("verify", _) => Command::Verify(words.common),
+        ("invoke", Some(component)) => Command::Invoke(Invoke {
+            common: words.common,
+            component,
+            topic: words.topic.ok_or("invoke needs --topic")?,
+            payload: words.payload.ok_or("invoke needs --payload or --payload-file")?,
+        }),
+        ("status", _) => Command::Status(Status {
+            common: words.common,
+            socket: words.socket,
+            output: words.output.unwrap_or_default(),
+        }),
+        (other, _) => {
+            let known = "up, verify, invoke, status";
+            return Err(format!("unknown command {other:?}; known are {known}").into());
+        }
+    })
+}
+
+impl Words {
+    /// Refuses options that belong to another command.
+    fn only_for(&self, name: &str) -> Result<(), lexopt::Error> {
+        let misplaced = [
+            (self.once && name != "up", "--once", "up"),
+            (self.topic.is_some() && name != "invoke", "--topic", "invoke"),
+            (self.payload.is_some() && name != "invoke", "--payload", "invoke"),
+            (self.socket.is_some() && name != "status", "--socket", "status"),
+            (self.output.is_some() && name != "status", "--format", "status"),
+        ];
+        match misplaced.iter().find(|(wrong, ..)| *wrong) {
+            Some((_, option, owner)) => Err(format!("{option} belongs to `pirnd {owner}`").into()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("expected NAME=VALUE".into()),
+    }
+}
+
+fn output(text: &str) -> Result<Output, String> {
+    match text {
+        "table" => Ok(Output::Table),
+        "json" => Ok(Output::Json),
+        _ => Err("expected table or json".into()),
+    }
+}
+
+fn log_format(text: &str) -> Result<Format, String> {
+    match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err("expected text or json".into()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        let words = std::iter::once("pirnd").chain(line.split_whitespace());
+        parse(words.map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_path_may_stand_alone_or_behind_f() {
+        for line in ["up app", "up -f app", "--from=app up"] {
+            let Ok(Command::Up(up)) = parsed(line) else { panic!("{line}") };
+            assert_eq!(up.common.files.manifest, PathBuf::from("app"), "{line}");
+        }
+    }
+
+    #[test]
+    fn spin_s_flags_are_understood() {
+        let line = "up -e A=1 --variable b=x=y --state-dir s -L l -q --profile p --board pi-3";
+        let Ok(Command::Up(up)) = parsed(line) else { panic!() };
+        assert_eq!(up.common.files.guest_environment, [("A".into(), "1".into())]);
+        assert_eq!(up.common.files.variables, [("b".into(), "x=y".into())]);
+        assert_eq!(up.common.detail, Detail::Quiet);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, part) in [
+            ("fly", "unknown command"),
+            ("up a b", "unexpected word \"b\""),
+            ("up --variable x", "NAME=VALUE"),
+            ("up --socket s", "belongs to `pirnd status`"),
+            ("verify --once", "belongs to `pirnd up`"),
+            ("invoke", "name of a component"),
+            ("invoke c --topic t", "--payload"),
+            ("up --bord x", "--bord"),
+            ("up --log-format xml", "text or json"),
+        ] {
+            let Err(error) = parsed(line) else { panic!("{line} was accepted") };
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+}

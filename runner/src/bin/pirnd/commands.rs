@@ -1,0 +1,219 @@
+//! What each command does, and the exit status it ends with.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pirn_runner::app::{App, AppFiles};
+use pirn_runner::log_files::LogFiles;
+use pirn_runner::report::{Report, Reporter};
+use pirn_runner::runner::{Runner, Until};
+use pirn_runner::status::{self, StatusSocket};
+use pirn_runner::worlds::Outcome;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Common, Invoke, Output, Payload, Status, Up};
+use crate::log::Printer;
+
+pub(crate) const FAILED: u8 = 1;
+pub(crate) const WRONG_INPUT: u8 = 2;
+const REFUSED: u8 = 3;
+const FAULTED: u8 = 4;
+
+/// Scheduler turns between looks at sockets and timers. tokio's default of 61 would let one busy
+/// guest, 10 ms a slice, keep the network waiting for half a second.
+const EVENT_INTERVAL: u32 = 3;
+
+/// Says what is wrong and gives the exit status for it.
+fn wrong(error: &dyn Display) -> ExitCode {
+    eprintln!("pirnd: {error}");
+    ExitCode::from(WRONG_INPUT)
+}
+
+fn failed(error: &dyn Display) -> ExitCode {
+    eprintln!("pirnd: {error}");
+    ExitCode::from(FAILED)
+}
+
+/// The app, loaded, and who is told of it.
+fn load(common: Common) -> Result<(Runner, Arc<dyn Reporter>), ExitCode> {
+    let app = plan(&common.files)?;
+    let files = app.log_dir.clone().map(LogFiles::new).transpose();
+    let files = files.map_err(|error| wrong(&format!("log folder: {error}")))?;
+    let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, files));
+    for warning in &app.warnings {
+        reporter.report(&Report::Warning(warning));
+    }
+    let runner = Runner::load(app, Arc::clone(&reporter)).map_err(|error| wrong(&error))?;
+    runner.make_state_folder().map_err(|error| wrong(&error))?;
+    Ok((runner, reporter))
+}
+
+fn plan(files: &AppFiles) -> Result<App, ExitCode> {
+    App::load(files).map_err(|error| wrong(&error))
+}
+
+/// One thread for everything but fsync and the ticker.
+fn on_the_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    match builder.enable_io().enable_time().event_interval(EVENT_INTERVAL).build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => failed(&format!("the event loop does not start: {error}")),
+    }
+}
+
+pub(crate) fn up(up: Up) -> ExitCode {
+    let (runner, reporter) = match load(up.common) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    let until = if up.once { Until::OneEvent } else { Until::Stopped };
+    on_the_loop(run(runner, reporter, until))
+}
+
+async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitCode {
+    let stop = match stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => return failed(&format!("signals: {error}")),
+    };
+    let (session, inbox) = match runner.connect() {
+        Ok(connected) => connected.unzip(),
+        Err(error) => return wrong(&error),
+    };
+    let socket = match StatusSocket::bind(&runner.app().state_dir).await {
+        Ok(socket) => Some(socket),
+        Err(status::BindError::InUse(path)) => {
+            return wrong(&format!(
+                "{}: another pirnd runs with this state folder",
+                path.display()
+            ));
+        }
+        Err(status::BindError::Io(error)) => {
+            reporter.report(&Report::Warning(&format!("no status socket: {error}")));
+            None
+        }
+    };
+    let source = status::Source::new(&runner, session);
+    let told = tokio::spawn(async move {
+        match socket {
+            Some(socket) => socket.serve(&source).await,
+            None => std::future::pending().await,
+        }
+    });
+    let watched = tokio::spawn(watchdog());
+    let app = runner.app();
+    let note = format!("running {} on {}", app.name, app.board.name);
+    reporter.report(&Report::Note(&note));
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&note)]);
+    let stopping = async {
+        stop.await;
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    };
+    runner.run(inbox, stopping, until).await;
+    told.abort();
+    watched.abort();
+    reporter.report(&Report::Note("stopped"));
+    ExitCode::SUCCESS
+}
+
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Tells systemd's watchdog that the loop turns, as often as it asks; never if it does not.
+async fn watchdog() {
+    let Some(period) = sd_notify::watchdog_enabled() else { return };
+    let mut beat = tokio::time::interval((period / 2).max(Duration::from_millis(100)));
+    loop {
+        beat.tick().await;
+        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+    }
+}
+
+pub(crate) fn verify(common: Common) -> ExitCode {
+    let app = match plan(&common.files) {
+        Ok(app) => app,
+        Err(status) => return status,
+    };
+    let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, None));
+    for warning in &app.warnings {
+        reporter.report(&Report::Warning(warning));
+    }
+    match Runner::load(app, reporter) {
+        Ok(runner) => {
+            let app = runner.app();
+            println!("{} is fine for {}: {}", app.name, app.board.name, runner.described());
+            ExitCode::SUCCESS
+        }
+        Err(error) => wrong(&error),
+    }
+}
+
+pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
+    let payload = match invoke.payload {
+        Payload::Given(bytes) => bytes,
+        Payload::File(path) => match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => return wrong(&format!("{}: {error}", path.display())),
+        },
+    };
+    let (runner, _) = match load(invoke.common) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    on_the_loop(async {
+        let outcome = runner.invoke(&invoke.component, &invoke.topic, &payload).await;
+        runner.close().await;
+        let Some(outcome) = outcome else {
+            let known: Vec<_> = runner.app().components.iter().map(|c| c.id.as_str()).collect();
+            return wrong(&format!(
+                "no component {:?}; there are: {}",
+                invoke.component,
+                known.join(", ")
+            ));
+        };
+        println!("{outcome}");
+        ExitCode::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Refused(_) => REFUSED,
+            Outcome::Faulted(_) => FAULTED,
+            Outcome::Undelivered(_) => FAILED,
+        })
+    })
+}
+
+pub(crate) fn status(status: Status) -> ExitCode {
+    let path = match status.socket {
+        Some(path) => path,
+        None => match plan(&status.common.files) {
+            Ok(app) => status::socket_path(&app.state_dir),
+            Err(status) => return status,
+        },
+    };
+    let json = match status::ask(&path) {
+        Ok(json) => json,
+        Err(error) => {
+            return failed(&format!("{}: {error}; does pirnd run there?", path.display()));
+        }
+    };
+    let text = match status.output {
+        Output::Json => json,
+        Output::Table => match status::table(&json) {
+            Some(table) => table,
+            None => return failed(&"the answer is of another version of pirnd; try --format json"),
+        },
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}

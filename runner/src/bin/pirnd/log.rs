@@ -1,0 +1,168 @@
+//! pirnd's own log: reports as lines of text or JSON on stderr. Under systemd's journal, which stamps
+//! every line itself, the time is left out.
+
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use pirn_runner::host::log::Stream;
+use pirn_runner::log_files::LogFiles;
+use pirn_runner::report::{Report, Reporter};
+use pirn_runner::worlds::Outcome;
+use pirn_triggers::mqtt::Notice;
+use serde::Serialize;
+
+use crate::args::Detail;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Prints reports.
+pub(crate) struct Printer {
+    format: Format,
+    detail: Detail,
+    stamped_by_journal: bool,
+    /// Where components' lines go instead of stderr.
+    files: Option<Mutex<LogFiles>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Info,
+    Warn,
+}
+
+/// One line, before it is text or JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: &'a str,
+    level: Level,
+    /// A component's id, or `pirnd`.
+    who: &'a str,
+    text: &'a str,
+}
+
+impl Printer {
+    pub(crate) fn new(format: Format, detail: Detail, files: Option<LogFiles>) -> Self {
+        let stamped_by_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+        Self { format, detail, stamped_by_journal, files: files.map(Mutex::new) }
+    }
+
+    fn print(&self, level: Level, who: &str, text: &str) {
+        let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let line = match self.format {
+            Format::Json => json(&Line { time: &time, level, who, text }),
+            Format::Text => {
+                let mark = if level == Level::Warn { "! " } else { "" };
+                match self.stamped_by_journal {
+                    true => format!("{mark}{who}: {text}\n"),
+                    false => format!("{time} {mark}{who}: {text}\n"),
+                }
+            }
+        };
+        // A log that cannot be written is no reason to stop working.
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+
+    fn component_line(&self, component: &str, stream: Stream, line: &str) {
+        match &self.files {
+            Some(files) => {
+                let mut files = files.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if let Err(error) = files.write(component, stream, line) {
+                    self.print(Level::Warn, "pirnd", &format!("log of {component}: {error}"));
+                }
+            }
+            None if self.detail != Detail::Quiet => self.print(Level::Info, component, line),
+            None => {}
+        }
+    }
+}
+
+impl Reporter for Printer {
+    fn report(&self, report: &Report<'_>) {
+        match report {
+            Report::Event { component, source, payload } if self.detail == Detail::Verbose => {
+                self.print(
+                    Level::Info,
+                    component,
+                    &format!("event {source}, {} bytes", payload.len()),
+                );
+            }
+            Report::Published { component, topic, payload, .. }
+                if self.detail == Detail::Verbose =>
+            {
+                self.print(
+                    Level::Info,
+                    component,
+                    &format!("published {topic}, {} bytes", payload.len()),
+                );
+            }
+            Report::Event { .. } | Report::Published { .. } => {}
+            Report::Outcome { component, source, outcome, took, attempt, retry_in } => {
+                let level = if **outcome == Outcome::Done { Level::Info } else { Level::Warn };
+                if level == Level::Warn || self.detail == Detail::Verbose {
+                    let next = match retry_in {
+                        Some(rest) => format!("; try {attempt}, again in {rest:?}"),
+                        None => String::new(),
+                    };
+                    self.print(
+                        level,
+                        component,
+                        &format!("{source}: {outcome} after {took:.1?}{next}"),
+                    );
+                }
+            }
+            Report::Log { component, stream, line } => {
+                self.component_line(component, *stream, line)
+            }
+            Report::Broker { address, notice } => {
+                let (level, text) = broker(notice);
+                self.print(level, "pirnd", &format!("{address}: {text}"));
+            }
+            Report::Warning(text) => self.print(Level::Warn, "pirnd", text),
+            Report::Note(text) => self.print(Level::Info, "pirnd", text),
+        }
+    }
+}
+
+fn broker(notice: &Notice) -> (Level, String) {
+    match notice {
+        Notice::Connected { session_present: true } => {
+            (Level::Info, "connected, session resumed".into())
+        }
+        Notice::Connected { session_present: false } => (Level::Info, "connected".into()),
+        Notice::Disconnected { reason, retry_ms } => {
+            (Level::Warn, format!("{reason}; next try in {:.1} s", *retry_ms as f64 / 1000.0))
+        }
+        Notice::SubscriptionRefused { filter, code } => {
+            let advice = "may this user subscribe to it?";
+            (
+                Level::Warn,
+                format!(
+                    "the broker refuses the subscription {filter} (code {code:#04x}); {advice}"
+                ),
+            )
+        }
+        Notice::SubscriptionGranted { filter } => {
+            (Level::Info, format!("subscribed to {filter} after all"))
+        }
+        Notice::Oversize { topic, bytes } => (
+            Level::Warn,
+            format!("a message on {topic} has {bytes} bytes, more than is accepted; dropped"),
+        ),
+    }
+}
+
+fn json(line: &Line<'_>) -> String {
+    // Escaping makes at most six bytes of one.
+    let mut buffer = vec![0; 128 + 6 * (line.who.len() + line.text.len())];
+    let written = serde_json_core::to_slice(line, &mut buffer).unwrap_or(0);
+    buffer.truncate(written);
+    buffer.push(b'\n');
+    String::from_utf8(buffer).unwrap_or_default()
+}

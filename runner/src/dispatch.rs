@@ -1,0 +1,306 @@
+//! From an event to its final outcome: one lane per component. A lane's events run in order; lanes
+//! run at the same time, up to the board's `instances_max`. A component that failed rests, then is
+//! tried again; an event that could not be handled is kept aside as a dead letter.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pirn_triggers::mqtt::{Delivery, Message, Qos, Receipt};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, mpsc};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::app::ComponentLimits;
+use crate::engine::compiled::{Allowance, Compiled};
+use crate::host::{Grants, Host};
+use crate::limits::dispatch as limits;
+use crate::report::{Report, Reporter};
+use crate::status::ComponentCounters;
+use crate::store::DeadLetter;
+use crate::worlds::Outcome;
+use crate::worlds::mqtt::MqttWorld;
+
+/// An inbound message, shared by the lanes that it matches. It is acknowledged when the last of them
+/// is done with it, and stays unacknowledged if one of them lets go of it before.
+pub struct Inbound {
+    /// Where it came from.
+    pub topic: String,
+    /// Its bytes.
+    pub payload: Bytes,
+    /// How surely it was delivered.
+    pub qos: Qos,
+    /// What is left to do.
+    open: Mutex<Open>,
+    /// Told when it is acknowledged.
+    settled: Arc<Notify>,
+}
+
+struct Open {
+    lanes: usize,
+    delivery: Option<Delivery>,
+}
+
+impl Inbound {
+    /// An event for so many lanes. `settled` is told when all of them are done with it.
+    pub fn new(message: Message, lanes: usize, settled: Arc<Notify>) -> Self {
+        let Message { topic, payload, qos, delivery, .. } = message;
+        let open = Mutex::new(Open { lanes, delivery: Some(delivery) });
+        Self { topic, payload, qos, open, settled }
+    }
+
+    /// One lane is done with it.
+    fn settle(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.lanes = open.lanes.saturating_sub(1);
+        if open.lanes == 0
+            && let Some(delivery) = open.delivery.take()
+        {
+            delivery.settle();
+            self.settled.notify_one();
+        }
+    }
+}
+
+/// What runs a component: loaded, linked, granted.
+pub struct Unit {
+    /// The component.
+    pub compiled: Compiled,
+    /// Its world.
+    pub world: MqttWorld,
+    /// What it may do.
+    pub grants: Arc<Grants>,
+    /// What it may use.
+    pub limits: ComponentLimits,
+    /// What it did.
+    pub counters: Arc<ComponentCounters>,
+}
+
+impl Unit {
+    /// One try at an event, on a fresh instance. Receipts are of what it published.
+    pub async fn invoke(&self, topic: &str, payload: &[u8]) -> (Outcome, Vec<Receipt>) {
+        let host = Host::new(Arc::clone(&self.grants));
+        let allowance = Allowance {
+            memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
+            deadline: self.limits.deadline,
+        };
+        let call = self.world.handle(&self.compiled, host.clone(), allowance, topic, payload);
+        let outcome = call.await;
+        (outcome, host.take_receipts())
+    }
+
+    fn reporter(&self) -> &dyn Reporter {
+        &*self.grants.reporter
+    }
+}
+
+/// The sending end of a lane.
+#[derive(Clone)]
+pub struct LaneEntry {
+    queue: mpsc::Sender<Arc<Inbound>>,
+    counters: Arc<ComponentCounters>,
+}
+
+impl LaneEntry {
+    /// Hands an event to the lane. A full lane drops QoS 0 and counts it; for QoS 1 and 2 this waits,
+    /// and with it the inbox, so that the backlog stays with the broker. Dropped while waiting, the
+    /// event stays unacknowledged.
+    pub async fn push(&self, event: Arc<Inbound>) {
+        match self.queue.try_send(event) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(event)) if event.qos == Qos::AtMostOnce => {
+                self.counters.dropped.fetch_add(1, Relaxed);
+            }
+            Err(mpsc::error::TrySendError::Full(event)) => drop(self.queue.send(event).await),
+            Err(mpsc::error::TrySendError::Closed(_)) => {}
+        }
+    }
+}
+
+/// One worker of a component: as many as it may have instances share its queue.
+pub struct Lane {
+    unit: Arc<Unit>,
+    queue: Arc<AsyncMutex<mpsc::Receiver<Arc<Inbound>>>>,
+    /// Shared by all lanes: live instances.
+    slots: Arc<Semaphore>,
+    pace: Arc<AsyncMutex<Pace>>,
+    /// Failures in a row.
+    strikes: u32,
+}
+
+impl Lane {
+    /// The lanes of a component and their common entry.
+    pub fn of(unit: &Arc<Unit>, slots: &Arc<Semaphore>) -> (LaneEntry, Vec<Self>) {
+        let (sender, queue) = mpsc::channel(limits::LANE_EVENTS_MAX);
+        let queue = Arc::new(AsyncMutex::new(queue));
+        let rate = unit.limits.rate;
+        let pace = Pace::new(rate.events, rate.period, Instant::now());
+        let pace = Arc::new(AsyncMutex::new(pace));
+        let lane = || Self {
+            unit: Arc::clone(unit),
+            queue: Arc::clone(&queue),
+            slots: Arc::clone(slots),
+            pace: Arc::clone(&pace),
+            strikes: 0,
+        };
+        let lanes = (0..unit.limits.instances_max.max(1)).map(|_| lane()).collect();
+        (LaneEntry { queue: sender, counters: Arc::clone(&unit.counters) }, lanes)
+    }
+
+    /// Runs until every entry is dropped and the queue is empty. Dropped half-way, the event in work
+    /// stays unacknowledged.
+    pub async fn run(mut self) {
+        while let Some(event) = self.next().await {
+            self.handle(event).await;
+        }
+    }
+
+    /// The next event, not before the component's rate lets it.
+    async fn next(&self) -> Option<Arc<Inbound>> {
+        let event = self.queue.lock().await.recv().await?;
+        let ready = self.pace.lock().await.step(Instant::now());
+        if let Some(ready) = ready {
+            sleep_until(ready).await;
+        }
+        Some(event)
+    }
+
+    async fn handle(&mut self, event: Arc<Inbound>) {
+        // At most once means one try.
+        let attempts_max = match event.qos {
+            Qos::AtMostOnce => 1,
+            _ => self.unit.limits.attempts_max,
+        };
+        for attempt in 1..=attempts_max {
+            let (outcome, receipts) = self.attempt(&event, attempt, attempts_max).await;
+            match outcome {
+                Outcome::Done => {
+                    self.strikes = 0;
+                    return finish(&self.unit, event, receipts);
+                }
+                failed if attempt == attempts_max => {
+                    return bury(&self.unit, event, &failed).await;
+                }
+                _ => sleep(rest(self.strikes)).await,
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        event: &Inbound,
+        attempt: u32,
+        attempts_max: u32,
+    ) -> (Outcome, Vec<Receipt>) {
+        let _slot = self.slots.acquire().await;
+        let (unit, component, source) = (&self.unit, &self.unit.grants.component, &event.topic);
+        unit.reporter().report(&Report::Event { component, source, payload: &event.payload });
+        let begun = Instant::now();
+        let (outcome, receipts) = unit.invoke(source, &event.payload).await;
+        let took = begun.elapsed();
+        unit.counters.count(&outcome, took);
+        if outcome != Outcome::Done {
+            self.strikes = self.strikes.saturating_add(1);
+        }
+        let again = outcome != Outcome::Done && attempt < attempts_max;
+        let retry_in = again.then(|| rest(self.strikes));
+        let report =
+            Report::Outcome { component, source, outcome: &outcome, took, attempt, retry_in };
+        unit.reporter().report(&report);
+        (outcome, receipts)
+    }
+}
+
+/// How long a component rests after so many failures in a row.
+fn rest(strikes: u32) -> Duration {
+    let doublings = strikes.saturating_sub(1).min(16);
+    (limits::REST_FIRST * (1 << doublings)).min(limits::REST_MAX)
+}
+
+/// Acknowledges the event once everything published for it is safe. The lane goes on meanwhile.
+fn finish(unit: &Arc<Unit>, event: Arc<Inbound>, receipts: Vec<Receipt>) {
+    if receipts.is_empty() {
+        return event.settle();
+    }
+    let unit = Arc::clone(unit);
+    tokio::spawn(async move {
+        for receipt in receipts {
+            match receipt.await {
+                Ok(()) => {}
+                // The runner is stopping: the broker sends the event again.
+                Err(pirn_triggers::mqtt::DeliveryError::Stopped) => return,
+                Err(error) => {
+                    let outcome = Outcome::Undelivered(error.to_string());
+                    unit.counters.count(&outcome, Duration::ZERO);
+                    return bury(&unit, event, &outcome).await;
+                }
+            }
+        }
+        event.settle();
+    });
+}
+
+/// Keeps an event aside that could not be handled, then acknowledges it. What cannot be kept is not
+/// acknowledged. QoS 0 promises nothing, so it is counted only.
+async fn bury(unit: &Unit, event: Arc<Inbound>, outcome: &Outcome) {
+    if event.qos != Qos::AtMostOnce {
+        let letter = DeadLetter {
+            component: unit.grants.component.clone(),
+            source: event.topic.clone(),
+            payload: event.payload.to_vec(),
+            reason: outcome.to_string(),
+        };
+        if let Err(error) = unit.grants.store.bury(letter).await {
+            let sentence = format!("a dead letter from {} could not be kept: {error}", event.topic);
+            return unit.reporter().report(&Report::Warning(&sentence));
+        }
+        unit.counters.dead_letters.fetch_add(1, Relaxed);
+    }
+    event.settle();
+}
+
+/// Spreads events so that no period has more of them than its rate: a token bucket of one period.
+struct Pace {
+    interval: Duration,
+    burst: Duration,
+    /// When the bucket would be full again.
+    full_at: Instant,
+}
+
+impl Pace {
+    fn new(events: u32, period: Duration, now: Instant) -> Self {
+        Self { interval: period / events.max(1), burst: period, full_at: now }
+    }
+
+    /// Takes one token at `now`; `Some` is when it may be used.
+    fn step(&mut self, now: Instant) -> Option<Instant> {
+        self.full_at = self.full_at.max(now) + self.interval;
+        let ready = self.full_at.checked_sub(self.burst)?;
+        (ready > now).then_some(ready)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rests_double_and_end_at_the_cap() {
+        assert_eq!(rest(1), limits::REST_FIRST);
+        assert_eq!(rest(2), limits::REST_FIRST * 2);
+        assert_eq!(rest(u32::MAX), limits::REST_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_rate_lets_a_burst_of_one_period_through_and_spreads_the_rest() {
+        let start = Instant::now();
+        let mut pace = Pace::new(4, Duration::from_secs(1), start);
+        for _ in 0..4 {
+            assert_eq!(pace.step(start), None);
+        }
+        assert_eq!(pace.step(start), Some(start + Duration::from_millis(250)));
+        assert_eq!(pace.step(start), Some(start + Duration::from_millis(500)));
+        assert_eq!(pace.step(start + Duration::from_secs(10)), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! Artifacts on the disk: the lock file that lists them, and the check of each against its digest
+//! before it is loaded.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::config::{Code, PointerWidth, artifact_version};
+use crate::board::{ArtifactKind, Board};
+use crate::config::{Document, Error, Table, read_file};
+
+/// The lock file's name, in its folder.
+pub const LOCK_FILE: &str = "lock.toml";
+/// The lock file's own format.
+const FORMAT: u32 = 1;
+
+/// Where the artifacts for a board are: one folder per processor, below the app.
+pub fn folder(app_dir: &Path, board: &Board) -> PathBuf {
+    let processor = board.target.split('-').next().unwrap_or("unknown");
+    app_dir.join(".pirn").join(processor)
+}
+
+/// The code that a board runs if a component does not ask for another.
+pub fn code_for(board: &Board) -> Code {
+    match board.artifact {
+        ArtifactKind::Native => Code::Native,
+        ArtifactKind::Pulley32 => Code::Pulley(PointerWidth::Bits32),
+        ArtifactKind::Pulley64 => Code::Pulley(PointerWidth::Bits64),
+    }
+}
+
+/// The lock file: what `pirn build` made, and from what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// The app's name.
+    pub app: String,
+    /// The settings that the artifacts were made with: [`artifact_version`].
+    pub made_by: String,
+    /// The artifacts, by component.
+    pub components: BTreeMap<String, LockedArtifact>,
+}
+
+/// One artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedArtifact {
+    /// Its file, in the lock file's folder.
+    pub file: String,
+    /// What kind of code.
+    pub code: Code,
+    /// Its digest.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The digest of the component that it was made from.
+    pub source_sha256: String,
+}
+
+impl Lock {
+    /// An empty lock file of this build.
+    pub fn new(app: &str) -> Self {
+        Self { app: app.into(), made_by: artifact_version(), components: BTreeMap::new() }
+    }
+
+    /// Reads the lock file in this folder.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(LOCK_FILE);
+        if !path.exists() {
+            let error = Error::about_file(
+                path.display().to_string(),
+                "the app is not built for this board",
+            );
+            return Err(error.with_help("run `pirn build --board NAME` where the app's sources are, and copy the folder .pirn with it"));
+        }
+        Self::parse(&path.display().to_string(), &read_file(&path)?)
+    }
+
+    /// Checks the text of a lock file; `file` is its name in errors.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
+        let document = Document::parse(file, text)?;
+        let root = document.root().only(&["format", "app", "made_by", "component"])?;
+        match root.number("format", 0, u32::MAX)? {
+            Some(FORMAT) => {}
+            _ => {
+                return Err(root.error(
+                    "format",
+                    format!("expected {FORMAT}; build the app again with this version of pirn"),
+                ));
+            }
+        }
+        let text = |table: &Table<'_>, key| {
+            Ok::<_, Error>(table.require(key, "a string")?.string()?.to_owned())
+        };
+        let mut components = BTreeMap::new();
+        for entry in root.table("component")?.iter().flat_map(Table::entries) {
+            let table =
+                entry.table()?.only(&["file", "code", "sha256", "bytes", "source_sha256"])?;
+            let code = match table.require("code", "a string")?.string()? {
+                "native" => Code::Native,
+                "pulley32" => Code::Pulley(PointerWidth::Bits32),
+                "pulley64" => Code::Pulley(PointerWidth::Bits64),
+                other => {
+                    return Err(table.error(
+                        "code",
+                        format!(
+                            "{other:?} is no kind of code; known are native, pulley32, pulley64"
+                        ),
+                    ));
+                }
+            };
+            let file = text(&table, "file")?;
+            if file.contains('/') {
+                return Err(table.error("file", "expected the name of a file in the same folder"));
+            }
+            let (sha256, source_sha256) = (text(&table, "sha256")?, text(&table, "source_sha256")?);
+            let bytes = table.require("bytes", "a number")?.number(0, u32::MAX)?.into();
+            components.insert(
+                entry.key.clone(),
+                LockedArtifact { file, code, sha256, bytes, source_sha256 },
+            );
+        }
+        Ok(Self { app: text(&root, "app")?, made_by: text(&root, "made_by")?, components })
+    }
+
+    /// The file's text.
+    pub fn to_toml(&self) -> String {
+        let mut text = format!(
+            "# Made by `pirn build`. Copy this folder to the board together with spin.toml.\nformat = {FORMAT}\napp = {:?}\nmade_by = {:?}\n",
+            self.app, self.made_by
+        );
+        for (id, artifact) in &self.components {
+            let LockedArtifact { file, code, sha256, bytes, source_sha256 } = artifact;
+            let _ = write!(
+                text,
+                "\n[component.{id}]\nfile = {file:?}\ncode = \"{code}\"\nsha256 = {sha256:?}\nbytes = {bytes}\nsource_sha256 = {source_sha256:?}\n"
+            );
+        }
+        text
+    }
+}
+
+/// Why an artifact is not even tried.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// It is not there, or not readable.
+    #[error("{path}: {error}; build it with `pirn build`")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// Its bytes are not those that were built.
+    #[error(
+        "{path}: the file was altered or cut short since it was built (digest {found}…, the lock file says {expected}…); copy it again or run `pirn build`"
+    )]
+    Altered {
+        /// The file.
+        path: String,
+        /// The first digits of its digest.
+        found: String,
+        /// The first digits of the lock file's.
+        expected: String,
+    },
+}
+
+/// Opens an artifact once and compares its digest with the lock file's. What is loaded is this very
+/// descriptor, so swapping the file's name in between changes nothing.
+pub fn open_verified(path: &Path, sha256: &str) -> Result<File, ArtifactError> {
+    let named = || path.display().to_string();
+    let unreadable = |error| ArtifactError::Unreadable { path: named(), error };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let found = digest(&mut file).map_err(unreadable)?;
+    if found != sha256 {
+        let short = |digest: &str| digest.chars().take(12).collect();
+        return Err(ArtifactError::Altered {
+            path: named(),
+            found: short(&found),
+            expected: short(sha256),
+        });
+    }
+    Ok(file)
+}
+
+/// The SHA-256 of a file from its beginning, in lower-case hexadecimal.
+pub fn digest(file: &mut impl Read) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut chunk = [0; 16 << 10];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            read => hash.update(&chunk[..read]),
+        }
+    }
+    let mut text = String::with_capacity(64);
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn lock() -> Lock {
+        let mut lock = Lock::new("echo");
+        lock.components.insert(
+            "echo".into(),
+            LockedArtifact {
+                file: "echo.cwasm".into(),
+                code: Code::Native,
+                sha256: "00".into(),
+                bytes: 12,
+                source_sha256: "11".into(),
+            },
+        );
+        lock
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        assert_eq!(Lock::parse("lock.toml", &lock().to_toml()).unwrap(), lock());
+    }
+
+    #[test]
+    fn a_lock_file_of_another_format_is_refused_with_what_to_do() {
+        let text = lock().to_toml().replace("format = 1", "format = 2");
+        let error = Lock::parse("lock.toml", &text).unwrap_err().to_string();
+        assert!(error.contains("build the app again"), "{error}");
+    }
+
+    #[test]
+    fn a_file_outside_the_folder_is_refused() {
+        let text = lock().to_toml().replace("echo.cwasm", "../echo.cwasm");
+        assert!(Lock::parse("lock.toml", &text).is_err());
+    }
+
+    #[test]
+    fn an_altered_artifact_is_refused_and_names_its_file() {
+        let path = std::env::temp_dir().join(format!("pirn-artifact-{}", std::process::id()));
+        std::fs::write(&path, b"abc").unwrap();
+        let right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        open_verified(&path, right).unwrap();
+        std::fs::write(&path, b"abd").unwrap();
+        let error = open_verified(&path, right).unwrap_err().to_string();
+        assert!(error.contains("altered") && error.contains("pirn-artifact"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}

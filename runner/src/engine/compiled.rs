@@ -1,0 +1,209 @@
+//! The compiled engine: native code and Pulley bytecode on wasmtime, built without a compiler. A
+//! component is loaded and linked once; each event gets a fresh instance of it.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, types};
+
+use super::config::{self, Code};
+use super::door::Door;
+use super::fault::Fault;
+use super::limiter::Limiter;
+use super::ticker::Ticker;
+use crate::host::Host;
+use crate::limits::engine as limits;
+
+/// The engine for one form of code, with everything that guests may import.
+pub struct Engine {
+    inner: wasmtime::Engine,
+    door: Door,
+    ticker: Ticker,
+    code: Code,
+}
+
+/// What the engine keeps with an instance.
+pub struct Guest {
+    pub(super) host: Host,
+    limiter: Limiter,
+}
+
+/// Why an artifact cannot be used. The caller names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The engine does not take it.
+    #[error("{0}")]
+    Refused(String),
+    /// It cannot be linked.
+    #[error("{0}")]
+    Link(String),
+}
+
+/// Why the engine cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings do not fit this machine.
+    #[error("the engine does not start on this machine: {0:#}")]
+    Engine(wasmtime::Error),
+    /// No thread for the ticker.
+    #[error("the engine's ticker does not start: {0}")]
+    Ticker(#[from] std::io::Error),
+}
+
+impl Engine {
+    /// Starts the engine; `offer` fills the door.
+    pub fn start(
+        code: Code,
+        offer: impl FnOnce(&mut Door) -> wasmtime::Result<()>,
+    ) -> Result<Self, StartError> {
+        let build = || {
+            let config = config::config(code, None)?;
+            let inner = wasmtime::Engine::new(&config)?;
+            let mut door = Door::new(&inner);
+            offer(&mut door)?;
+            Ok((inner, door))
+        };
+        let (inner, door) = build().map_err(StartError::Engine)?;
+        let ticker = Ticker::start(&inner)?;
+        Ok(Self { inner, door, ticker, code })
+    }
+
+    /// The form of code that this engine runs.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Maps an artifact into memory and links it. `file` must stay what it was when its digest was
+    /// taken: the caller has checked those very bytes, through this very descriptor.
+    #[allow(unsafe_code, reason = "loading compiled code is unsafe by contract; see SAFETY")]
+    pub fn load(&self, file: &File) -> Result<Compiled, LoadError> {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        // SAFETY: the bytes were produced by `precompile_component`: the caller compared their
+        // digest with the lock file's. Whoever can write the lock file can also replace the app.
+        let component = unsafe { Component::deserialize_file(&self.inner, Path::new(&path)) };
+        self.linked(component.map_err(|error| LoadError::Refused(refusal(&error)))?)
+    }
+
+    fn linked(&self, component: Component) -> Result<Compiled, LoadError> {
+        let link = || self.door.linker_for(&component)?.instantiate_pre(&component);
+        let pre = link().map_err(|error| LoadError::Link(format!("{error:#}")))?;
+        Ok(Compiled { pre, ticker: self.ticker.clone(), code: self.code })
+    }
+}
+
+/// wasmtime's reason, in a sentence that says what to do.
+fn refusal(error: &wasmtime::Error) -> String {
+    let reason = error.root_cause().to_string();
+    let version = config::artifact_version();
+    if let Some((_, other)) = reason.split_once("incompatible version '") {
+        let other = other.trim_end_matches('\'');
+        return format!(
+            "it was made for {other}, this runner is {version}: build it again with the same pirn"
+        );
+    }
+    if reason.contains("architecture") || reason.contains("operating system") {
+        return format!("it was made for another CPU ({reason}): build it for this board");
+    }
+    if reason.contains("compiled") || reason.contains("setting") || reason.contains("feature") {
+        return format!(
+            "it was made with other settings ({reason}): build it again with the same pirn"
+        );
+    }
+    format!("it is no compiled component ({reason}): build it again")
+}
+
+/// A loaded component, linked and ready for instances.
+pub struct Compiled {
+    pre: InstancePre<Guest>,
+    ticker: Ticker,
+    code: Code,
+}
+
+/// What one instance may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// Linear memory, all memories together.
+    pub memory_bytes_max: usize,
+    /// Wall-clock time of the whole invocation.
+    pub deadline: Duration,
+}
+
+/// A fresh instance and its store; both end together.
+pub struct Running {
+    pub(crate) store: Store<Guest>,
+    pub(crate) instance: Instance,
+}
+
+impl Compiled {
+    /// The exported function of this name, if the component has one.
+    pub(crate) fn exported_function(
+        &self,
+        name: &str,
+    ) -> Option<(types::ComponentFunc, ComponentExportIndex)> {
+        let component = self.pre.component();
+        match component.get_export(None, name)? {
+            (types::ComponentItem::ComponentFunc(function), index) => Some((function, index)),
+            _ => None,
+        }
+    }
+
+    /// Names of everything the component exports, for messages.
+    pub(crate) fn export_names(&self) -> Vec<String> {
+        let component = self.pre.component();
+        let exports = component.component_type();
+        exports.exports(component.engine()).map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Its kind of code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Linear memory that each instance starts with, if it is known before it runs.
+    pub fn memory_bytes_min(&self) -> Option<usize> {
+        let needs = self.pre.component().resources_required()?;
+        usize::try_from(needs.max_initial_memory_size.unwrap_or(0)).ok()
+    }
+
+    /// Bytes of the artifact in memory.
+    pub fn code_bytes(&self) -> usize {
+        let range = self.pre.component().image_range();
+        range.end as usize - range.start as usize
+    }
+
+    /// Makes a fresh instance and runs `call` on it within the allowance. The store is gone
+    /// afterwards, whatever happened. Dropping this future drops the guest where it stands.
+    pub(crate) async fn run<R>(
+        &self,
+        host: Host,
+        allowance: Allowance,
+        call: impl AsyncFnOnce(&mut Running) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        let limiter = Limiter::new(allowance.memory_bytes_max);
+        let mut store = Store::new(self.pre.engine(), Guest { host, limiter });
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store.set_hostcall_fuel(limits::HOST_CALL_BYTES_MAX);
+        store.set_max_component_handles(limits::HANDLES_MAX);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(limits::HANDLES_MAX);
+        }
+        let guest = self.ticker.during(async move {
+            let instance = match self.pre.instantiate_async(&mut store).await {
+                Ok(instance) => instance,
+                Err(error) => return Err(Fault::from_error(&error, &store.data().limiter)),
+            };
+            let mut running = Running { store, instance };
+            let result = call(&mut running).await;
+            result.map_err(|error| Fault::from_error(&error, &running.store.data().limiter))
+        });
+        match tokio::time::timeout(allowance.deadline, guest).await {
+            Ok(result) => result,
+            Err(_) => Err(Fault::Deadline(allowance.deadline)),
+        }
+    }
+}

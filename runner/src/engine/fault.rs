@@ -1,0 +1,141 @@
+//! How a guest failed, in words an operator can act on. A guest's failure is a value, never our error.
+
+use std::fmt;
+use std::time::Duration;
+
+use wasmtime::{Trap, WasmBacktrace};
+
+use super::limiter::{Limiter, Refused};
+use crate::limits::engine as limits;
+
+/// Why an invocation was ended by us or by the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It ran longer than its deadline.
+    Deadline(Duration),
+    /// It needed more linear memory than it may have.
+    Memory {
+        /// The component's limit.
+        bytes_max: usize,
+        /// The guest's functions when it gave up, innermost first.
+        backtrace: Vec<String>,
+    },
+    /// Its calls nested deeper than its stack.
+    Stack {
+        /// The guest's functions, innermost first.
+        backtrace: Vec<String>,
+    },
+    /// It ran into another cap; the sentence names it.
+    Limit(String),
+    /// It trapped.
+    Trap {
+        /// What happened.
+        message: String,
+        /// The guest's functions, innermost first.
+        backtrace: Vec<String>,
+    },
+    /// It called `exit` with a status other than 0.
+    Exit(u8),
+}
+
+impl Fault {
+    /// One word for counters and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Deadline(_) => "deadline",
+            Self::Memory { .. } => "memory",
+            Self::Stack { .. } => "stack",
+            Self::Limit(_) => "limit",
+            Self::Trap { .. } => "trap",
+            Self::Exit(_) => "exit",
+        }
+    }
+
+    /// The guest's functions at the fault, innermost first.
+    pub fn backtrace(&self) -> &[String] {
+        match self {
+            Self::Memory { backtrace, .. }
+            | Self::Stack { backtrace }
+            | Self::Trap { backtrace, .. } => backtrace,
+            Self::Deadline(_) | Self::Limit(_) | Self::Exit(_) => &[],
+        }
+    }
+
+    /// What an error of the engine means, given what the limiter refused on the way.
+    pub(super) fn from_error(error: &wasmtime::Error, limiter: &Limiter) -> Self {
+        if let Some(ended) = error.downcast_ref::<Ended>() {
+            return ended.0.clone();
+        }
+        let backtrace = backtrace(error);
+        let trap = error.downcast_ref::<Trap>();
+        match (trap, limiter.refused()) {
+            (Some(Trap::StackOverflow), _) => Self::Stack { backtrace },
+            (Some(Trap::UnreachableCodeReached) | None, Some(Refused::Memory)) => {
+                Self::Memory { bytes_max: limiter.memory_bytes_max(), backtrace }
+            }
+            (_, Some(Refused::Table)) => Self::Limit(format!(
+                "it needed a table of more than {} entries",
+                limits::TABLE_ELEMENTS_MAX
+            )),
+            (Some(trap), _) => Self::Trap { message: trap.to_string(), backtrace },
+            (None, _) => Self::Trap { message: error.root_cause().to_string(), backtrace },
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deadline(limit) => write!(f, "it ran longer than its deadline of {limit:?}")?,
+            Self::Memory { bytes_max, .. } => {
+                write!(f, "it needed more than its {} KiB of memory", bytes_max / 1024)?;
+            }
+            Self::Stack { .. } => {
+                write!(f, "its calls nested deeper than {} KiB", limits::WASM_STACK_BYTES / 1024)?;
+            }
+            Self::Limit(sentence) => f.write_str(sentence)?,
+            Self::Trap { message, .. } => write!(f, "it trapped: {message}")?,
+            Self::Exit(status) => write!(f, "it exited with status {status}")?,
+        }
+        if let Some(first) = self.backtrace().first() {
+            write!(f, " (in {first}")?;
+            for name in self.backtrace().iter().skip(1).take(3) {
+                write!(f, " < {name}")?;
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+/// Carries a fault that a host function decided on through the engine's error.
+#[derive(Debug)]
+pub(crate) struct Ended(pub(crate) Fault);
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Ended {}
+
+impl Fault {
+    /// Ends the guest from inside a host function.
+    pub(crate) fn end<T>(self) -> wasmtime::Result<T> {
+        Err(wasmtime::Error::new(Ended(self)))
+    }
+}
+
+fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return Vec::new();
+    };
+    let named = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+    named.take(limits::BACKTRACE_FRAMES_MAX).map(demangled).collect()
+}
+
+/// A readable function name: Rust's mangling undone, the hash left out.
+fn demangled(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}

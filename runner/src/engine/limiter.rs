@@ -1,0 +1,92 @@
+//! What one instance may grow to: linear memory, tables, how many of each. It remembers what it
+//! refused, because a guest that could not grow its memory usually traps a little later, and the
+//! outcome should name the cause.
+
+use wasmtime::ResourceLimiter;
+
+use crate::limits::engine as limits;
+
+#[derive(Debug)]
+pub(super) struct Limiter {
+    memory_bytes_max: usize,
+    /// Linear memory of all the instance's memories together.
+    memory_bytes: usize,
+    refused: Option<Refused>,
+}
+
+/// The first growth that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Memory,
+    Table,
+}
+
+impl Limiter {
+    pub(super) fn new(memory_bytes_max: usize) -> Self {
+        Self { memory_bytes_max, memory_bytes: 0, refused: None }
+    }
+
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.refused
+    }
+
+    pub(super) fn memory_bytes_max(&self) -> usize {
+        self.memory_bytes_max
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_sub(current).saturating_add(desired);
+        if total > self.memory_bytes_max {
+            self.refused.get_or_insert(Refused::Memory);
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > limits::TABLE_ELEMENTS_MAX {
+            self.refused.get_or_insert(Refused::Table);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        limits::CORE_INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        limits::TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        limits::MEMORIES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_memories_share_one_budget() {
+        let mut limiter = Limiter::new(100);
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(limiter.memory_growing(0, 40, None).unwrap());
+        assert!(!limiter.memory_growing(40, 41, None).unwrap());
+        assert_eq!(limiter.refused(), Some(Refused::Memory));
+    }
+}

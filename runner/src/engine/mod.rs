@@ -1,0 +1,13 @@
+//! Artifacts become instances here. One engine today (`compiled`, for native code and Pulley
+//! bytecode); capabilities reach it through [`door`] alone, so that a second engine can serve them.
+
+pub mod artifact;
+pub mod compiled;
+pub mod config;
+pub mod door;
+pub mod fault;
+mod limiter;
+pub mod ticker;
+
+pub use compiled::{Compiled, Engine, Guest};
+pub use fault::Fault;

@@ -1,0 +1,137 @@
+//! What a guest may ask of the outside: one file per capability, each written once and served to
+//! every engine through the door. The grant is checked first, always, in the capability's own file.
+//!
+//! A [`Host`] belongs to one invocation: what that guest may do, the objects behind its handles, and
+//! what it has published so far.
+
+pub mod brokers;
+pub mod key_value;
+pub mod log;
+pub mod mqtt;
+pub mod variables;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pirn_triggers::mqtt::Receipt;
+use wasmtime::component::{Resource, ResourceTable};
+
+use self::brokers::Brokers;
+use crate::app::TopicGrant;
+use crate::engine::door::{Answer, Door};
+use crate::engine::fault::Fault;
+use crate::limits::engine::HOST_RESOURCES_MAX;
+use crate::manifest::Hosts;
+use crate::report::Reporter;
+use crate::store::Store;
+use crate::variables::Variables;
+
+/// What one component is granted: the intersection of its manifest and the device's policy, made
+/// once when the app starts.
+pub struct Grants {
+    /// The component's id.
+    pub component: String,
+    /// Its variables.
+    pub variables: Variables,
+    /// Labels of the key-value stores that it may open.
+    pub key_value_stores: BTreeSet<String>,
+    /// The stores' files.
+    pub store: Store,
+    /// Hosts that it may reach.
+    pub hosts: Hosts,
+    /// Topics that it may publish to.
+    pub publish_topics: TopicGrant,
+    /// The app's sessions with brokers.
+    pub brokers: Arc<Brokers>,
+    /// Where its output goes.
+    pub log: log::Log,
+    /// Who is told of what it does.
+    pub reporter: Arc<dyn Reporter>,
+}
+
+/// The host's side of one invocation; cheap to clone.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+struct Inner {
+    grants: Arc<Grants>,
+    table: Mutex<ResourceTable>,
+    receipts: Mutex<Vec<Receipt>>,
+    publishes: AtomicUsize,
+}
+
+impl Host {
+    /// A host for one invocation of the component.
+    pub fn new(grants: Arc<Grants>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HOST_RESOURCES_MAX);
+        Self(Arc::new(Inner {
+            grants,
+            table: Mutex::new(table),
+            receipts: Mutex::default(),
+            publishes: AtomicUsize::new(0),
+        }))
+    }
+
+    /// What the component may do.
+    pub fn grants(&self) -> &Grants {
+        &self.0.grants
+    }
+
+    /// Receipts of what the guest published, in order; each is due before its event counts as done.
+    pub fn take_receipts(&self) -> Vec<Receipt> {
+        std::mem::take(&mut *locked(&self.0.receipts))
+    }
+
+    fn keep_receipt(&self, receipt: Receipt) {
+        locked(&self.0.receipts).push(receipt);
+    }
+
+    /// Counts one publish of this invocation and returns how many there are now.
+    fn count_publish(&self) -> usize {
+        self.0.publishes.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Keeps an object for the guest and gives it a handle. Too many end the guest.
+    pub(crate) fn push<T: Send + 'static>(&self, value: T) -> Answer<Resource<T>> {
+        match locked(&self.0.table).push(value) {
+            Ok(handle) => Ok(handle),
+            Err(_) => {
+                Fault::Limit(format!("it held more than {HOST_RESOURCES_MAX} host objects")).end()
+            }
+        }
+    }
+
+    /// Looks at the object behind a handle. The table stays locked meanwhile: never wait inside.
+    pub(crate) fn with<T: Send + 'static, R>(
+        &self,
+        handle: &Resource<T>,
+        look: impl FnOnce(&mut T) -> R,
+    ) -> Answer<R> {
+        let mut table = locked(&self.0.table);
+        Ok(look(table.get_mut(handle)?))
+    }
+
+    /// Takes an object back from the guest.
+    pub(crate) fn take<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<T> {
+        Ok(locked(&self.0.table).delete(handle)?)
+    }
+
+    /// The guest dropped its handle.
+    pub(crate) fn drop_resource<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<()> {
+        self.take(handle).map(drop)
+    }
+}
+
+/// A lock whose holder cannot leave a half-done state behind, poisoned or not.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Offers every capability of this build.
+pub fn offer(door: &mut Door) -> Answer<()> {
+    variables::offer(door)?;
+    key_value::offer(door)?;
+    mqtt::offer(door)
+}

@@ -1,0 +1,75 @@
+//! What the runner tells whoever watches: one closed set of reports, and a seam for those who print
+//! them (the board's log, the workbench's terminal).
+
+use std::time::Duration;
+
+use pirn_triggers::mqtt::{Notice, Qos};
+
+use crate::host::log::Stream;
+use crate::worlds::Outcome;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Report<'a> {
+    /// An event is about to be handed to a component.
+    Event {
+        /// The component's id.
+        component: &'a str,
+        /// Where it came from: a topic.
+        source: &'a str,
+        /// Its bytes.
+        payload: &'a [u8],
+    },
+    /// An invocation ended.
+    Outcome {
+        /// The component's id.
+        component: &'a str,
+        /// Where the event came from.
+        source: &'a str,
+        /// How it ended.
+        outcome: &'a Outcome,
+        /// How long it took.
+        took: Duration,
+        /// Which try, from 1.
+        attempt: u32,
+        /// When it will be tried again, if it will.
+        retry_in: Option<Duration>,
+    },
+    /// A component published.
+    Published {
+        /// The component's id.
+        component: &'a str,
+        /// Where to.
+        topic: &'a str,
+        /// What.
+        payload: &'a [u8],
+        /// How surely.
+        qos: Qos,
+    },
+    /// A component wrote a line.
+    Log {
+        /// The component's id.
+        component: &'a str,
+        /// stdout or stderr.
+        stream: Stream,
+        /// The line, escaped.
+        line: &'a str,
+    },
+    /// Something about a broker.
+    Broker {
+        /// Its address.
+        address: &'a str,
+        /// What.
+        notice: &'a Notice,
+    },
+    /// A sentence for the operator: something of theirs needs a look.
+    Warning(&'a str),
+    /// A sentence about the runner's own life.
+    Note(&'a str),
+}
+
+/// Takes reports, on the loop's thread: it must not wait.
+pub trait Reporter: Send + Sync + 'static {
+    /// One report.
+    fn report(&self, report: &Report<'_>);
+}

@@ -1,0 +1,149 @@
+//! The components that are committed beside the examples' sources are made from exactly these sources.
+//!
+//! Two questions: does the record that `examples/build` left say so (quick, any machine), and does a
+//! rebuild here give the same component (slow; byte for byte if the compiler is the recorded one).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod component;
+
+use component::Shape;
+use pirn_tests::guests::{example, repository};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A record in the format of `sha256sum`, and the compiler that its first line names.
+struct Record {
+    compiler: String,
+    digests: BTreeMap<String, String>,
+}
+
+fn record_of(name: &str) -> Record {
+    let path = example(name).join(format!("{name}.built"));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (compiler, digests) = text.split_once('\n').expect("a record has lines");
+    Record {
+        compiler: compiler.trim_start_matches("# ").to_owned(),
+        digests: digests
+            .lines()
+            .map(|line| line.split_once("  ").expect("a digest, two blanks, a path"))
+            .map(|(digest, path)| (path.to_owned(), digest.to_owned()))
+            .collect(),
+    }
+}
+
+fn names() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(repository().join("examples"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("spin.toml").is_file())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The digest of everything that a component is made of, and of itself, by path from its folder.
+fn digests_now(name: &str) -> BTreeMap<String, String> {
+    let folder = example(name);
+    let mut files: Vec<PathBuf> =
+        ["Cargo.toml", "Cargo.lock", "build.rs"].map(|file| folder.join(file)).into();
+    files.push(folder.join(format!("{name}.wasm")));
+    files_below(&folder.join("src"), &mut files);
+    files_below(&repository().join("runner/wit"), &mut files);
+    files.iter().map(|file| (as_recorded(file, &folder), digest(file))).collect()
+}
+
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+fn as_recorded(file: &Path, folder: &Path) -> String {
+    match file.strip_prefix(folder) {
+        Ok(inside) => inside.display().to_string(),
+        Err(_) => format!("../../{}", file.strip_prefix(repository()).unwrap().display()),
+    }
+}
+
+fn digest(file: &Path) -> String {
+    let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn compiler_here() -> String {
+    let output = Command::new("rustc").arg("--version").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn each_example_is_recorded_as_built_from_the_sources_beside_it() {
+    let names = names();
+    assert!(
+        names.contains(&"echo".to_owned()) && names.contains(&"thermostat".to_owned()),
+        "{names:?}"
+    );
+    for name in names {
+        let (recorded, now) = (record_of(&name).digests, digests_now(&name));
+        let stale: Vec<_> = recorded
+            .keys()
+            .chain(now.keys())
+            .filter(|path| recorded.get(*path) != now.get(*path))
+            .collect();
+        assert!(
+            stale.is_empty(),
+            "run examples/build {name}: these differ from its record: {stale:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_rebuilt_example_is_the_committed_one() {
+    let scratch = tempfile::tempdir().unwrap();
+    let built = Command::new(repository().join("examples/build"))
+        .env("INTO", scratch.path())
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    for name in names() {
+        let committed = fs::read(example(&name).join(format!("{name}.wasm"))).unwrap();
+        let rebuilt = fs::read(scratch.path().join(format!("{name}.wasm"))).unwrap();
+        assert_eq!(Shape::of(&rebuilt), Shape::of(&committed), "{name}");
+        // Another compiler makes other bytes, rightly, and so does a library from another source.
+        if record_of(&name).compiler == compiler_here()
+            && std::env::var_os("PIRN_NO_RUSTUP_TARGETS").is_none()
+        {
+            assert!(
+                rebuilt == committed,
+                "{name}.wasm is not what its sources make: run examples/build"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_committed_component_holds_no_path_of_the_machine_that_built_it() {
+    for name in names() {
+        let component = fs::read(example(&name).join(format!("{name}.wasm"))).unwrap();
+        let text = String::from_utf8_lossy(&component);
+        for trace in ["/home/", "/root/", "/work/", "/Users/", ".cargo/", "/tmp/"] {
+            assert!(!text.contains(trace), "{name}.wasm contains {trace}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Every cap of this crate, each with its reason. Nothing here grows without one.
+
+/// What the MQTT session may hold.
+pub mod mqtt {
+    use std::time::Duration;
+
+    /// Messages that wait to be taken from the [`Inbox`](crate::mqtt::Inbox). MQTT 3.1.1 has no
+    /// receive maximum, so this holds what common brokers send ahead (mosquitto 20, others to 100)
+    /// with room for as much QoS 0 again. More than this waits with the broker (QoS 1 and 2) or is
+    /// dropped and counted (QoS 0).
+    pub const INBOX_MESSAGES_MAX: usize = 256;
+
+    /// QoS 0 may fill only this much of the inbox, so that a flood of telemetry, which nobody
+    /// promised to keep, cannot stop the messages that are promised.
+    pub const INBOX_QOS0_MAX: usize = 128;
+
+    /// Bytes of topics and payloads that wait in the inbox, beside the one message that always
+    /// fits. Raising it costs that much of the process's budget in the worst case.
+    pub const INBOX_BYTES_MAX: usize = 1024 * 1024;
+
+    /// Of those, what QoS 0 may fill.
+    pub const INBOX_QOS0_BYTES_MAX: usize = 256 * 1024;
+
+    /// How many QoS 1 and 2 messages an MQTT 5 broker may have under way to us at once (receive
+    /// maximum); fewer if they could overfill the inbox by their bytes. Such a broker then never
+    /// has to be stopped.
+    pub const RECEIVE_MAX: u16 = 32;
+
+    /// Inbound QoS 1 and 2 messages that are not settled yet, queued or with the program.
+    pub const UNSETTLED_MAX: usize = 256;
+
+    /// A QoS 1 or 2 message that finds the inbox full waits this long for room. Not longer: the
+    /// acknowledgement that a handler waits for, to make room, comes over the same connection.
+    pub const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
+
+    /// Outbound messages accepted but not acknowledged. `publish` waits when it is full.
+    pub const OUTBOUND_MESSAGES_MAX: usize = 64;
+
+    /// Bytes of the same; one message larger than this still passes, alone.
+    pub const OUTBOUND_BYTES_MAX: usize = 512 * 1024;
+
+    /// Outbound messages on the wire at once. More lost on every cut and nothing gained: a local
+    /// broker answers in well under a millisecond.
+    pub const WINDOW: usize = 8;
+
+    /// Packet identifiers that rumqttc goes round through. Far above [`WINDOW`], because it stops
+    /// everything, acknowledgements too, when all are in use; its memory grows with it.
+    pub const PACKET_IDS: u16 = 64;
+
+    /// Payload accepted unless the options say otherwise, both ways.
+    pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
+    /// The largest payload that the options may allow: beyond it, a message belongs in a file.
+    pub const PAYLOAD_BYTES_CEILING: usize = 16 * 1024 * 1024;
+
+    /// What a packet may have beside its payload: a topic of at most 65 535 bytes, and as much
+    /// again for MQTT 5 properties.
+    pub const PACKET_OVERHEAD_BYTES_MAX: usize = 128 * 1024;
+
+    /// Packets up to this size are read, even if only to be dropped, whatever the payload limit. It
+    /// is transient memory; a larger packet on MQTT 3.1.1 costs the connection.
+    pub const PACKET_BYTES_FLOOR: usize = 1024 * 1024;
+
+    /// Subscriptions of one session: they go out in one SUBSCRIBE packet.
+    pub const SUBSCRIPTIONS_MAX: usize = 64;
+
+    /// Longest topic or filter (section 1.5.3 of MQTT 3.1.1: a 16 bit length).
+    pub const TOPIC_BYTES_MAX: usize = 65_535;
+
+    /// Longest credentials, client id and path-like strings in the options.
+    pub const NAME_BYTES_MAX: usize = 65_535;
+
+    /// Addresses tried for one name in one attempt.
+    pub const ADDRESSES_MAX: usize = 4;
+
+    /// Looking a name up. The C library's resolver gives up by itself after about this long.
+    pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+    /// TCP connect, and again for the TLS handshake, and again for the broker's CONNACK.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// The broker's answer to a SUBSCRIBE.
+    pub const SUBACK_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// First pause between attempts, doubled each time, before jitter.
+    pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+
+    /// Longest pause between attempts, before jitter.
+    pub const BACKOFF_MAX: Duration = Duration::from_secs(120);
+
+    /// A connection that lasted this long makes the next pause short again.
+    pub const STABLE_AFTER: Duration = Duration::from_secs(60);
+
+    /// First pause before a refused subscription is tried again; doubled up to the second.
+    pub const RESUBSCRIBE_FIRST: Duration = Duration::from_secs(60);
+
+    /// Longest pause before a refused subscription is tried again.
+    pub const RESUBSCRIBE_MAX: Duration = Duration::from_secs(30 * 60);
+
+    /// Shortest keep-alive: rumqttc's MQTT 5 module panics below it.
+    pub const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
+
+    /// Longest keep-alive: the field has 16 bits, and rumqttc would truncate in silence.
+    pub const KEEP_ALIVE_MAX: Duration = Duration::from_secs(u16::MAX as u64);
+
+    /// Keep-alive unless the options say otherwise.
+    pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+    /// Longest kept text of an error, for the state and the log.
+    pub const ERROR_BYTES_MAX: usize = 512;
+
+    const _: () = assert!(INBOX_QOS0_MAX < INBOX_MESSAGES_MAX);
+    const _: () = assert!(INBOX_QOS0_BYTES_MAX < INBOX_BYTES_MAX);
+    const _: () = assert!(RECEIVE_MAX as usize + INBOX_QOS0_MAX <= INBOX_MESSAGES_MAX);
+    const _: () = assert!((RECEIVE_MAX as usize) < UNSETTLED_MAX);
+    const _: () = assert!(WINDOW < PACKET_IDS as usize);
+    const _: () = assert!(WINDOW < OUTBOUND_MESSAGES_MAX);
+    const _: () = assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);
+}

@@ -1,0 +1,156 @@
+//! Topics and filters (MQTT 3.1.1 section 4.7, MQTT 5 section 4.8.2): what is well-formed, and
+//! what matches what. No state.
+
+/// A subscription's filter, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Filter {
+    /// As the client wrote it: its identity within the session.
+    pub(super) written: String,
+    /// The group of `$share/GROUP/…`.
+    pub(super) group: Option<String>,
+    /// Where the part that is matched begins in `written`.
+    start: usize,
+}
+
+impl Filter {
+    /// `None` when it is not well-formed.
+    pub(super) fn parse(written: &str) -> Option<Filter> {
+        let (group, start) = match written.strip_prefix("$share/") {
+            None => (None, 0),
+            Some(rest) => {
+                let (group, _) = rest.split_once('/')?;
+                if group.is_empty() || group.contains(['+', '#']) {
+                    return None;
+                }
+                (Some(group.to_owned()), "$share/".len() + group.len() + 1)
+            }
+        };
+        let pattern = written.get(start..)?;
+        is_pattern(pattern).then(|| Filter { written: written.to_owned(), group, start })
+    }
+
+    /// The part that topics are compared with.
+    pub(super) fn pattern(&self) -> &str {
+        self.written.get(self.start..).unwrap_or_default()
+    }
+
+    pub(super) fn matches(&self, topic: &str) -> bool {
+        pattern_matches(self.pattern(), topic)
+    }
+}
+
+fn is_pattern(pattern: &str) -> bool {
+    if pattern.is_empty() {
+        return false;
+    }
+    let mut levels = pattern.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let well_formed = match level {
+            "#" => levels.peek().is_none(),
+            "+" => true,
+            _ => !level.contains(['+', '#']),
+        };
+        if !well_formed {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a client may publish to it. `$…` is the server's own, and this one has nothing to say
+/// there.
+pub(super) fn is_publishable(topic: &str) -> bool {
+    !topic.is_empty() && !topic.contains(['+', '#'])
+}
+
+fn pattern_matches(pattern: &str, topic: &str) -> bool {
+    // Section 4.7.2: a leading wildcard does not reach the server's own topics.
+    if topic.starts_with('$') && pattern.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in pattern.split('/') {
+        if wanted == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if wanted == "+" || wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn check(filter: &str, topic: &str, expected: bool) {
+        let parsed = Filter::parse(filter).unwrap();
+        assert_eq!(parsed.matches(topic), expected, "{filter} against {topic}");
+    }
+
+    #[test]
+    fn filters_match_as_section_4_7_says() {
+        for (filter, topic, expected) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a", false),
+            ("a", "a/b", false),
+            ("a/+", "a/b", true),
+            ("a/+", "a", false),
+            ("a/+", "a/", true),
+            ("a/+", "a/b/c", false),
+            ("+/+", "/a", true),
+            ("/+", "/a", true),
+            ("+", "/a", false),
+            ("a/#", "a", true),
+            ("a/#", "a/b/c", true),
+            ("a/#", "ab", false),
+            ("#", "a/b", true),
+            ("#", "$SYS/x", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("a/+/c", "a/b/c", true),
+            ("a/+/c", "a/b/d", false),
+            ("a//b", "a//b", true),
+            ("a//b", "a/b", false),
+            ("A", "a", false),
+            ("$share/g/a/+", "a/b", true),
+            ("$share/g/#", "$SYS/x", false),
+        ] {
+            check(filter, topic, expected);
+        }
+    }
+
+    #[test]
+    fn malformed_filters_are_refused() {
+        for filter in [
+            "",
+            "a#",
+            "#/a",
+            "a/#/b",
+            "a+",
+            "+a",
+            "a/b+/c",
+            "$share/g",
+            "$share//a",
+            "$share/+/a",
+            "$share/g/",
+        ] {
+            assert_eq!(Filter::parse(filter), None, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_shared_filter_names_its_group() {
+        let filter = Filter::parse("$share/group/a/b").unwrap();
+        assert_eq!((filter.group.as_deref(), filter.pattern()), (Some("group"), "a/b"));
+    }
+
+    #[test]
+    fn nobody_publishes_to_a_wildcard_or_to_nothing() {
+        assert!(is_publishable("a/b") && is_publishable("/"));
+        assert!(!is_publishable("a/+") && !is_publishable("#") && !is_publishable(""));
+    }
+}

@@ -1,0 +1,242 @@
+//! Inbound messages from their arrival to their acknowledgement. Pure: asks nobody, sends nothing.
+//!
+//! Two lists. The *queue* holds messages until the program takes them. The *ledger* holds one line
+//! for each QoS 1 and 2 message that the broker still counts as under way, queued or taken.
+//!
+//! The ledger outlives connections. When the broker resumes a session it sends everything
+//! unacknowledged once more, under the same packet identifier and with DUP [MQTT-4.4.0-1]. Such a
+//! copy of a message that is still queued or being handled is *adopted*: its line gets the new
+//! connection, the copy is dropped, and the acknowledgement goes to the new connection when
+//! the program settles. A message settled while there was no connection is acknowledged when its
+//! copy comes. Both are safe because we have never acknowledged such a message, so the broker cannot
+//! have given its identifier to another. For the same reason nothing is purged when a connection
+//! breaks: a broker that forgot the session has nothing to send again.
+//!
+//! Acknowledgements leave in the order in which messages are settled, not in which they came.
+//! [MQTT-4.6.0-2] asks for the latter; we differ on purpose. One session serves many components,
+//! and in order a slow one would hold back the acknowledgements of all its neighbours, fill the
+//! broker's window and stop them. The rule lets a broker keep a client's messages in order;
+//! each component still gets its own in order, and brokers match acknowledgements by identifier.
+
+use super::link::{Arrival, NotTaken};
+use super::message::Qos;
+use crate::limits::mqtt as limits;
+use heapless::{Deque, Vec};
+use std::hash::{BuildHasher, RandomState};
+
+/// A message that waits to be taken. `key` finds its line in the ledger; 0 for QoS 0.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) key: u64,
+    pub(super) arrival: Arrival,
+}
+
+/// An acknowledgement to send on the present connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ack {
+    pub(super) id: u16,
+    pub(super) qos: Qos,
+}
+
+/// What became of an arrival.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// In the queue.
+    Queued,
+    /// A copy of something known; to be acknowledged now if that was settled already.
+    Known(Option<Ack>),
+    /// QoS 0, and no room for it.
+    Dropped,
+    /// QoS 1 or 2, and no room for it: nothing happened.
+    Full(Arrival),
+}
+
+/// The queue and the ledger.
+pub(super) struct Inbound {
+    queue: Deque<Queued, { limits::INBOX_MESSAGES_MAX }>,
+    queue_bytes: usize,
+    queue_bytes_qos0: usize,
+    queued_qos0: usize,
+    ledger: Vec<Line, { limits::UNSETTLED_MAX }>,
+    connection: u32,
+    next_key: u64,
+    hasher: RandomState,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    key: u64,
+    id: u16,
+    qos: Qos,
+    /// The connection on which the broker expects the acknowledgement.
+    connection: u32,
+    content: u64,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Queued or with the program.
+    Open,
+    /// Settled, but there was no connection to say so on.
+    Settled,
+    /// QoS 2: PUBREC is sent, PUBREL has not come.
+    Received,
+}
+
+impl Inbound {
+    pub(super) fn new() -> Self {
+        Self {
+            queue: Deque::new(),
+            queue_bytes: 0,
+            queue_bytes_qos0: 0,
+            queued_qos0: 0,
+            ledger: Vec::new(),
+            connection: 0,
+            next_key: 1,
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// A new connection; whether the broker resumed the session decides what the ledger is worth.
+    pub(super) fn connected(&mut self, session_present: bool) {
+        self.connection = self.connection.wrapping_add(1);
+        if !session_present {
+            self.ledger.clear();
+        }
+    }
+
+    /// A message that arrived on the present connection.
+    pub(super) fn offer(&mut self, arrival: Arrival) -> Offer {
+        if arrival.qos == Qos::AtMostOnce {
+            return self.offer_unpromised(arrival);
+        }
+        let content = self.hasher.hash_one((&arrival.topic, &arrival.payload));
+        if let Some(at) = self.ledger.iter().position(|line| line.id == arrival.id) {
+            if let Some(ack) = self.adopt(at, &arrival, content) {
+                return Offer::Known(ack);
+            }
+            // The broker uses the identifier for another message: this line has no future.
+            self.ledger.swap_remove(at);
+        }
+        if !self.has_room(&arrival) {
+            return Offer::Full(arrival);
+        }
+        let key = self.next_key;
+        self.next_key += 1;
+        let Arrival { id, qos, .. } = arrival;
+        let line = Line { key, id, qos, connection: self.connection, content, stage: Stage::Open };
+        // Room was checked, so neither is refused.
+        let _ = self.ledger.push(line);
+        self.enqueue(key, arrival);
+        Offer::Queued
+    }
+
+    /// The next message, if there is one.
+    pub(super) fn take(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        let bytes = size(&queued.arrival);
+        self.queue_bytes -= bytes;
+        if queued.key == 0 {
+            self.queued_qos0 -= 1;
+            self.queue_bytes_qos0 -= bytes;
+        }
+        Some(queued)
+    }
+
+    /// The program is done with a message: `send` says so to the broker, if its connection still
+    /// stands. Says whether that happened.
+    pub(super) fn settle(
+        &mut self,
+        key: u64,
+        send: impl FnOnce(Ack) -> Result<(), NotTaken>,
+    ) -> bool {
+        let Some(at) = self.ledger.iter().position(|line| line.key == key) else { return false };
+        let Line { id, qos, connection, .. } = self.ledger[at];
+        if connection != self.connection || send(Ack { id, qos }).is_err() {
+            self.ledger[at].stage = Stage::Settled;
+            return false;
+        }
+        self.acknowledged(at);
+        true
+    }
+
+    /// The program dropped a message without settling it.
+    pub(super) fn abandon(&mut self, key: u64) {
+        self.ledger.retain(|line| line.key != key);
+    }
+
+    /// PUBREL: the broker will not send this message again.
+    pub(super) fn released(&mut self, id: u16) {
+        self.ledger.retain(|line| !(line.id == id && line.stage == Stage::Received));
+    }
+
+    /// Whether nothing waits to be taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn offer_unpromised(&mut self, arrival: Arrival) -> Offer {
+        let bytes = size(&arrival);
+        let crowded = self.queued_qos0 >= limits::INBOX_QOS0_MAX
+            || self.queued_qos0 > 0 && self.queue_bytes_qos0 + bytes > limits::INBOX_QOS0_BYTES_MAX;
+        if crowded || self.queue.is_full() {
+            return Offer::Dropped;
+        }
+        self.queued_qos0 += 1;
+        self.queue_bytes_qos0 += bytes;
+        self.enqueue(0, arrival);
+        Offer::Queued
+    }
+
+    /// Takes an arrival as the copy of a line, if it is one.
+    fn adopt(&mut self, at: usize, arrival: &Arrival, content: u64) -> Option<Option<Ack>> {
+        let connection = self.connection;
+        let line = &mut self.ledger[at];
+        let same = line.content == content && line.qos == arrival.qos;
+        let again = arrival.dup || line.connection == connection;
+        if !(same && again) {
+            return None;
+        }
+        line.connection = connection;
+        match line.stage {
+            Stage::Open => Some(None),
+            Stage::Settled | Stage::Received => {
+                let ack = Ack { id: line.id, qos: line.qos };
+                self.acknowledged(at);
+                Some(Some(ack))
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, at: usize) {
+        match self.ledger[at].qos {
+            Qos::ExactlyOnce => self.ledger[at].stage = Stage::Received,
+            _ => drop(self.ledger.swap_remove(at)),
+        }
+    }
+
+    fn has_room(&mut self, arrival: &Arrival) -> bool {
+        if self.ledger.is_full() {
+            // A settled line only saves running a copy again, should one come.
+            let connection = self.connection;
+            let spare = |line: &Line| line.connection != connection && line.stage != Stage::Open;
+            if let Some(at) = self.ledger.iter().position(spare) {
+                self.ledger.swap_remove(at);
+            }
+        }
+        let bytes = self.queue_bytes + size(arrival);
+        let fits = self.queue.is_empty() || bytes <= limits::INBOX_BYTES_MAX;
+        fits && !self.queue.is_full() && !self.ledger.is_full()
+    }
+
+    fn enqueue(&mut self, key: u64, arrival: Arrival) {
+        self.queue_bytes += size(&arrival);
+        // Every caller has seen that there is room.
+        let _ = self.queue.push_back(Queued { key, arrival });
+    }
+}
+
+fn size(arrival: &Arrival) -> usize {
+    arrival.topic.len() + arrival.payload.len()
+}

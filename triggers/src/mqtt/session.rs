@@ -1,0 +1,114 @@
+//! The two ends that a program holds: [`Session`] to publish and settle, [`Inbox`] to receive.
+
+use super::connection;
+use super::dial::Dialer;
+use super::message::{Delivery, Message, Publish, PublishError, Receipt};
+use super::notice::{Counters, State};
+use super::options::{Options, OptionsError};
+use super::shared::Shared;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// One session with one broker. Clones share it; dropping the last clone cuts the connection
+/// without a DISCONNECT, so that the broker publishes the will.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+    task: Arc<Task>,
+}
+
+/// Ends the session's task when the last clone of the session is gone.
+struct Task {
+    shared: Arc<Shared>,
+    abort: AbortHandle,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.abort.abort();
+        self.shared.finish();
+    }
+}
+
+/// The messages of a session, in the order in which the broker sent them.
+pub struct Inbox {
+    shared: Arc<Shared>,
+}
+
+impl Session {
+    /// Starts a session: checks the options, reads certificates, spawns the task that connects.
+    /// The broker may be away; must be called inside a tokio runtime.
+    pub fn start(options: Options) -> Result<(Session, Inbox), OptionsError> {
+        options.check()?;
+        let dialer = Dialer::new(&options)?;
+        let runtime = Handle::try_current().map_err(|_| OptionsError::NoRuntime)?;
+        let shared = Arc::new(Shared::new(options));
+        let task = runtime.spawn(connection::run(shared.clone(), dialer));
+        let task = Arc::new(Task { shared: shared.clone(), abort: task.abort_handle() });
+        Ok((Session { shared: shared.clone(), task }, Inbox { shared }))
+    }
+
+    /// Accepts a message to send. Waits for room, which is the back-pressure; done when the message
+    /// is in the session's record, from where it is sent, and sent again after a reconnect.
+    ///
+    /// A message sent again may arrive twice, with QoS 2 too if the broker lost the session.
+    ///
+    /// Dropped while waiting, nothing was accepted. The [`Receipt`] may be dropped.
+    pub async fn publish(&self, publish: Publish) -> Result<Receipt, PublishError> {
+        self.shared.publish(publish).await
+    }
+
+    /// Acknowledges an inbound message. Harmless if its connection is gone: if the broker sends the
+    /// message again in the same session, it is then acknowledged without being handed out again.
+    pub fn settle(&self, delivery: Delivery) {
+        delivery.settle();
+    }
+
+    /// The state, and its changes.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.shared.state()
+    }
+
+    /// The counters, now.
+    pub fn counters(&self) -> Counters {
+        self.shared.counters()
+    }
+
+    /// Ends the session: takes no more publishes, gives those under way up to `grace`, sends the
+    /// acknowledgements of all that is settled, says offline if it said online, disconnects.
+    ///
+    /// Dropped half-way, the session goes on stopping, without the time limit.
+    pub async fn stop(&self, grace: Duration) {
+        self.shared.begin_stop();
+        if self.stopped_within(grace).await {
+            return;
+        }
+        // Not everything is acknowledged. Leave in order all the same, so that no will is published.
+        self.shared.leave();
+        if !self.stopped_within(LEAVE_TIMEOUT).await {
+            self.task.abort.abort();
+            self.shared.finish();
+        }
+    }
+
+    async fn stopped_within(&self, time: Duration) -> bool {
+        let mut state = self.state();
+        let stopped = state.wait_for(|state| *state == State::Stopped);
+        tokio::time::timeout(time, stopped).await.is_ok()
+    }
+}
+
+/// Writing DISCONNECT, with the acknowledgements before it.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
+
+impl Inbox {
+    /// The next message; `None` when the session has stopped and the inbox is empty.
+    ///
+    /// Cancel-safe: dropped while waiting, no message is lost.
+    pub async fn next(&mut self) -> Option<Message> {
+        self.shared.next().await
+    }
+}

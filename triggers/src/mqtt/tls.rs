@@ -1,0 +1,216 @@
+//! TLS for rumqttc without rumqttc's TLS.
+//!
+//! rumqttc's own TLS features bind rustls-webpki 0.102, which has open advisories, so they are off.
+//! That leaves it two transports, TCP and Unix sockets, and no way to hand it a stream (the type of
+//! its `network` field cannot be named). So we connect and shake hands here, with a current rustls,
+//! and rumqttc talks plainly to a Unix socket whose other end a task copies into the TLS stream.
+//!
+//! The socket is in Linux's abstract namespace under a random name: nothing to clean up after a
+//! crash, and no writable directory needed. It accepts one connection, and only from this very
+//! process (`SO_PEERCRED`), then closes, so nobody else on the machine can use it. The cost, one
+//! copy and one wake-up each way, falls on TLS connections only; without TLS rumqttc connects itself.
+//!
+//! The other ways: the `proxy` feature wants a real proxy and more dependencies; a patched rumqttc
+//! would be ours to maintain; a loopback TCP socket cannot say which process has connected.
+
+use super::backoff::random;
+use super::options::TlsOptions;
+use crate::limits::mqtt as limits;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Why certificates or keys cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsConfigError {
+    /// A file that cannot be read, or holds nothing of the right kind.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// No system certificates.
+    #[error("this system has no certificate authorities; name a PEM file with those to trust")]
+    NoAuthorities,
+    /// The host is neither a name nor an address that a certificate can be for.
+    #[error("`{0}` is not a host name that a certificate can be for")]
+    Host(String),
+    /// Certificate and key do not go together.
+    #[error("the client certificate cannot be used: {0}")]
+    Client(String),
+}
+
+/// What a handshake needs: certificates, read and parsed.
+pub(super) struct Tls {
+    config: Arc<ClientConfig>,
+    host: ServerName<'static>,
+}
+
+impl Tls {
+    /// Reads the files. Blocks for as long as that takes: they are small and local.
+    pub(super) fn load(options: &TlsOptions, host: &str) -> Result<Self, TlsConfigError> {
+        let name = ServerName::try_from(host.to_owned());
+        let host = name.map_err(|_| TlsConfigError::Host(host.to_owned()))?;
+        let roots = match &options.ca_file {
+            Some(path) => file_roots(path)?,
+            None => system_roots()?,
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsConfigError::Client(error.to_string()))?
+            .with_root_certificates(roots);
+        let config = match &options.client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let chain = certificates(&client.certificate_file)?;
+                let key = PrivateKeyDer::from_pem_file(&client.key_file)
+                    .map_err(|error| file_error(&client.key_file, &error))?;
+                let auth = builder.with_client_auth_cert(chain, key);
+                auth.map_err(|error| TlsConfigError::Client(error.to_string()))?
+            }
+        };
+        Ok(Self { config: Arc::new(config), host })
+    }
+
+    /// Shakes hands over a connection. Dropped half-way, the connection is closed.
+    pub(super) async fn handshake(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+        let connector = TlsConnector::from(self.config.clone());
+        let handshake = connector.connect(self.host.clone(), tcp);
+        match timeout(limits::CONNECT_TIMEOUT, handshake).await {
+            Ok(result) => result.map_err(|error| explain(&error)),
+            Err(_) => Err("TLS: no answer in time".into()),
+        }
+    }
+}
+
+/// The task between rumqttc and a TLS stream. Dropping it cuts both.
+pub(super) struct Bridge {
+    task: JoinHandle<()>,
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+impl Bridge {
+    /// Starts the task; gives the name of the socket that rumqttc should connect to.
+    pub(super) fn start(tls: TlsStream<TcpStream>) -> io::Result<(String, Bridge)> {
+        // A NUL in front makes the name abstract.
+        let name = format!("\0pirn-mqtt-{}-{:016x}", std::process::id(), random());
+        let listener = UnixListener::bind(&name)?;
+        let fault = Arc::new(Mutex::new(None));
+        let noted = fault.clone();
+        let task = tokio::spawn(async move {
+            if let Err(error) = copy(listener, tls).await {
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(explain(&error));
+            }
+        });
+        Ok((name, Bridge { task, fault }))
+    }
+
+    /// What broke the TLS stream, if that is how the connection ended: rumqttc only sees the end.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets the last bytes out, for at most a second.
+    pub(super) async fn finish(mut self) {
+        // The broker closes the connection after DISCONNECT, and that ends the task.
+        let _ = timeout(Duration::from_secs(1), &mut self.task).await;
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn copy(listener: UnixListener, mut tls: TlsStream<TcpStream>) -> io::Result<()> {
+    let mut plain = accept_own(&listener).await?;
+    drop(listener);
+    tokio::io::copy_bidirectional(&mut plain, &mut tls).await?;
+    Ok(())
+}
+
+/// The first connection from this process. Strangers are closed, and only so many looked at.
+async fn accept_own(listener: &UnixListener) -> io::Result<UnixStream> {
+    for _ in 0..STRANGERS_MAX {
+        let (stream, _) = listener.accept().await?;
+        let peer = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
+        if peer == Some(std::process::id()) {
+            return Ok(stream);
+        }
+    }
+    Err(io::Error::other("other processes keep connecting to our socket"))
+}
+
+/// Connections of other processes that are turned away before the attempt is given up.
+const STRANGERS_MAX: usize = 64;
+
+fn system_roots() -> Result<RootCertStore, TlsConfigError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs().certs;
+    match roots.add_parsable_certificates(found) {
+        (0, _) => Err(TlsConfigError::NoAuthorities),
+        _ => Ok(roots),
+    }
+}
+
+fn file_roots(path: &Path) -> Result<RootCertStore, TlsConfigError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| file_error(path, &error))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| file_error(path, &error))?;
+    let found: Result<Vec<_>, _> = found.collect();
+    match found.map_err(|error| file_error(path, &error))? {
+        none if none.is_empty() => {
+            Err(TlsConfigError::File { path: path.into(), why: "no certificate in it".into() })
+        }
+        some => Ok(some),
+    }
+}
+
+fn file_error(path: &Path, error: &impl std::fmt::Display) -> TlsConfigError {
+    TlsConfigError::File { path: path.into(), why: error.to_string() }
+}
+
+/// One sentence, with the usual cause where there is one.
+fn explain(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(why)) => explain_certificate(why),
+        Some(other) => format!("TLS: {other}"),
+        None => error.to_string(),
+    }
+}
+
+fn explain_certificate(why: &CertificateError) -> String {
+    match why {
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => format!(
+            "TLS: the broker's certificate is not valid yet. This device's clock says {}: if that \
+             is wrong, the clock is the problem",
+            year(SystemTime::now())
+        ),
+        other => format!("TLS: the broker's certificate is not accepted: {other}"),
+    }
+}
+
+fn year(now: SystemTime) -> u64 {
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    1970 + seconds / 31_556_952
+}
