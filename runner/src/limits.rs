@@ -126,6 +126,23 @@ pub mod host {
     pub const REFUSAL_BYTES_MAX: usize = 512;
 }
 
+/// Caps of WASI, for one invocation.
+pub mod wasi {
+    use std::time::Duration;
+
+    /// Things that one `poll` may wait for; each costs a future. No guest has more handles of them.
+    pub const POLLABLES_PER_CALL_MAX: usize = super::engine::HOST_RESOURCES_MAX;
+    /// The longest timer: longer than any invocation, short enough for every timer wheel.
+    pub const TIMER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+    /// Random bytes in one call: keys need 32, and filling this many takes well under a millisecond.
+    pub const RANDOM_BYTES_MAX: usize = 64 << 10;
+    /// Bytes that one write to the log may have; a standard library writes 4 KiB at a time.
+    pub const LOG_WRITE_BYTES_MAX: usize = 64 << 10;
+    /// Bytes that one read gives. Files are read on the loop's thread, and a slow SD card gives this
+    /// much in about one epoch tick.
+    pub const READ_BYTES_MAX: usize = 32 << 10;
+}
+
 /// Caps of the store.
 pub mod store {
     use std::time::Duration;

@@ -17,7 +17,7 @@ use crate::engine::compiled::{LoadError, StartError};
 use crate::engine::config::Code;
 use crate::engine::{Compiled, Engine};
 use crate::host::brokers::{Brokers, Login};
-use crate::host::{self, Grants, log::Log};
+use crate::host::{self, Grants, log::Log, wasi};
 use crate::limits::dispatch as limits;
 use crate::report::{Report, Reporter};
 use crate::session;
@@ -360,5 +360,11 @@ fn grants(
         brokers: Arc::clone(brokers),
         log: Log::new(&plan.id, plan.limits.log_rate, Arc::clone(reporter)),
         reporter: Arc::clone(reporter),
+        wasi: wasi_grant(plan),
     }
+}
+
+fn wasi_grant(plan: &ComponentPlan) -> wasi::Grant {
+    let environment = plan.capabilities.environment.clone().into_iter().collect();
+    wasi::Grant { environment, arguments: vec![plan.id.clone()] }
 }

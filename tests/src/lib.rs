@@ -1,3 +1,53 @@
-//! What the end-to-end tests share: processes, brokers, scratch folders.
+//! What the end-to-end tests share: real brokers, real processes, scratch folders. Everything listens
+//! on loopback, on ports that the system gave; every wait has an end.
 
+pub mod apps;
+pub mod broker;
 pub mod guests;
+pub mod peer;
+pub mod process;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The longest that a test waits for something that must happen. Only a broken build takes it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until there is an answer.
+///
+/// # Panics
+/// When there is none within [`PATIENCE`]: says what was waited for.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("waited {PATIENCE:?} for {what}");
+}
+
+/// The runner under test: `PIRND`, or what `tests/run` built, the very file that a board gets.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn pirnd() -> PathBuf {
+    let built = std::env::var_os("PIRND").map(PathBuf::from);
+    let path = built.unwrap_or_else(|| guests::repository().join("target/tested/pirnd"));
+    assert!(path.is_file(), "there is no {}: run tests/run", path.display());
+    path
+}
+
+/// The workbench, built beside the tests.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn pirn() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let folder =
+        test.ancestors().find(|folder| folder.join("pirn").is_file()).map(Path::to_path_buf);
+    folder.expect("there is no pirn beside the tests: run tests/run").join("pirn")
+}

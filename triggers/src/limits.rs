@@ -79,6 +79,10 @@ pub mod mqtt {
     /// TCP connect, and again for the TLS handshake, and again for the broker's CONNACK.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+    /// The broker's end of the connection after our DISCONNECT, and again TLS's. A broker that
+    /// answers at all does so within a round trip.
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
+
     /// The broker's answer to a SUBSCRIBE.
     pub const SUBACK_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -88,9 +88,10 @@ impl Engine {
     }
 
     fn linked(&self, component: Component) -> Result<Compiled, LoadError> {
+        let missing = self.door.missing(&component).iter().filter_map(|m| m.callable()).collect();
         let link = || self.door.linker_for(&component)?.instantiate_pre(&component);
         let pre = link().map_err(|error| LoadError::Link(format!("{error:#}")))?;
-        Ok(Compiled { pre, ticker: self.ticker.clone(), code: self.code })
+        Ok(Compiled { pre, ticker: self.ticker.clone(), code: self.code, missing })
     }
 }
 
@@ -120,6 +121,7 @@ pub struct Compiled {
     pre: InstancePre<Guest>,
     ticker: Ticker,
     code: Code,
+    missing: Vec<String>,
 }
 
 /// What one instance may use.
@@ -155,6 +157,11 @@ impl Compiled {
         let component = self.pre.component();
         let exports = component.component_type();
         exports.exports(component.engine()).map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// What it imports and this build does not offer, as `interface#name`: calls of these trap.
+    pub fn missing_imports(&self) -> &[String] {
+        &self.missing
     }
 
     /// Its kind of code.

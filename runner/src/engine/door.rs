@@ -58,24 +58,67 @@ impl Door {
     /// A linker for one component: what is offered, and traps that name what is not.
     pub(super) fn linker_for(&self, component: &Component) -> Answer<Linker<Guest>> {
         let mut linker = self.linker.clone();
-        let engine = component.engine();
-        for (name, import) in component.component_type().imports(engine) {
-            match import.ty {
-                ComponentItem::ComponentInstance(instance) => {
-                    let offer = self.offered.get(&compatible(name));
+        for missing in self.missing(component) {
+            match missing.interface {
+                Some(interface) => {
                     // Stubs join the instance that is offered: one of the import's own (newer)
                     // version would hide it.
-                    let mut stubs = linker.instance(offer.map_or(name, |o| &o.interface))?;
-                    for (item_name, item) in instance.exports(engine) {
-                        if !offer.is_some_and(|o| o.items.contains(item_name)) {
-                            stub(&mut stubs, name, item_name, &item.ty)?;
-                        }
-                    }
+                    let offer = self.offered.get(&compatible(&interface));
+                    let instance = offer.map_or(interface.as_str(), |o| &o.interface);
+                    let mut stubs = linker.instance(instance)?;
+                    stub(&mut stubs, &interface, &missing.name, &missing.item)?;
                 }
-                item => stub(&mut linker.root(), "world", name, &item)?,
+                None => stub(&mut linker.root(), "world", &missing.name, &missing.item)?,
             }
         }
         Ok(linker)
+    }
+
+    /// What the component imports and nobody offers.
+    pub(super) fn missing(&self, component: &Component) -> Vec<Missing> {
+        let engine = component.engine();
+        let mut missing = Vec::new();
+        // A resource that one interface `use`s from another is imported again under the second
+        // name; it must stay what the first one made of it.
+        let mut known = Vec::new();
+        for (name, import) in component.component_type().imports(engine) {
+            let ComponentItem::ComponentInstance(instance) = import.ty else {
+                missing.push(Missing { interface: None, name: name.into(), item: import.ty });
+                continue;
+            };
+            let offer = self.offered.get(&compatible(name));
+            for (item_name, item) in instance.exports(engine) {
+                if let ComponentItem::Resource(resource) = item.ty {
+                    if known.contains(&resource) {
+                        continue;
+                    }
+                    known.push(resource);
+                }
+                if !offer.is_some_and(|o| o.items.contains(item_name)) {
+                    let interface = Some(name.to_string());
+                    missing.push(Missing { interface, name: item_name.into(), item: item.ty });
+                }
+            }
+        }
+        missing
+    }
+}
+
+/// Something that a component imports and this build does not offer.
+pub(super) struct Missing {
+    interface: Option<String>,
+    name: String,
+    item: ComponentItem,
+}
+
+impl Missing {
+    /// Its name for messages, unless it is a mere type, which nobody has to offer.
+    pub(super) fn callable(&self) -> Option<String> {
+        let interface = self.interface.as_deref().unwrap_or("world");
+        match self.item {
+            ComponentItem::Type(_) => None,
+            _ => Some(format!("{interface}#{}", self.name)),
+        }
     }
 }
 
@@ -110,14 +153,14 @@ fn stub(
         ComponentItem::ComponentFunc(_) => instance
             .func_new(name, move |_, _, _, _| Err(wasmtime::Error::msg(sentence.to_string()))),
         ComponentItem::Resource(_) => {
-            instance.resource(name, ResourceType::host::<Missing>(), |_, _| Ok(()))
+            instance.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(()))
         }
         _ => Ok(()),
     }
 }
 
 /// The type behind resources that this build does not offer; no value of it exists.
-enum Missing {}
+enum Nothing {}
 
 /// One interface that a capability fills.
 pub struct Interface<'a> {

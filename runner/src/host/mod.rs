@@ -9,6 +9,7 @@ pub mod key_value;
 pub mod log;
 pub mod mqtt;
 pub mod variables;
+pub mod wasi;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -48,6 +49,8 @@ pub struct Grants {
     pub log: log::Log,
     /// Who is told of what it does.
     pub reporter: Arc<dyn Reporter>,
+    /// Environment, arguments, files.
+    pub wasi: wasi::Grant,
 }
 
 /// The host's side of one invocation; cheap to clone.
@@ -59,6 +62,7 @@ struct Inner {
     table: Mutex<ResourceTable>,
     receipts: Mutex<Vec<Receipt>>,
     publishes: AtomicUsize,
+    wasi: wasi::State,
 }
 
 impl Host {
@@ -66,8 +70,10 @@ impl Host {
     pub fn new(grants: Arc<Grants>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HOST_RESOURCES_MAX);
+        let wasi = wasi::State::new(&grants.log);
         Self(Arc::new(Inner {
             grants,
+            wasi,
             table: Mutex::new(table),
             receipts: Mutex::default(),
             publishes: AtomicUsize::new(0),
@@ -133,5 +139,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn offer(door: &mut Door) -> Answer<()> {
     variables::offer(door)?;
     key_value::offer(door)?;
-    mqtt::offer(door)
+    mqtt::offer(door)?;
+    wasi::offer(door)
 }

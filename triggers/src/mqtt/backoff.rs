@@ -45,6 +45,11 @@ pub(super) fn step(
     (next, Some(scale(cap(attempts), random)))
 }
 
+/// The time by tokio's clock, which is the monotonic clock, and stands still for tests that ask.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Randomness that is good enough to spread devices: the standard library's hash keys.
 pub(super) fn random() -> u64 {
     RandomState::new().hash_one(0)
@@ -56,7 +61,7 @@ fn cap(attempts: u32) -> Duration {
 }
 
 fn scale(cap: Duration, random: u64) -> Duration {
-    let millis = u128::from(random) * cap.as_millis() >> 64;
+    let millis = (u128::from(random) * cap.as_millis()) >> 64;
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 

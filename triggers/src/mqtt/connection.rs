@@ -3,25 +3,20 @@
 //! The event loop is polled here and nowhere else, never inside a `select!`. The one thing put
 //! around it is a deadline, after which the connection is given up anyway.
 
-use super::backoff::{Backoff, Input, random, step};
+use super::backoff::{Backoff, Input, now, random, step};
 use super::core::{End, Flow};
 use super::dial::{Dialed, Dialer};
 use super::link::{Link, LinkError};
-use super::message::Qos;
 use super::notice::{Notice, State};
-use super::options::Subscription;
 use super::shared::Shared;
 use crate::limits::mqtt as limits;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::time::{sleep, timeout_at};
 
 /// Runs a session until it is stopped. Dropped, it cuts the connection.
 pub(super) async fn run(shared: Arc<Shared>, dialer: Dialer) {
-    let wants_qos2 = |s: &Subscription| s.qos == Qos::ExactlyOnce;
-    let old_releases = shared.options.subscriptions.iter().any(wants_qos2);
     let backoff = Backoff::default();
-    let mut task = Task { shared, dialer, backoff, last_error: None, old_releases };
+    let mut task = Task { shared, dialer, backoff, last_error: None, foreign_releases: false };
     while !task.shared.is_stopping() {
         let input = match task.attempt().await {
             End::Stopped => break,
@@ -41,8 +36,8 @@ struct Task {
     dialer: Dialer,
     backoff: Backoff,
     last_error: Option<Arc<str>>,
-    /// The broker may release messages of earlier connections.
-    old_releases: bool,
+    /// The broker releases messages that were received before this process started.
+    foreign_releases: bool,
 }
 
 impl Task {
@@ -55,7 +50,7 @@ impl Task {
         };
         match dialed {
             Ok(dialed) => {
-                (self.backoff, _) = step(self.backoff, Input::Connected, Instant::now(), 0);
+                (self.backoff, _) = step(self.backoff, Input::Connected, now(), 0);
                 self.connection(dialed).await
             }
             Err(error) => {
@@ -67,7 +62,7 @@ impl Task {
 
     /// Waits before the next attempt, unless the session stops.
     async fn rest(&mut self, input: Input) {
-        let (backoff, pause) = step(self.backoff, input, Instant::now(), random());
+        let (backoff, pause) = step(self.backoff, input, now(), random());
         self.backoff = backoff;
         self.show_connecting();
         let pause = pause.unwrap_or_default();
@@ -85,15 +80,17 @@ impl Task {
 
     async fn connection(&mut self, dialed: Dialed) -> End {
         let Dialed { mut link, requests, accepted, bridge } = dialed;
-        if accepted.session_present && self.old_releases {
-            link.allow_releases();
+        match (accepted.session_present, self.foreign_releases) {
+            (true, true) => link.allow_releases(1..=u16::MAX),
+            (true, false) => link.allow_releases(self.shared.releasable().into_iter()),
+            (false, _) => {}
         }
         self.shared.connected(requests, accepted);
         let ended = pump(&self.shared, &mut link).await;
         // Closes rumqttc's side, so that the bridge sees the end of what there is to send.
         drop(link);
         let too_large = matches!(ended, Ended::Broken(LinkError::PacketTooLarge(_)));
-        self.old_releases |= matches!(ended, Ended::Broken(LinkError::UnknownRelease));
+        self.foreign_releases |= matches!(ended, Ended::Broken(LinkError::UnknownRelease));
         self.shared.disconnected(|counters| {
             counters.disconnects += 1;
             counters.packets_too_large += u64::from(too_large);
@@ -139,9 +136,21 @@ async fn pump(shared: &Shared, link: &mut Link) -> Ended {
             }
         };
         if let Flow::End(end) = shared.on(signal).await {
+            drain(shared, link).await;
             return Ended::ByUs(end);
         }
     }
+}
+
+/// Reads until the broker closes the connection, which it does after DISCONNECT. A socket closed
+/// with something unread in it resets the connection, and a broker that is told so in the middle of
+/// its work forgets the acknowledgements that it has not looked at yet.
+async fn drain(shared: &Shared, link: &mut Link) {
+    let until = now() + limits::DRAIN_TIMEOUT;
+    while let Ok(Ok(signal)) = timeout_at(until.into(), link.poll()).await {
+        shared.salvage(vec![signal]);
+    }
+    shared.salvage(link.rest());
 }
 
 /// A text that a hostile peer cannot make long.

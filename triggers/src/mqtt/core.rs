@@ -3,9 +3,10 @@
 //! It stands behind one lock in `shared`. The connection's task brings signals, the program's tasks
 //! publish and settle; whoever comes does the work at once, so no task has to be woken for it.
 
+use super::backoff::now;
 use super::inbound::{Ack, Inbound, Offer, Queued};
 use super::link::{Accepted, Arrival, NotTaken, Requests, Resend, Signal};
-use super::message::Qos;
+use super::message::{Publish, Qos};
 use super::notice::{Counters, Notice, State};
 use super::options::{Options, Persistence};
 use super::outbound::{Entry, Outbound};
@@ -77,7 +78,9 @@ pub(super) struct Core {
     payload_bytes_max: usize,
     keep_alive: Duration,
     persistent: bool,
-    online: Option<super::message::Publish>,
+    online: Option<Publish>,
+    /// To be said before the end.
+    last: Option<Publish>,
 }
 
 impl Core {
@@ -95,15 +98,16 @@ impl Core {
             requests: None,
             phase: Phase::Down,
             session_present: false,
-            since: Instant::now(),
+            since: now(),
             announced: false,
-            progress: Instant::now(),
+            progress: now(),
             overflowing: false,
             clogged: false,
             payload_bytes_max: options.payload_bytes_max,
             keep_alive: options.keep_alive,
             persistent: !matches!(options.persistence, Persistence::Clean),
             online: options.online.clone(),
+            last: None,
         }
     }
 
@@ -162,7 +166,7 @@ impl Core {
     pub(super) fn salvage(&mut self, signal: Signal, now: Instant) {
         match signal {
             Signal::Arrived(arrival) if arrival.qos == Qos::AtMostOnce => {
-                drop(self.arrived(arrival))
+                drop(self.arrived(arrival));
             }
             Signal::Arrived(_) => {}
             other => drop(self.acknowledged(other, now)),
@@ -223,10 +227,9 @@ impl Core {
         self.flush();
     }
 
-    /// The program wants the session to end, saying `last` before.
-    pub(super) fn begin_stop(&mut self, last: Option<super::message::Publish>) {
-        self.stopping = true;
-        self.outbound.set_status(last);
+    /// The program wants the session to end once everything is acknowledged, `last` at the end.
+    pub(super) fn begin_stop(&mut self, last: Option<Publish>) {
+        (self.stopping, self.last) = (true, last);
         self.flush();
     }
 
@@ -341,18 +344,26 @@ impl Core {
 
     /// Hands rumqttc as much as the window takes.
     fn flush(&mut self) {
-        let (Phase::Ready, Some(requests)) = (self.phase, &self.requests) else { return };
+        let (Phase::Ready, Some(requests)) = (self.phase, &self.requests) else {
+            return;
+        };
         if !self.outbound.is_flying() {
-            self.progress = Instant::now();
+            self.progress = now();
         }
-        while let Some(publish) = self.outbound.next() {
-            if requests.publish(publish).is_err() {
-                self.outbound.not_taken();
-                break;
+        loop {
+            while let Some(publish) = self.outbound.next() {
+                if requests.publish(publish).is_err() {
+                    return self.outbound.not_taken();
+                }
             }
-        }
-        if self.stopping && self.outbound.is_empty() {
-            self.leave();
+            let open = !self.outbound.is_empty() || self.inbound.awaits_release();
+            if open || !self.stopping {
+                return;
+            }
+            match self.last.take() {
+                Some(last) => self.outbound.set_status(Some(last)),
+                None => return self.leave(),
+            }
         }
     }
 

@@ -21,7 +21,7 @@
 use super::link::{Arrival, NotTaken};
 use super::message::Qos;
 use crate::limits::mqtt as limits;
-use heapless::{Deque, Vec};
+use heapless::{Deque, HistoryBuf, Vec};
 use std::hash::{BuildHasher, RandomState};
 
 /// A message that waits to be taken. `key` finds its line in the ledger; 0 for QoS 0.
@@ -58,6 +58,8 @@ pub(super) struct Inbound {
     queue_bytes_qos0: usize,
     queued_qos0: usize,
     ledger: Vec<Line, { limits::UNSETTLED_MAX }>,
+    /// QoS 2 identifiers released last: the broker may not have got our PUBCOMP.
+    released: HistoryBuf<u16, { limits::UNSETTLED_MAX }>,
     connection: u32,
     next_key: u64,
     hasher: RandomState,
@@ -92,6 +94,7 @@ impl Inbound {
             queue_bytes_qos0: 0,
             queued_qos0: 0,
             ledger: Vec::new(),
+            released: HistoryBuf::new(),
             connection: 0,
             next_key: 1,
             hasher: RandomState::new(),
@@ -103,7 +106,14 @@ impl Inbound {
         self.connection = self.connection.wrapping_add(1);
         if !session_present {
             self.ledger.clear();
+            self.released.clear();
         }
+    }
+
+    /// QoS 2 identifiers that the broker may release on a resumed session.
+    pub(super) fn releasable(&self) -> std::vec::Vec<u16> {
+        let received = self.ledger.iter().filter(|line| line.stage == Stage::Received);
+        received.map(|line| line.id).chain(self.released.oldest_ordered().copied()).collect()
     }
 
     /// A message that arrived on the present connection.
@@ -169,6 +179,14 @@ impl Inbound {
     /// PUBREL: the broker will not send this message again.
     pub(super) fn released(&mut self, id: u16) {
         self.ledger.retain(|line| !(line.id == id && line.stage == Stage::Received));
+        self.released.write(id);
+    }
+
+    /// Whether a QoS 2 message is half acknowledged on the present connection.
+    pub(super) fn awaits_release(&self) -> bool {
+        let half =
+            |line: &Line| line.stage == Stage::Received && line.connection == self.connection;
+        self.ledger.iter().any(half)
     }
 
     /// Whether nothing waits to be taken.

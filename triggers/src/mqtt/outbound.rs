@@ -194,7 +194,9 @@ impl Outbound {
         if id != 0 && self.flying.iter().any(|f| f.id == id && f.stage == Stage::Again) {
             return;
         }
-        let Some(at) = self.flying.iter().position(|f| f.stage == Stage::Submitted) else { return };
+        let Some(at) = self.flying.iter().position(|f| f.stage == Stage::Submitted) else {
+            return;
+        };
         if id == 0 {
             let flying = self.flying.remove(at);
             return self.finish(flying.entry, Ok(()));

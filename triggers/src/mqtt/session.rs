@@ -6,6 +6,7 @@ use super::message::{Delivery, Message, Publish, PublishError, Receipt};
 use super::notice::{Counters, State};
 use super::options::{Options, OptionsError};
 use super::shared::Shared;
+use crate::limits::mqtt as limits;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -86,12 +87,16 @@ impl Session {
         if self.stopped_within(grace).await {
             return;
         }
-        // Not everything is acknowledged. Leave in order all the same, so that no will is published.
-        self.shared.leave();
-        if !self.stopped_within(LEAVE_TIMEOUT).await {
-            self.task.abort.abort();
-            self.shared.finish();
+        // Not everything is acknowledged. If that leaves us online for those who watch, a cut makes
+        // the broker publish the will; otherwise leave in order all the same.
+        if !self.shared.says_offline() {
+            self.shared.leave();
+            if self.stopped_within(limits::DRAIN_TIMEOUT * 3).await {
+                return;
+            }
         }
+        self.task.abort.abort();
+        self.shared.finish();
     }
 
     async fn stopped_within(&self, time: Duration) -> bool {
@@ -100,9 +105,6 @@ impl Session {
         tokio::time::timeout(time, stopped).await.is_ok()
     }
 }
-
-/// Writing DISCONNECT, with the acknowledgements before it.
-const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Inbox {
     /// The next message; `None` when the session has stopped and the inbox is empty.

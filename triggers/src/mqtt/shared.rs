@@ -1,5 +1,6 @@
 //! What the session's ends and its task share: the core behind its lock, and the ways to wait.
 
+use super::backoff::now;
 use super::core::{Core, Flow};
 use super::link::{Accepted, Arrival, Requests, Resend, Signal};
 use super::message::{Delivery, Message, Publish, PublishError, Receipt};
@@ -115,14 +116,18 @@ impl Shared {
         self.with(|core| core.stopping)
     }
 
+    pub(super) fn releasable(&self) -> Vec<u16> {
+        self.with(|core| core.inbound.releasable())
+    }
+
     pub(super) fn connected(&self, requests: Requests, accepted: Accepted) {
-        self.with(|core| core.connected(requests, accepted, Instant::now()));
+        self.with(|core| core.connected(requests, accepted, now()));
     }
 
     /// Something came; waits for room if a message needs it.
     pub(super) async fn on(&self, signal: Signal) -> Flow {
         let is_message = matches!(signal, Signal::Arrived(_));
-        let flow = self.with(|core| core.on(signal, Instant::now()));
+        let flow = self.with(|core| core.on(signal, now()));
         let flow = match flow {
             Flow::Hold(arrival) => self.hold(arrival).await,
             other => other,
@@ -136,7 +141,7 @@ impl Shared {
     pub(super) fn salvage(&self, signals: Vec<Signal>) {
         self.with(|core| {
             for signal in signals {
-                core.salvage(signal, Instant::now());
+                core.salvage(signal, now());
             }
         });
         self.arrived.notify_one();
@@ -147,7 +152,7 @@ impl Shared {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.with(|core| core.deadline(Instant::now()))
+        self.with(|core| core.deadline(now()))
     }
 
     pub(super) fn disconnected(&self, count: impl FnOnce(&mut Counters)) {
@@ -161,10 +166,14 @@ impl Shared {
     pub(super) fn begin_stop(&self) {
         self.messages.close();
         self.bytes.close();
-        let Options { online, will, .. } = &self.options;
-        let last = online.as_ref().and(will.clone());
+        let last = self.options.will.clone().filter(|_| self.says_offline());
         self.with(|core| core.begin_stop(last));
         self.stop.notify_one();
+    }
+
+    /// Whether we say online at the beginning and offline at the end.
+    pub(super) fn says_offline(&self) -> bool {
+        self.options.online.is_some() && self.options.will.is_some()
     }
 
     /// DISCONNECT now, whatever is not acknowledged.

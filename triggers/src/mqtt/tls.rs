@@ -22,7 +22,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -122,10 +122,10 @@ impl Bridge {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Lets the last bytes out, for at most a second.
+    /// Lets the last bytes out, for a moment.
     pub(super) async fn finish(mut self) {
         // The broker closes the connection after DISCONNECT, and that ends the task.
-        let _ = timeout(Duration::from_secs(1), &mut self.task).await;
+        let _ = timeout(limits::DRAIN_TIMEOUT, &mut self.task).await;
     }
 }
 

@@ -1,6 +1,9 @@
 //! A real mosquitto for a test, and a session to talk to it with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
+pub mod hostile;
+pub mod wire;
+
 use pirn_triggers::mqtt::{
     Address, Inbox, Message, Options, Persistence, Protocol, Publish, Qos, Security, Session,
     State, Subscription,
@@ -96,7 +99,9 @@ impl Mosquitto {
 
     /// Ends it so that it saves its sessions.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         child.wait().unwrap();
@@ -162,7 +167,10 @@ pub async fn take(inbox: &mut Inbox) -> (String, String, Qos) {
 /// Publishes and waits for the broker's word.
 pub async fn say(session: &Session, topic: &str, payload: &str, qos: Qos) {
     let receipt = session.publish(publish(topic, payload, qos)).await.unwrap();
-    tokio::time::timeout(PATIENCE, receipt).await.expect("no receipt").unwrap();
+    match tokio::time::timeout(PATIENCE, receipt).await {
+        Ok(done) => done.unwrap(),
+        Err(_) => panic!("no receipt: {:?}", *session.state().borrow()),
+    }
 }
 
 /// Runs a test once with each version of MQTT.

@@ -130,8 +130,8 @@ pub(super) struct NotTaken;
 
 /// A connection: the half that is polled.
 pub(super) enum Link {
-    V311(v311::Link),
-    V5(v5::Link),
+    V311(Box<v311::Link>),
+    V5(Box<v5::Link>),
 }
 
 /// A connection: the half that asks. Never waits.
@@ -150,11 +150,11 @@ impl Link {
         match options.protocol {
             Protocol::V311 => {
                 let (link, requests) = v311::open(options, via);
-                (Link::V311(link), Requests::V311(requests))
+                (Link::V311(Box::new(link)), Requests::V311(requests))
             }
             Protocol::V5 => {
                 let (link, requests) = v5::open(options, via);
-                (Link::V5(link), Requests::V5(requests))
+                (Link::V5(Box::new(link)), Requests::V5(requests))
             }
         }
     }
@@ -183,12 +183,12 @@ impl Link {
         }
     }
 
-    /// Lets the broker release any message of an earlier connection. Without this, rumqttc takes
-    /// the PUBREL for a violation, on every connection again.
-    pub(super) fn allow_releases(&mut self) {
+    /// Lets the broker release messages of an earlier connection. Without this, rumqttc takes the
+    /// PUBREL for a violation, on every connection again.
+    pub(super) fn allow_releases(&mut self, ids: impl Iterator<Item = u16>) {
         match self {
-            Link::V311(link) => link.allow_releases(),
-            Link::V5(link) => link.allow_releases(),
+            Link::V311(link) => link.allow_releases(ids),
+            Link::V5(link) => link.allow_releases(ids),
         }
     }
 

@@ -1,0 +1,150 @@
+//! Apps in scratch folders: a manifest written by the test, components from the guests, built by the
+//! workbench as a developer would.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::guests::guest;
+use crate::process::{Ended, Running, run};
+use crate::{pirn, pirnd};
+
+/// An app in a folder of its own.
+pub struct ScratchApp {
+    folder: tempfile::TempDir,
+}
+
+/// One component of a scratch app.
+pub struct Part<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The guest that it is.
+    pub guest: &'a str,
+    /// The topic filter of its trigger.
+    pub topic: &'a str,
+    /// Lines for its `[component.<id>]` table, and tables of it.
+    pub more: &'a str,
+}
+
+impl<'a> Part<'a> {
+    /// A component without anything special.
+    #[must_use]
+    pub fn new(id: &'a str, guest: &'a str, topic: &'a str) -> Self {
+        Self { id, guest, topic, more: "" }
+    }
+
+    /// With these lines in its table.
+    #[must_use]
+    pub fn with(self, more: &'a str) -> Self {
+        Self { more, ..self }
+    }
+}
+
+impl ScratchApp {
+    /// An app of these components, with the variable `broker` and every grant that guests need.
+    ///
+    /// # Panics
+    /// If the folder cannot be written.
+    #[must_use]
+    pub fn of(broker: &str, parts: &[Part<'_>]) -> Self {
+        let mut manifest = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"scratch\"\n\
+             [application.trigger.mqtt]\naddress = \"{{{{ broker }}}}\"\n\
+             username = \"\"\npassword = \"\"\nkeep_alive_interval = \"30\"\n\
+             [variables]\nbroker = {{ default = \"{broker}\" }}\n"
+        );
+        for Part { id, guest, topic, more } in parts {
+            manifest += &format!(
+                "[[trigger.mqtt]]\ncomponent = \"{id}\"\ntopic = \"{topic}\"\nqos = \"1\"\n\
+                 [component.{id}]\nsource = \"{guest}.wasm\"\n\
+                 allowed_outbound_hosts = [\"mqtt://127.0.0.1:*\"]\n\
+                 key_value_stores = [\"default\"]\n{more}\n\
+                 [component.{id}.variables]\nbroker = \"{{{{ broker }}}}\"\n"
+            );
+        }
+        let manifest =
+            manifest.replace("mqtt://127.0.0.1:*", broker.split('?').next().unwrap_or(broker));
+        let app = Self::with_manifest(&manifest);
+        for part in parts {
+            app.copy(&guest(part.guest), &format!("{}.wasm", part.guest));
+        }
+        app
+    }
+
+    /// A folder with this manifest and nothing else.
+    ///
+    /// # Panics
+    /// If the folder cannot be written.
+    #[must_use]
+    pub fn with_manifest(manifest: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        std::fs::write(folder.path().join("spin.toml"), manifest).expect("its manifest");
+        Self { folder }
+    }
+
+    /// A copy of an example, as it stands in the repository.
+    ///
+    /// # Panics
+    /// If it cannot be copied.
+    #[must_use]
+    pub fn example(name: &str) -> Self {
+        let from = crate::guests::example(name);
+        let app = Self { folder: tempfile::tempdir().expect("a scratch folder") };
+        for file in ["spin.toml", &format!("{name}.wasm")] {
+            app.copy(&from.join(file), file);
+        }
+        app
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file of it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Copies a file into it.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn copy(&self, from: &Path, name: &str) {
+        std::fs::copy(from, self.file(name)).expect("the file can be copied");
+    }
+
+    /// Runs `pirn build` on it, whatever it answers.
+    #[must_use]
+    pub fn try_build(&self, more: &[&str]) -> Ended {
+        run(Command::new(pirn()).arg("build").arg("-f").arg(self.path()).args(more))
+    }
+
+    /// Runs `pirn build`, which must succeed.
+    ///
+    /// # Panics
+    /// With what it printed if it does not.
+    #[must_use]
+    pub fn built(self) -> Self {
+        let ended = self.try_build(&[]);
+        assert_eq!(ended.code, Some(0), "pirn build: {}{}", ended.out, ended.err);
+        self
+    }
+
+    /// The command `pirnd NAME … -f APP …`.
+    #[must_use]
+    pub fn pirnd(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(pirnd());
+        command.args(words).arg("-f").arg(self.path()).env_remove("JOURNAL_STREAM");
+        command
+    }
+
+    /// Starts `pirnd up` and waits until it says that it runs.
+    #[must_use]
+    pub fn up(&self, more: &[&str]) -> Running {
+        let running = Running::start(self.pirnd(&["up"]).args(more));
+        running.wait_for("running scratch");
+        running
+    }
+}

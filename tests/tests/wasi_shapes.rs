@@ -1,0 +1,69 @@
+//! Every name and type of WASI 0.2: components that import all of it, made from the WIT that a
+//! published crate ships, must link without a stub.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::io::{Seek, Write};
+use std::path::PathBuf;
+use std::process::Command;
+
+use pirn_runner::engine::config::{Code, config};
+use pirn_runner::engine::{Compiled, Engine};
+use pirn_runner::host;
+use wit_component::{ComponentEncoder, StringEncoding};
+use wit_parser::{ManglingAndAbi, Resolve};
+
+/// Where a crate's sources are that this one depends on, built or not.
+fn sources_of(name: &str) -> PathBuf {
+    let cargo = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(cargo.stdout).unwrap();
+    let manifest = text
+        .split('"')
+        .find(|word| word.contains(&format!("/{name}-")) && word.ends_with("Cargo.toml"))
+        .unwrap_or_else(|| panic!("{name} is no dependency"));
+    PathBuf::from(manifest).parent().unwrap().to_path_buf()
+}
+
+/// A component that imports every function of a world, at another patch version if asked.
+fn component_of(world: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    // Stable since 0.2.12; the crate is a little older.
+    resolve.features.insert("cli-exit-with-code".into());
+    let (package, _) = resolve.push_path(sources_of("wasip2").join("wit")).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let mut module = wit_component::dummy_module(&resolve, world, ManglingAndAbi::Standard32);
+    wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+        .unwrap();
+    ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+}
+
+fn load(component: &[u8]) -> Compiled {
+    let compiler = wasmtime::Engine::new(&config(Code::Native, None).unwrap()).unwrap();
+    let artifact = compiler.precompile_component(component).unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&artifact).unwrap();
+    file.rewind().unwrap();
+    let engine = Engine::start(Code::Native, host::offer).unwrap();
+    engine.load(&file).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn a_component_that_imports_all_of_wasi_links_without_a_stub() {
+    let compiled = load(&component_of("wasi:cli/imports@0.2.4"));
+    assert_eq!(compiled.missing_imports(), [""; 0]);
+}
+
+#[test]
+fn what_this_build_does_not_offer_is_known_by_name() {
+    let compiled = load(&component_of("wasi:http/imports@0.2.4"));
+    let missing = compiled.missing_imports();
+    assert!(
+        missing.iter().any(|name| name.ends_with("outgoing-handler@0.2.4#handle")),
+        "{missing:?}"
+    );
+    assert!(missing.iter().all(|name| name.starts_with("wasi:http/")), "{missing:?}");
+}

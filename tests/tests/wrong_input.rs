@@ -1,0 +1,230 @@
+//! Bad input of every kind: a clear sentence and exit status 2, from `pirnd verify` and `pirnd up`
+//! alike, before anything runs.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use pirn_tests::apps::{Part, ScratchApp};
+use pirn_tests::process::{Ended, run};
+use pirn_tests::{guests, pirnd};
+
+const BROKER: &str = "mqtt://127.0.0.1:1883";
+
+fn echo() -> ScratchApp {
+    ScratchApp::of(BROKER, &[Part::new("app", "mqtt-sync", "cmd/#")])
+}
+
+/// `verify` and `up` must both refuse with all of these in their sentence.
+fn refused(app: &ScratchApp, parts: &[&str]) {
+    refused_with(app, &[], parts);
+}
+
+fn refused_with(app: &ScratchApp, more: &[&str], parts: &[&str]) {
+    for command in ["verify", "up"] {
+        let ended = run(app.pirnd(&[command]).args(more));
+        expect(&ended, parts);
+    }
+}
+
+fn expect(ended: &Ended, parts: &[&str]) {
+    assert_eq!(ended.code, Some(2), "{}{}", ended.out, ended.err);
+    for part in parts {
+        assert!(ended.err.contains(part), "{part:?} is not in:\n{}", ended.err);
+    }
+    assert!(!ended.err.contains("panicked"), "{}", ended.err);
+}
+
+/// Where the artifacts of a scratch app are.
+fn artifacts(app: &ScratchApp) -> PathBuf {
+    app.file(".pirn").join(std::env::consts::ARCH)
+}
+
+/// The manifest with one text replaced.
+fn edited(app: &ScratchApp, from: &str, to: &str) {
+    let manifest = std::fs::read_to_string(app.file("spin.toml")).unwrap();
+    assert!(manifest.contains(from), "{manifest}");
+    std::fs::write(app.file("spin.toml"), manifest.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_missing_manifest() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = run(Command::new(pirnd()).arg("verify").arg(folder.path()));
+    expect(&ended, &["spin.toml"]);
+}
+
+#[test]
+fn a_wrong_type_names_line_table_and_key() {
+    let app = echo();
+    edited(&app, "qos = \"1\"", "qos = true");
+    refused(&app, &["spin.toml:", "[trigger.mqtt", "qos"]);
+}
+
+#[test]
+fn an_unknown_key_with_the_nearest_known_one() {
+    let app = echo();
+    edited(&app, "source = ", "souce = ");
+    refused(&app, &["spin.toml:", "[component.app]", "souce", "source"]);
+}
+
+#[test]
+fn an_unknown_variable() {
+    let app = echo();
+    edited(&app, "{{ broker }}", "{{ brooker }}");
+    refused(&app, &["spin.toml:", "brooker"]);
+}
+
+#[test]
+fn a_broker_address_that_is_none() {
+    let app = echo();
+    edited(&app, BROKER, "127.0.0.1");
+    refused(&app, &["spin.toml", "mqtt://"]);
+}
+
+#[test]
+fn an_unknown_board_lists_those_there_are() {
+    refused_with(&echo(), &["--board", "pi-zerro"], &["pi-zerro", "pi-zero-2w", "generic-x86_64"]);
+}
+
+#[test]
+fn an_app_that_is_not_built() {
+    refused(&echo(), &["lock.toml", "not built", "pirn build"]);
+}
+
+#[test]
+fn a_truncated_artifact() {
+    let app = echo().built();
+    let file = artifacts(&app).join("app.cwasm");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    refused(&app, &["app.cwasm", "altered or cut short", "pirn build"]);
+}
+
+#[test]
+fn an_altered_artifact() {
+    let app = echo().built();
+    let file = artifacts(&app).join("app.cwasm");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    refused(&app, &["app.cwasm", "altered"]);
+}
+
+/// Replaces the artifact and puts its digest into the lock file, as a careless person would.
+fn planted(app: &ScratchApp, bytes: &[u8]) {
+    let folder = artifacts(app);
+    std::fs::write(folder.join("app.cwasm"), bytes).unwrap();
+    let digest = run(Command::new("sha256sum").arg(folder.join("app.cwasm"))).out;
+    let digest = digest.split_whitespace().next().unwrap();
+    let lock = std::fs::read_to_string(folder.join("lock.toml")).unwrap();
+    let with_digest = |line: &str| match line.starts_with("sha256") {
+        true => format!("sha256 = \"{digest}\""),
+        false => line.to_owned(),
+    };
+    let lock: Vec<String> = lock.lines().map(with_digest).collect();
+    std::fs::write(folder.join("lock.toml"), lock.join("\n")).unwrap();
+}
+
+#[test]
+fn an_artifact_of_another_version() {
+    let app = echo().built();
+    let bytes = std::fs::read(artifacts(&app).join("app.cwasm")).unwrap();
+    let (ours, other) = (b"wasmtime48.0.8", b"wasmtime48.0.7");
+    let at = bytes.windows(ours.len()).position(|window| window == ours).unwrap();
+    let mut bytes = bytes;
+    bytes[at..at + ours.len()].copy_from_slice(other);
+    planted(&app, &bytes);
+    refused(&app, &["app.cwasm", "wasmtime48.0.7", "build it again"]);
+}
+
+#[test]
+fn an_artifact_of_another_cpu() {
+    let app = echo().built();
+    let ended = app.try_build(&["--board", "generic-aarch64"]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+    let foreign = std::fs::read(app.file(".pirn/aarch64/app.cwasm")).unwrap();
+    planted(&app, &foreign);
+    refused(&app, &["app.cwasm", "another CPU", "aarch64"]);
+}
+
+#[test]
+fn a_file_that_is_no_artifact_at_all() {
+    let app = echo().built();
+    planted(&app, b"hello");
+    refused(&app, &["app.cwasm", "no compiled component"]);
+}
+
+#[test]
+fn a_component_that_is_no_component_is_refused_by_the_workbench() {
+    let app = ScratchApp::of(BROKER, &[Part::new("app", "core-module", "cmd/#")]);
+    let ended = app.try_build(&[]);
+    assert_eq!(ended.code, Some(2), "{}{}", ended.out, ended.err);
+    assert!(
+        ended.err.contains("core-module.wasm") && ended.err.contains("not a component"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn a_component_whose_world_does_not_fit_its_trigger() {
+    for guest in ["not-a-trigger", "wrong-shape"] {
+        let app = ScratchApp::of(BROKER, &[Part::new("app", guest, "cmd/#")]).built();
+        refused(&app, &["component `app`", "does not fit its mqtt trigger", "handle-message"]);
+    }
+}
+
+#[test]
+fn an_app_over_budget_with_the_sum() {
+    let parts: Vec<String> =
+        (0..6).map(|n| format!("app-{}", ["a", "b", "c", "d", "e", "f"][n])).collect();
+    let big = "[component.NAME.tool.pirn]\nmemory = \"8MiB\"";
+    let tables: Vec<String> = parts.iter().map(|id| big.replace("NAME", id)).collect();
+    let parts: Vec<Part<'_>> = parts
+        .iter()
+        .zip(&tables)
+        .map(|(id, table)| Part::new(id, "mqtt-sync", "cmd/#").with(table))
+        .collect();
+    let app = ScratchApp::of(BROKER, &parts).built();
+    let board =
+        std::fs::read_to_string(guests::repository().join("board-configs/generic-x86_64.toml"))
+            .unwrap();
+    let tight: Vec<String> = board
+        .lines()
+        .map(|line| match line.trim_start().starts_with("budget") {
+            true => "budget = \"24MiB\"".to_owned(),
+            false => line.to_owned(),
+        })
+        .collect();
+    std::fs::write(app.file("tight.toml"), tight.join("\n")).unwrap();
+    let file = app.file("tight.toml");
+    refused_with(
+        &app,
+        &["--board", file.to_str().unwrap()],
+        &["does not fit the board", "app-a", "24 MiB"],
+    );
+}
+
+#[test]
+fn a_forbidden_host_is_refused_to_the_guest_by_name() {
+    let broker = pirn_tests::broker::Mosquitto::start();
+    let app = ScratchApp::of(&broker.address(), &[Part::new("app", "mqtt-sync", "cmd/#")]).built();
+    let outside = pirn_tests::peer::Peer::subscribed(broker.port(), "answer/#");
+    let _pirnd = app.up(&[]);
+    outside.publish("cmd/open", "mqtt://127.0.0.1:9");
+    let answer = outside.next().1;
+    assert!(answer.contains("address mqtt://127.0.0.1:9 is not permitted"), "{answer}");
+}
+
+#[test]
+fn a_command_line_that_is_wrong() {
+    for (words, part) in [
+        (&["fly"][..], "unknown command"),
+        (&["up", "--bord", "x"], "--bord"),
+        (&["invoke", "app"], "--topic"),
+    ] {
+        expect(&run(Command::new(pirnd()).args(words)), &[part, "pirnd --help"]);
+    }
+}
