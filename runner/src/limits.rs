@@ -84,9 +84,16 @@ pub mod engine {
     /// Core instances of one component: program, adapter, shim, fixup, composed parts.
     pub const CORE_INSTANCES_MAX: usize = 64;
     /// Tables of one component.
-    pub const TABLES_MAX: usize = 64;
+    pub const TABLES_MAX: usize = 16;
     /// Linear memories of one component: one per composed part.
-    pub const MEMORIES_MAX: usize = 16;
+    pub const MEMORIES_MAX: usize = 4;
+    /// Of a place's linear memory, what is zeroed by hand and kept instead of being given back to the
+    /// kernel and faulted in again: cheaper up to about this much. Counts for each place.
+    pub const KEPT_MEMORY_BYTES: usize = 64 << 10;
+    /// The same of its tables.
+    pub const KEPT_TABLE_BYTES: usize = 4 << 10;
+    /// The same of its stack; not zeroed, since guests cannot read it.
+    pub const KEPT_STACK_BYTES: usize = 32 << 10;
     /// Bytes that one host call may copy out of a guest (wasmtime's default is 128 MiB).
     pub const HOST_CALL_BYTES_MAX: usize = 2 << 20;
     /// Resource handles in one instance (wasmtime's default is 100 000).

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::app::{App, CodeSize, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::dispatch::{Inbound, Lane, LaneEntry, Unit};
 use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
-use crate::engine::compiled::{LoadError, StartError};
+use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;
 use crate::engine::{Compiled, Engine};
 use crate::host::brokers::{Brokers, Login};
@@ -132,7 +132,7 @@ impl Runner {
                 .map_err(LoadAppError::Store)?;
         let tls = session::tls(&app);
         let brokers = Arc::new(Brokers::new(&app.name, tls, Arc::clone(&reporter)));
-        let mut engines = Engines::default();
+        let mut engines = Engines::new(&app);
         let mut units = Vec::with_capacity(app.components.len());
         for (plan, artifact) in app.components.iter().zip(locked) {
             let path = folder.join(&artifact.file);
@@ -285,10 +285,19 @@ async fn feed(inbox: Option<Inbox>, routes: &[Route], settled: &Arc<Notify>) {
 }
 
 /// One engine for each form of code that the app has.
-#[derive(Default)]
-struct Engines(Vec<Engine>);
+struct Engines {
+    started: Vec<Engine>,
+    pool: Pool,
+}
 
 impl Engines {
+    fn new(app: &App) -> Self {
+        let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
+        let memory_bytes_max = usize::try_from(memories.max().unwrap_or(0)).unwrap_or(usize::MAX);
+        let pool = Pool { instances: app.board.instances_max, memory_bytes_max };
+        Self { started: Vec::new(), pool }
+    }
+
     fn load(&mut self, path: &Path, artifact: &LockedArtifact) -> Result<Compiled, LoadAppError> {
         let file = artifact::open_verified(path, &artifact.sha256)?;
         let engine = self.of(artifact.code)?;
@@ -296,14 +305,14 @@ impl Engines {
     }
 
     fn of(&mut self, code: Code) -> Result<&Engine, StartError> {
-        let index = match self.0.iter().position(|engine| engine.code() == code) {
+        let index = match self.started.iter().position(|engine| engine.code() == code) {
             Some(index) => index,
             None => {
-                self.0.push(Engine::start(code, host::offer)?);
-                self.0.len() - 1
+                self.started.push(Engine::start(code, self.pool, host::offer)?);
+                self.started.len() - 1
             }
         };
-        Ok(&self.0[index])
+        Ok(&self.started[index])
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-use wasmtime::Store;
+use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, types};
 
 use super::config::{self, Code};
@@ -23,6 +23,39 @@ pub struct Engine {
     door: Door,
     ticker: Ticker,
     code: Code,
+}
+
+/// Places for instances, made once: an event then costs no mapping and unmapping of memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool {
+    /// Instances alive at the same time.
+    pub instances: u32,
+    /// The largest linear memory that any of them may have.
+    pub memory_bytes_max: usize,
+}
+
+impl Pool {
+    /// `None` where address space is too dear for places that are mostly empty: 32-bit boards map
+    /// each instance when it is made.
+    fn strategy(self) -> Option<InstanceAllocationStrategy> {
+        if size_of::<usize>() < 8 {
+            return None;
+        }
+        let each = |count: usize| self.instances * u32::try_from(count).unwrap_or(u32::MAX);
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(self.instances)
+            .total_stacks(self.instances)
+            .total_core_instances(each(limits::CORE_INSTANCES_MAX))
+            .total_memories(each(limits::MEMORIES_MAX))
+            .total_tables(each(limits::TABLES_MAX))
+            .table_elements(limits::TABLE_ELEMENTS_MAX)
+            .max_memory_size(self.memory_bytes_max)
+            .max_unused_warm_slots(self.instances)
+            .linear_memory_keep_resident(limits::KEPT_MEMORY_BYTES)
+            .table_keep_resident(limits::KEPT_TABLE_BYTES)
+            .async_stack_keep_resident(limits::KEPT_STACK_BYTES);
+        Some(InstanceAllocationStrategy::Pooling(pool))
+    }
 }
 
 /// What the engine keeps with an instance.
@@ -57,10 +90,14 @@ impl Engine {
     /// Starts the engine; `offer` fills the door.
     pub fn start(
         code: Code,
+        pool: Pool,
         offer: impl FnOnce(&mut Door) -> wasmtime::Result<()>,
     ) -> Result<Self, StartError> {
         let build = || {
-            let config = config::config(code, None)?;
+            let mut config = config::config(code, None)?;
+            if let Some(strategy) = pool.strategy() {
+                config.allocation_strategy(strategy);
+            }
             let inner = wasmtime::Engine::new(&config)?;
             let mut door = Door::new(&inner);
             offer(&mut door)?;

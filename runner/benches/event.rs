@@ -1,0 +1,56 @@
+//! One event on a fresh instance: the echo component, from the event to its outcome, publishing
+//! included. Needs the artifact: `pirn build --compile-only -f examples/echo` makes it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use pirn_runner::app::{App, AppFiles};
+use pirn_runner::report::{Report, Reporter};
+use pirn_runner::runner::Runner;
+use pirn_runner::worlds::Outcome;
+use pirn_triggers::mqtt::broker::Broker;
+
+struct Nobody;
+
+impl Reporter for Nobody {
+    fn report(&self, _: &Report<'_>) {}
+}
+
+/// A broker on a thread of its own; its port.
+fn broker() -> u16 {
+    let (port, known) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let broker = Broker::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            port.send(broker.local_addr().unwrap().port()).unwrap();
+            let _ = broker.run().await;
+        });
+    });
+    known.recv().unwrap()
+}
+
+fn one_event(c: &mut Criterion) {
+    let state = std::env::temp_dir().join(format!("pirn-bench-{}", std::process::id()));
+    let mut files = AppFiles::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/echo"));
+    files.variables.push(("broker".into(), format!("mqtt://127.0.0.1:{}", broker())));
+    files.state_dir = Some(state.clone());
+    let app = App::load(&files).expect("the echo example is fine");
+    let runner = Runner::load(app, Arc::new(Nobody))
+        .expect("run `pirn build --compile-only -f examples/echo` first");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _connected = runtime.block_on(async { runner.connect() }).unwrap();
+    c.bench_function("echo, one event on a fresh instance", |b| {
+        b.iter(|| {
+            let payload = b"the quick brown fox jumps over the lazy dog, and so does the cat";
+            let outcome = runtime.block_on(runner.invoke("echo", "bench/in/0", payload));
+            assert_eq!(outcome, Some(Outcome::Done));
+        });
+    });
+    std::fs::remove_dir_all(state).unwrap();
+}
+
+criterion_group!(benches, one_event);
+criterion_main!(benches);
