@@ -258,3 +258,6 @@ impl Inbound {
 fn size(arrival: &Arrival) -> usize {
     arrival.topic.len() + arrival.payload.len()
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,6 +171,22 @@ async fn a_release_from_before_this_process_is_completed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_that_comes_after_a_reconnect_costs_no_further_one() {
+    both(async |protocol| {
+        let manner = Manner { hold_releases: true, ..Manner::default() };
+        let broker = Hostile::start(protocol, manner).await;
+        broker.send("in/a", "x", 2);
+        let (_session, mut inbox) = Session::start(options(&broker, protocol)).unwrap();
+        take(&mut inbox).await;
+        broker.until("the reception", |b| b.log().acks.len() == 1).await;
+        broker.cut();
+        broker.until("the completion", |b| b.owed() == 0).await;
+        assert_eq!(broker.connects(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_of_qos_0_is_dropped_and_counted_and_does_not_stop_qos_1() {
     both(async |protocol| {
         let broker = Hostile::start(protocol, Manner::default()).await;

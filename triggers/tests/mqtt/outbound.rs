@@ -50,6 +50,7 @@ async fn refused_qos_2_publishes_do_not_use_up_rumqttcs_places() {
     let manner = Manner { refuse_publish: Some(0x87), ..Manner::default() };
     let broker = Hostile::start(Protocol::V5, manner).await;
     let (session, _inbox) = Session::start(options(&broker, Protocol::V5)).unwrap();
+    let begin = tokio::time::Instant::now();
     for _ in 0..200 {
         let receipt = session.publish(publish("out", "x", Qos::ExactlyOnce)).await.unwrap();
         assert_eq!(receipt.await, Err(DeliveryError::Refused(0x87)));
@@ -58,6 +59,7 @@ async fn refused_qos_2_publishes_do_not_use_up_rumqttcs_places() {
     say(&session, "out", "x", Qos::ExactlyOnce).await;
     let connects = broker.connects();
     assert!(connects <= 5, "{connects} connections");
+    assert!(begin.elapsed() < Duration::from_secs(30), "stuck until the broker was given up");
 }
 
 #[tokio::test(start_paused = true)]
