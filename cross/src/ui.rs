@@ -74,6 +74,16 @@ impl Volume {
     }
 }
 
+/// Characters that topics are given, so that the payloads of an ordinary app stand below each other.
+const TOPIC_CHARS: usize = 26;
+
+/// A topic, coloured, safe and padded.
+pub(crate) fn topic(topic: &str) -> String {
+    let topic = escaped(topic);
+    let padding = TOPIC_CHARS.saturating_sub(topic.chars().count());
+    format!("{NAME}{topic}{NAME:#}{:padding$}", "")
+}
+
 /// A duration as people say it: `1.3 ms`, `2.41 s`.
 pub(crate) fn time(duration: Duration) -> String {
     let micros = duration.as_micros();

@@ -1,9 +1,11 @@
 //! What `pirn up` prints while an app runs: one line for each event, outcome, publish and log line.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::Style;
 use pirn_runner::host::log::Stream;
+use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::worlds::Outcome;
 use pirn_triggers::mqtt::Notice;
@@ -15,12 +17,13 @@ use crate::ui::{self, BAD, FAINT, GOOD, NAME, ODD, Volume};
 pub(crate) struct Watch {
     since: Instant,
     volume: Volume,
+    files: Option<Mutex<LogFiles>>,
 }
 
 impl Watch {
-    /// Times are shown from now on.
-    pub(crate) fn new(volume: Volume) -> Watch {
-        Watch { since: Instant::now(), volume }
+    /// Times are shown from now on. What components say goes to `files` as well.
+    pub(crate) fn new(volume: Volume, files: Option<LogFiles>) -> Watch {
+        Watch { since: Instant::now(), volume, files: files.map(Mutex::new) }
     }
 
     fn say(&self, sign: &str, style: Style, text: &str) {
@@ -29,8 +32,22 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// A full disk must not stop the app: it is said on the terminal, where the line was too.
+    fn keep(&self, component: &str, stream: Stream, line: &str) {
+        let Some(files) = &self.files else { return };
+        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = files.write(component, stream, line) {
+            self.say("!", ODD, &format!("the log of {component}: {error}"));
+        }
+    }
+}
+
 impl Reporter for Watch {
     fn report(&self, report: &Report<'_>) {
+        if let Report::Log { component, stream, line } = report {
+            self.keep(component, *stream, line);
+        }
         if let Some(line) = line(report)
             && (self.volume == Volume::Normal || line.weight == Weight::Trouble)
         {
@@ -65,14 +82,10 @@ fn trouble(sign: &'static str, style: Style, text: String) -> Line {
 fn line(report: &Report<'_>) -> Option<Line> {
     Some(match report {
         Report::Event { component, source, payload } => {
-            let (source, payload) = (ui::escaped(source), short(payload));
-            let text = format!("{NAME}{source}{NAME:#}  {payload}  {FAINT}{component}{FAINT:#}");
-            ordinary("→", GOOD, text)
+            ordinary("→", GOOD, message(source, payload, component))
         }
         Report::Published { component, topic, payload, .. } => {
-            let (topic, payload) = (ui::escaped(topic), short(payload));
-            let text = format!("{NAME}{topic}{NAME:#}  {payload}  {FAINT}{component}{FAINT:#}");
-            ordinary("←", NAME, text)
+            ordinary("←", NAME, message(topic, payload, component))
         }
         Report::Outcome { component, source, outcome, took, retry_in, .. } => {
             outcome_line(component, source, outcome, *took, *retry_in)
@@ -135,12 +148,12 @@ fn notice_line(address: &str, notice: &Notice) -> Line {
             let topic = ui::escaped(topic);
             trouble("!", ODD, format!("{topic}: {bytes} bytes are too many, dropped"))
         }
-        other => trouble("!", ODD, format!("{address}: {other:?}")),
     }
 }
 
-fn short(payload: &[u8]) -> String {
-    ui::shortened(&ui::shown(payload), SHOWN_CHARS_MAX)
+fn message(topic: &str, payload: &[u8], component: &str) -> String {
+    let payload = ui::shortened(&ui::shown(payload), SHOWN_CHARS_MAX);
+    format!("{}  {payload}  {FAINT}{component}{FAINT:#}", ui::topic(topic))
 }
 
 /// Time since the start: `  3.412s`, `2m03.4s`.

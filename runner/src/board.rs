@@ -115,6 +115,17 @@ impl Board {
         Self::parse(&format!("board-configs/{name}.toml"), name, text)
     }
 
+    /// The bytecode for a board of this word size.
+    pub fn pulley(&self) -> ArtifactKind {
+        let narrow = ["arm", "i686", "i586", "riscv32"]
+            .iter()
+            .any(|processor| self.target.starts_with(processor));
+        match (self.artifact, narrow) {
+            (ArtifactKind::Pulley32, _) | (ArtifactKind::Native, true) => ArtifactKind::Pulley32,
+            (ArtifactKind::Pulley64, _) | (ArtifactKind::Native, false) => ArtifactKind::Pulley64,
+        }
+    }
+
     /// The board that is assumed when none is named: the generic one for the processor that this program
     /// was compiled for.
     pub fn default_name() -> &'static str {

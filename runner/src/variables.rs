@@ -119,3 +119,77 @@ impl fmt::Debug for Variables {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"
+spin_manifest_version = 2
+application = { name = "x", trigger.mqtt = { address = "mqtt://x" } }
+trigger.mqtt = [{ topic = "t", component = { source = "x.wasm", variables = { big = "{{ a }}{{ a }}" } } }]
+[variables]
+a = { default = "1" }
+needed = { required = true }
+also_needed = { required = true }
+token = { default = "s3cret", secret = true }
+"#;
+
+    fn variables(given: &[(&str, &str)]) -> Variables {
+        let values =
+            given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Variables::new(
+            &Manifest::parse("f", MANIFEST, None).unwrap(),
+            vec![Provider::Values(values)],
+        )
+    }
+
+    #[test]
+    fn required_variables_without_a_value_are_listed() {
+        assert_eq!(variables(&[]).missing(), ["also_needed", "needed"]);
+        assert_eq!(variables(&[("needed", "")]).missing(), ["also_needed"]);
+        let template = Template::parse("{{ needed }}").unwrap();
+        assert_eq!(variables(&[]).expand(&template), Err(VariableError::Missing("needed".into())));
+    }
+
+    #[test]
+    fn values_larger_than_a_guest_should_get_are_refused() {
+        let half = "x".repeat(VARIABLE_BYTES_MAX / 2 + 1);
+        let component = "mqtt-trigger1-component";
+        assert_eq!(
+            variables(&[("a", &half)]).resolve(component, "big"),
+            Err(VariableError::Large("a".into()))
+        );
+        let whole = "x".repeat(VARIABLE_BYTES_MAX + 1);
+        let template = Template::parse("{{ a }}").unwrap();
+        assert_eq!(
+            variables(&[("a", &whole)]).expand(&template),
+            Err(VariableError::Large("a".into()))
+        );
+        assert_eq!(
+            variables(&[("a", &whole[1..])]).expand(&template).unwrap().len(),
+            VARIABLE_BYTES_MAX
+        );
+    }
+
+    #[test]
+    fn a_template_with_one_secret_is_secret() {
+        let secrecy = |text| variables(&[]).secrecy(&Template::parse(text).unwrap());
+        assert_eq!(secrecy("{{ a }}/{{ token }}"), Secrecy::Secret);
+        assert_eq!(secrecy("{{ a }}"), Secrecy::Shown);
+        assert_eq!(secrecy("token"), Secrecy::Shown);
+    }
+
+    #[test]
+    fn debug_output_holds_names_and_no_values() {
+        let manifest = Manifest::parse("f", MANIFEST, None).unwrap();
+        let printed = format!("{manifest:?} {:?}", variables(&[("a", "hunter2")]));
+        assert!(
+            printed.contains("token")
+                && !printed.contains("s3cret")
+                && !printed.contains("hunter2"),
+            "{printed}"
+        );
+    }
+}

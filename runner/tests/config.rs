@@ -48,8 +48,10 @@ fn every_board_file_gives_the_error_or_the_board_beside_it() {
 fn check_folder(folder: &str, cases_min: usize, run: impl Fn(&Path) -> Outcome) {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut cases: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    cases.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     cases.sort();
+    let orphan = cases.iter().find(|path| !path.with_extension("toml").exists());
+    assert!(orphan.is_none(), "there is no .toml beside {orphan:?}");
+    cases.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     assert!(cases.len() >= cases_min, "{folder} has only {} cases", cases.len());
     let different: Vec<String> =
         cases.iter().filter_map(|path| difference(path, run(path))).collect();
@@ -88,6 +90,7 @@ fn app_files(path: &Path) -> AppFiles {
         let beside = |folder: &str| format!("tests/{folder}/{value}.toml");
         match flag.as_str() {
             "--board" => files.board = Some(beside("board")),
+            "--shipped-board" => files.board = Some(value.clone()),
             "--runtime-config" => files.runtime_config = Some(beside("runtime-config").into()),
             "--profile" => files.profile = Some(value.clone()),
             "--variable" => files.variables.push(assignment),
@@ -138,7 +141,7 @@ fn summarise_broker(app: &App, text: &mut String) {
 fn summarise_components(app: &App, text: &mut String) {
     for component in &app.components {
         let (id, may) = (&component.id, &component.capabilities);
-        writeln!(text, "component {id}: {:?}, {:?}", component.source, component.engine).unwrap();
+        writeln!(text, "component {id}: {:?}, {:?}", component.source, component.artifact).unwrap();
         writeln!(text, "  {:?}", component.limits).unwrap();
         writeln!(text, "  hosts: {}", may.hosts).unwrap();
         writeln!(text, "  stores: {:?}", may.key_value_stores).unwrap();

@@ -61,10 +61,8 @@ impl ScratchApp {
                  [component.{id}.variables]\nbroker = \"{{{{ broker }}}}\"\n"
             );
         }
-        let manifest = manifest.replace(
-            "mqtt://127.0.0.1:*",
-            broker.split('?').next().unwrap_or(broker),
-        );
+        let manifest =
+            manifest.replace("mqtt://127.0.0.1:*", broker.split('?').next().unwrap_or(broker));
         let app = Self::with_manifest(&manifest);
         for part in parts {
             app.copy(&guest(part.guest), &format!("{}.wasm", part.guest));

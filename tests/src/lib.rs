@@ -47,6 +47,7 @@ pub fn pirnd() -> PathBuf {
 #[must_use]
 pub fn pirn() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it is");
-    let folder = test.ancestors().find(|folder| folder.join("pirn").is_file()).map(Path::to_path_buf);
+    let folder =
+        test.ancestors().find(|folder| folder.join("pirn").is_file()).map(Path::to_path_buf);
     folder.expect("there is no pirn beside the tests: run tests/run").join("pirn")
 }

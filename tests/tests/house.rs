@@ -44,7 +44,8 @@ fn named_only_in(word: &str, rooms: &[&str]) {
         line.match_indices(word).any(|(at, _)| {
             let before = line[..at].chars().next_back();
             let after = line[at + word.len()..].chars().next();
-            let part_of_a_name = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+            let part_of_a_name =
+                |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
             !part_of_a_name(before) && !part_of_a_name(after)
         })
     };

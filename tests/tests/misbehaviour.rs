@@ -19,8 +19,10 @@ struct Scene {
 
 fn scene() -> Scene {
     let broker = Mosquitto::start();
-    let parts =
-        [Part::new("bad", "misbehave", "bad").with(LIMITS), Part::new("good", "mqtt-sync", "good/#")];
+    let parts = [
+        Part::new("bad", "misbehave", "bad").with(LIMITS),
+        Part::new("good", "mqtt-sync", "good/#"),
+    ];
     let app = ScratchApp::of(&broker.address(), &parts).built();
     let outside = Peer::subscribed(broker.port(), "answer/#");
     let pirnd = app.up(&[]);

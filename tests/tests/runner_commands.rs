@@ -11,7 +11,10 @@ use pirn_tests::process::run;
 
 fn app(broker: &str) -> ScratchApp {
     let limits = "[component.bad.tool.pirn]\ndeadline = \"500ms\"";
-    let parts = [Part::new("good", "mqtt-sync", "good/#"), Part::new("bad", "misbehave", "bad").with(limits)];
+    let parts = [
+        Part::new("good", "mqtt-sync", "good/#"),
+        Part::new("bad", "misbehave", "bad").with(limits),
+    ];
     ScratchApp::of(broker, &parts).built()
 }
 
@@ -40,7 +43,8 @@ fn invoke_prints_the_outcome_and_its_exit_status_tells_it() {
         assert_eq!(ended.code, Some(code), "{words:?}: {}{}", ended.out, ended.err);
         assert!(ended.out.contains(part), "{words:?}: {}", ended.out);
     }
-    let ended = run(app.pirnd(&["invoke", "--topic", "t", "nobody", "--payload", ""]).args([""; 0]));
+    let ended =
+        run(app.pirnd(&["invoke", "--topic", "t", "nobody", "--payload", ""]).args([""; 0]));
     assert_eq!(ended.code, Some(2));
     assert!(ended.err.contains("good") && ended.err.contains("bad"), "{}", ended.err);
 }

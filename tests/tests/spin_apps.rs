@@ -33,7 +33,8 @@ const CONVERSATION: &[(&str, &str, &str)] = &[
 fn converse(guest: &str, engine: &str) {
     let broker = Mosquitto::start();
     let settings = format!("[component.app.tool.pirn]\nengine = \"{engine}\"");
-    let app = ScratchApp::of(&broker.address(), &[Part::new("app", guest, "cmd/#").with(&settings)]);
+    let app =
+        ScratchApp::of(&broker.address(), &[Part::new("app", guest, "cmd/#").with(&settings)]);
     let app = app.built();
     let outside = Peer::subscribed(broker.port(), "answer/#");
     let pirnd = app.up(&["--verbose"]);

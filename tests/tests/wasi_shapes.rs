@@ -61,6 +61,9 @@ fn a_component_that_imports_all_of_wasi_links_without_a_stub() {
 fn what_this_build_does_not_offer_is_known_by_name() {
     let compiled = load(&component_of("wasi:http/imports@0.2.4"));
     let missing = compiled.missing_imports();
-    assert!(missing.iter().any(|name| name.ends_with("outgoing-handler@0.2.4#handle")), "{missing:?}");
+    assert!(
+        missing.iter().any(|name| name.ends_with("outgoing-handler@0.2.4#handle")),
+        "{missing:?}"
+    );
     assert!(missing.iter().all(|name| name.starts_with("wasi:http/")), "{missing:?}");
 }

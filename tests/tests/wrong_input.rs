@@ -161,7 +161,11 @@ fn a_component_that_is_no_component_is_refused_by_the_workbench() {
     let app = ScratchApp::of(BROKER, &[Part::new("app", "core-module", "cmd/#")]);
     let ended = app.try_build(&[]);
     assert_eq!(ended.code, Some(2), "{}{}", ended.out, ended.err);
-    assert!(ended.err.contains("core-module.wasm") && ended.err.contains("not a component"), "{}", ended.err);
+    assert!(
+        ended.err.contains("core-module.wasm") && ended.err.contains("not a component"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]
@@ -174,7 +178,8 @@ fn a_component_whose_world_does_not_fit_its_trigger() {
 
 #[test]
 fn an_app_over_budget_with_the_sum() {
-    let parts: Vec<String> = (0..6).map(|n| format!("app-{}", ["a", "b", "c", "d", "e", "f"][n])).collect();
+    let parts: Vec<String> =
+        (0..6).map(|n| format!("app-{}", ["a", "b", "c", "d", "e", "f"][n])).collect();
     let big = "[component.NAME.tool.pirn]\nmemory = \"8MiB\"";
     let tables: Vec<String> = parts.iter().map(|id| big.replace("NAME", id)).collect();
     let parts: Vec<Part<'_>> = parts
@@ -183,7 +188,9 @@ fn an_app_over_budget_with_the_sum() {
         .map(|(id, table)| Part::new(id, "mqtt-sync", "cmd/#").with(table))
         .collect();
     let app = ScratchApp::of(BROKER, &parts).built();
-    let board = std::fs::read_to_string(guests::repository().join("board-configs/generic-x86_64.toml")).unwrap();
+    let board =
+        std::fs::read_to_string(guests::repository().join("board-configs/generic-x86_64.toml"))
+            .unwrap();
     let tight: Vec<String> = board
         .lines()
         .map(|line| match line.trim_start().starts_with("budget") {
@@ -193,7 +200,11 @@ fn an_app_over_budget_with_the_sum() {
         .collect();
     std::fs::write(app.file("tight.toml"), tight.join("\n")).unwrap();
     let file = app.file("tight.toml");
-    refused_with(&app, &["--board", file.to_str().unwrap()], &["does not fit the board", "app-a", "24 MiB"]);
+    refused_with(
+        &app,
+        &["--board", file.to_str().unwrap()],
+        &["does not fit the board", "app-a", "24 MiB"],
+    );
 }
 
 #[test]

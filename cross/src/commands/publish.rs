@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use pirn_triggers::mqtt::Publish as Message;
+use pirn_triggers::mqtt::{Publish as Message, validate_topic};
 use tokio::time::timeout;
 
 use crate::cli::Publish;
@@ -13,6 +13,9 @@ use crate::failure::{Failure, Outcome};
 
 /// Done when the broker has taken the message, and the reply came.
 pub(crate) fn run(options: &Publish) -> Outcome {
+    let topic = &options.topic;
+    validate_topic(topic)
+        .map_err(|why| Failure::wrong(format!("{topic:?} is not a topic to publish to: {why}")))?;
     let message = Message {
         topic: options.topic.clone(),
         payload: payload(options)?.into(),

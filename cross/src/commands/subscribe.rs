@@ -9,10 +9,7 @@ use crate::cli::Subscribe;
 use crate::client::{Client, warn_of_trouble};
 use crate::failure::{Failure, Outcome};
 use crate::limits;
-use crate::ui::{self, NAME, Volume};
-
-/// Characters that topics are given, so that the payloads of an ordinary app stand below each other.
-const TOPIC_CHARS: usize = 24;
+use crate::ui::{self, Volume};
 
 /// Until the count, the time, or somebody is done.
 pub(crate) fn run(options: &Subscribe) -> Outcome {
@@ -68,8 +65,6 @@ fn time_is_up(options: &Subscribe) -> Outcome {
 
 /// One line: topic, payload.
 pub(crate) fn print(message: &Message) {
-    let topic = ui::escaped(&message.topic);
-    let padding = TOPIC_CHARS.saturating_sub(topic.chars().count());
-    let payload = ui::shown(&message.payload);
-    anstream::println!("{NAME}{topic}{NAME:#}{:padding$}  {payload}", "");
+    let (topic, payload) = (ui::topic(&message.topic), ui::shown(&message.payload));
+    anstream::println!("{topic}  {payload}");
 }

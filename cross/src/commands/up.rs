@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_runner::app::{App, BrokerPlan, Transport};
+use pirn_runner::log_files::LogFiles;
 use pirn_runner::runner::{Runner, Until};
+use pirn_runner::status::{BindError, Source, StatusSocket};
 use pirn_triggers::mqtt::broker::{Broker, BrokerEvent};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -43,22 +45,44 @@ fn build_what_is_missing(app: &App, options: &Up, volume: Volume) -> Outcome {
 
 async fn up(app: App, options: &Up, volume: Volume) -> Outcome {
     let broker = embedded_broker(&app, options.embedded_broker, volume).await?;
-    let runner = Runner::load(app, Arc::new(Watch::new(volume))).map_err(Failure::wrong)?;
+    let files = app.log_dir.clone().map(LogFiles::new).transpose();
+    let files = files.map_err(|error| Failure::wrong(format!("--log-dir: {error}")))?;
+    let runner = Runner::load(app, Arc::new(Watch::new(volume, files))).map_err(Failure::wrong)?;
+    runner.make_state_folder().map_err(Failure::wrong)?;
     set_key_values(&runner, &options.key_values).await?;
-    let inbox = runner.connect().map_err(Failure::wrong)?.map(|(_session, inbox)| inbox);
-    say_running(&runner, volume);
-    let run = runner.run(inbox, stop(), Until::Stopped);
     match broker {
-        None => run.await,
+        None => run_app(&runner, volume).await,
         Some(broker) => tokio::select! {
-            () = run => {}
+            outcome = run_app(&runner, volume) => outcome,
             ended = broker.run() => {
                 let reason = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
-                return Err(Failure::failed(format!("the embedded broker ended{reason}")));
+                Err(Failure::failed(format!("the embedded broker ended{reason}")))
             }
         },
     }
-    Ok(())
+}
+
+/// Until it is stopped. Others can ask how it is doing, with `pirnd status`.
+async fn run_app(runner: &Runner, volume: Volume) -> Outcome {
+    let socket = match StatusSocket::bind(&runner.app().state_dir).await {
+        Ok(socket) => socket,
+        Err(BindError::InUse(path)) => {
+            let path = path.display();
+            return Err(Failure::wrong(format!(
+                "{path}: this app is running already; --state-dir gives another one its own place"
+            )));
+        }
+        Err(BindError::Io(error)) => {
+            return Err(Failure::failed(format!("no status socket: {error}")));
+        }
+    };
+    let (session, inbox) = runner.connect().map_err(Failure::wrong)?.unzip();
+    say_running(runner, volume);
+    let source = Source::new(runner, session);
+    tokio::select! {
+        () = runner.run(inbox, stop(), Until::Stopped) => Ok(()),
+        _ = socket.serve(&source) => Err(Failure::failed("the status socket ended")),
+    }
 }
 
 /// Until Ctrl-C or a polite kill.

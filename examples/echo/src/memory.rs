@@ -17,9 +17,7 @@ struct Bump {
 }
 
 #[global_allocator]
-static ALLOCATOR: Bump = Bump {
-    next: AtomicUsize::new(0),
-};
+static ALLOCATOR: Bump = Bump { next: AtomicUsize::new(0) };
 
 unsafe extern "C" {
     /// The linker's name for the end of stack and data.
@@ -72,11 +70,7 @@ unsafe extern "C" fn cabi_realloc(
         if old_bytes == 0 {
             alloc(Layout::from_size_align_unchecked(new_bytes, align))
         } else {
-            realloc(
-                old,
-                Layout::from_size_align_unchecked(old_bytes, align),
-                new_bytes,
-            )
+            realloc(old, Layout::from_size_align_unchecked(old_bytes, align), new_bytes)
         }
     };
     if room.is_null() {

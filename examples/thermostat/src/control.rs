@@ -63,20 +63,15 @@ pub fn temperature_of(payload: &[u8]) -> Result<f64, String> {
         .and_then(number_of)
         .filter(|number| PLAUSIBLE_C.contains(number))
         .ok_or_else(|| {
-            let shown: String = String::from_utf8_lossy(payload)
-                .chars()
-                .take(SHOWN_CHARS_MAX)
-                .collect();
+            let shown: String =
+                String::from_utf8_lossy(payload).chars().take(SHOWN_CHARS_MAX).collect();
             format!("payload {shown:?} is not a temperature: expected a number in °C such as 19.5")
         })
 }
 
 /// A finite number, with blanks around it forgiven.
 pub fn number_of(text: &str) -> Option<f64> {
-    text.trim()
-        .parse()
-        .ok()
-        .filter(|number: &f64| number.is_finite())
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// What the room's thermostat thinks, for people and dashboards.
@@ -118,10 +113,7 @@ fn json_escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings {
-        set_point: 20.0,
-        hysteresis: 0.5,
-    };
+    const SETTINGS: Settings = Settings { set_point: 20.0, hysteresis: 0.5 };
 
     #[test]
     fn a_cold_room_is_heated_and_a_warm_one_is_not() {
@@ -140,15 +132,7 @@ mod tests {
     #[test]
     fn only_plausible_numbers_are_temperatures() {
         assert_eq!(temperature_of(b" 19.5\n"), Ok(19.5));
-        for bad in [
-            &b""[..],
-            b"warm",
-            b"19,5",
-            b"NaN",
-            b"inf",
-            b"1e9",
-            b"\xff\xfe",
-        ] {
+        for bad in [&b""[..], b"warm", b"19,5", b"NaN", b"inf", b"1e9", b"\xff\xfe"] {
             assert!(temperature_of(bad).is_err(), "{bad:?}");
         }
     }
@@ -162,12 +146,9 @@ mod tests {
     #[test]
     fn the_room_is_the_middle_level_of_the_topic() {
         assert_eq!(room_of("home/kitchen/temperature"), Ok("kitchen"));
-        for bad in [
-            "home/kitchen",
-            "home//temperature",
-            "home/a/b/temperature",
-            "attic/a/temperature",
-        ] {
+        for bad in
+            ["home/kitchen", "home//temperature", "home/a/b/temperature", "attic/a/temperature"]
+        {
             assert!(room_of(bad).is_err(), "{bad}");
         }
     }

@@ -43,10 +43,7 @@ impl Guest for Thermostat {
 fn handle(payload: &[u8], topic: &str) -> Result<(), String> {
     let room = control::room_of(topic)?;
     let temperature = control::temperature_of(payload)?;
-    let settings = Settings {
-        set_point: number("set_point")?,
-        hysteresis: number("hysteresis")?,
-    };
+    let settings = Settings { set_point: number("set_point")?, hysteresis: number("hysteresis")? };
 
     let store = Store::open("default").map_err(|error| told("open the key-value store", &error))?;
     let before = heating_before(&store, room)?;
@@ -62,27 +59,15 @@ fn handle(payload: &[u8], topic: &str) -> Result<(), String> {
         publish(&connection, &format!("home/{room}/heating"), now.as_str())?;
         remember(&store, room, now)?;
     }
-    let status = Status {
-        room,
-        temperature,
-        set_point: settings.set_point,
-        heating: now,
-        changed,
-    };
-    publish(
-        &connection,
-        &format!("home/{room}/thermostat"),
-        &status.to_json(),
-    )?;
+    let status = Status { room, temperature, set_point: settings.set_point, heating: now, changed };
+    publish(&connection, &format!("home/{room}/thermostat"), &status.to_json())?;
 
     println!("{room}: {temperature} °C, heating {}", now.as_str());
     Ok(())
 }
 
 fn heating_before(store: &Store, room: &str) -> Result<Option<Heating>, String> {
-    let kept = store
-        .get(&key(room))
-        .map_err(|error| told("read the room's state", &error))?;
+    let kept = store.get(&key(room)).map_err(|error| told("read the room's state", &error))?;
     Ok(kept.as_deref().and_then(Heating::from_bytes))
 }
 

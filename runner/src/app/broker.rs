@@ -23,7 +23,7 @@ pub(super) fn triggers(hands: &Hands<'_>, ids: &[&str]) -> Result<Vec<TriggerPla
 fn kind(hands: &Hands<'_>, trigger: &Trigger) -> Result<TriggerPlanKind, Error> {
     let TriggerKind::Mqtt { topic: template, qos } = &trigger.kind;
     let error = |message: String| {
-        Error::at(&hands.manifest.file, trigger.line, "trigger.mqtt", "topic", message)
+        Error::at(&hands.manifest.file, trigger.line, "[trigger.mqtt]", "topic", message)
     };
     let text = match (hands.variables.expand(template), hands.files.purpose) {
         (Ok(text), _) => text,

@@ -1,11 +1,11 @@
-//! What a component may use: its wish if the board can, else the board's default.
+//! What a component may use and what runs it: its wish if the board can, else the board's default.
 
 use super::ComponentLimits;
 use super::load::Hands;
-use crate::board::Bound;
+use crate::board::{ArtifactKind, Bound};
 use crate::config::{Bytes, Error, Rate, Seconds};
 use crate::limits::{ATTEMPTS_DEFAULT, LOG_RATE_DEFAULT};
-use crate::manifest::Component;
+use crate::manifest::{Component, EngineChoice};
 
 pub(super) fn of(hands: &Hands<'_>, component: &Component) -> Result<ComponentLimits, Error> {
     let bounds = &hands.board.component;
@@ -54,6 +54,24 @@ fn instances(wish: &Wish<'_>) -> Result<u32, Error> {
     )
 }
 
+/// What a component is compiled to: what its engine and the board have in common.
+pub(super) fn artifact(hands: &Hands<'_>, component: &Component) -> Result<ArtifactKind, Error> {
+    let board = &hands.board;
+    match (component.tool.engine, board.artifact) {
+        (EngineChoice::Auto, kind) | (EngineChoice::Native, kind @ ArtifactKind::Native) => {
+            Ok(kind)
+        }
+        (EngineChoice::Pulley, _) => Ok(board.pulley()),
+        (EngineChoice::Native, ArtifactKind::Pulley32 | ArtifactKind::Pulley64) => {
+            let message = format!("the board {:?} runs bytecode only", board.name);
+            let error = Wish { hands, component }.error("engine", message);
+            Err(error.with_help(
+                "nothing generates code for its processor; remove the key, or write \"pulley\"",
+            ))
+        }
+    }
+}
+
 struct Wish<'a> {
     hands: &'a Hands<'a>,
     component: &'a Component,
@@ -76,10 +94,13 @@ impl Wish<'_> {
     }
 
     fn refused(&self, key: &'static str, wish: &str, max: &str) -> Error {
+        let board = &self.hands.board.name;
+        self.error(key, format!("asks for {wish}; the board {board:?} grants at most {max}"))
+    }
+
+    fn error(&self, key: &'static str, message: String) -> Error {
         let line = self.component.tool.lines.get(key).copied().unwrap_or(self.component.line);
         let table = format!("component.{}.tool.pirn", self.component.id);
-        let board = &self.hands.board.name;
-        let message = format!("asks for {wish}; the board {board:?} grants at most {max}");
         Error::at(&self.hands.manifest.file, line, &table, key, message)
     }
 }

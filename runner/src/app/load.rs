@@ -45,6 +45,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
             id: component.id.clone(),
             source: component.source.clone(),
             engine: component.tool.engine,
+            artifact: limits::artifact(&hands, component)?,
             limits,
             capabilities,
         });

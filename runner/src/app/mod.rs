@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::board::Board;
+use crate::board::{ArtifactKind, Board};
 use crate::config::{Error, Rate};
 use crate::manifest::{
     EngineChoice, FileEntry, Hosts, Manifest, MqttProtocol, Qos, Retain, Source, TopicFilter,
+    check_topic,
 };
 use crate::runtime_config::RuntimeConfig;
 use crate::variables::Variables;
@@ -30,7 +31,7 @@ pub use budget::{Budget, BudgetRow, CodeSize, OverBudget, RowKind};
 
 /// Where the three hands' files are, and what the command line adds. Time and environment are arguments:
 /// loading the same `AppFiles` twice gives the same plan.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct AppFiles {
     /// `spin.toml`, or the folder that holds it.
     pub manifest: PathBuf,
@@ -103,6 +104,8 @@ pub struct ComponentPlan {
     pub source: Source,
     /// Which engine it asks for.
     pub engine: EngineChoice,
+    /// What that comes to on this board.
+    pub artifact: ArtifactKind,
     /// What it may use.
     pub limits: ComponentLimits,
     /// What it may reach.
@@ -163,9 +166,10 @@ impl TopicGrant {
         Self { all_of: lists.into_iter().collect() }
     }
 
-    /// Whether a message may be published to `topic`.
+    /// Whether a message may be published to `topic`. What is no topic (a wildcard) is never granted.
     pub fn permits(&self, topic: &str) -> bool {
-        self.all_of.iter().all(|list| list.iter().any(|filter| filter.matches(topic)))
+        check_topic(topic).is_ok()
+            && self.all_of.iter().all(|list| list.iter().any(|filter| filter.matches(topic)))
     }
 }
 
@@ -309,6 +313,18 @@ impl AppFiles {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         }
+    }
+}
+
+impl fmt::Debug for AppFiles {
+    /// Paths only: variables and environments hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppFiles")
+            .field("manifest", &self.manifest)
+            .field("runtime_config", &self.runtime_config)
+            .field("board", &self.board)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
     }
 }
 

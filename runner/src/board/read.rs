@@ -22,7 +22,7 @@ pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> 
     let string = |key, what: &str| root.require(key, what)?.string().map(str::to_owned);
     let board = Board {
         name: name.to_owned(),
-        description: string("description", "what the board is, in a line,")?,
+        description: string("description", "what the board is, in a line")?,
         target: string("target", "the Rust target of pirnd for it")?,
         artifact: artifact(&root.require("artifact", "what components are compiled to")?)?,
         memory: board_memory(&table(&root, "memory")?)?,
@@ -109,7 +109,7 @@ fn bound<T>(
     let bound =
         table.require(key, "{ default = …, max = … }")?.table()?.only(&["default", "max"])?;
     let get = |end| {
-        bound.require(end, "both ends of the bound are needed; it")?;
+        bound.require(end, "a bound has a default and a max")?;
         read(&bound, end)?.ok_or_else(|| bound.error(end, "missing"))
     };
     let (default, max) = (get("default")?, get("max")?);

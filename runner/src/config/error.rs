@@ -64,7 +64,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        plain(f, &self.file)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
@@ -73,15 +73,55 @@ impl fmt::Display for Error {
         }
         f.write_str(": ")?;
         if !self.table.is_empty() {
-            write!(f, "[{}] ", self.table)?;
+            f.write_str("[")?;
+            plain(f, &self.table)?;
+            f.write_str("] ")?;
         }
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            plain(f, &self.key)?;
+            f.write_str(": ")?;
         }
-        f.write_str(&self.message)?;
+        plain(f, &self.message)?;
         if !self.help.is_empty() {
-            write!(f, "\n  {}", self.help)?;
+            f.write_str("\n  ")?;
+            plain(f, &self.help)?;
         }
         Ok(())
+    }
+}
+
+/// Names come from files that anybody wrote: what would steer a terminal or break a log line is escaped.
+fn plain(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    use fmt::Write as _;
+    text.chars().try_for_each(|c| match c.is_control() {
+        true => write!(f, "{}", c.escape_default()),
+        false => f.write_char(c),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn an_error_prints_where_and_what_and_then_what_to_do() {
+        let error = Error::at("spin.toml", 14, "component.echo", "memroy", "unknown key")
+            .with_help("allowed: memory");
+        assert_eq!(
+            error.to_string(),
+            "spin.toml:14: [component.echo] memroy: unknown key\n  allowed: memory"
+        );
+        assert_eq!(
+            Error::about_file("spin.toml", "is missing").to_string(),
+            "spin.toml: is missing"
+        );
+    }
+
+    #[test]
+    fn an_error_cannot_steer_a_terminal() {
+        let error = Error::at("a\u{1b}.toml", 1, "t\n", "k\r", "m\u{7}").with_help("h\u{9b}");
+        let text = error.to_string();
+        assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "{text:?}");
+        assert_eq!(text.lines().count(), 2, "{text:?}");
     }
 }

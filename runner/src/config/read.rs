@@ -5,12 +5,15 @@
 //! or an [`Error`].
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Error, Rate, nearest, parse_bytes, parse_duration, parse_rate};
+use super::{Bytes, Error, Rate, nearest, parse_bytes, parse_duration, parse_rate};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// A parsed file.
@@ -24,9 +27,7 @@ impl<'a> Document<'a> {
     /// Parses `text`; `file` is the name that errors use.
     pub(crate) fn parse(file: &'a str, text: &'a str) -> Result<Self, Error> {
         if text.len() > CONFIG_FILE_BYTES_MAX {
-            let message =
-                format!("the file has {} bytes, more than {CONFIG_FILE_BYTES_MAX}", text.len());
-            return Err(Error::about_file(file, message));
+            return Err(too_large(file));
         }
         let root = DeTable::parse(text).map_err(|error| syntax_error(file, text, &error))?;
         Ok(Self { file, text, root })
@@ -154,7 +155,7 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn require(&self, key: &str, what: &str) -> Result<Value<'a>, Error> {
-        self.get(key).ok_or_else(|| self.error(key, format!("missing; {what} is required")))
+        self.get(key).ok_or_else(|| self.error(key, format!("missing: {what}")))
     }
 
     fn read<T>(
@@ -296,10 +297,17 @@ impl<'a> Value<'a> {
 
     pub(crate) fn table(&self) -> Result<Table<'a>, Error> {
         let table = self.value.as_table().ok_or_else(|| self.expected("a table"))?;
-        let path = match self.table.as_str() {
-            "" => self.key.clone(),
-            parent => format!("{parent}.{}", self.key),
+        let parent = self.table.trim_start_matches('[').trim_end_matches(']');
+        let (key, is_element) = match self.key.split_once('[') {
+            Some((list, _)) => (list, true),
+            None => (self.key.as_str(), false),
         };
+        let dotted = match parent {
+            "" => key.to_owned(),
+            _ => format!("{parent}.{key}"),
+        };
+        // Its line tells which element is meant, so the path is the one that stands in the file.
+        let path = if is_element { format!("[{dotted}]") } else { dotted };
         Ok(Table { document: self.document, table, offset: self.offset, path })
     }
 
@@ -321,24 +329,32 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Reads a configuration file as text, within the cap.
-pub(crate) fn read_file(path: &std::path::Path) -> Result<String, Error> {
+/// Reads a configuration file as text. No more than the cap is read, whatever the file claims to be.
+pub(crate) fn read_file(path: &Path) -> Result<String, Error> {
     let file = || path.display().to_string();
-    let too_large = |bytes: u64| bytes > CONFIG_FILE_BYTES_MAX as u64;
     let about =
         |error: std::io::Error| Error::about_file(file(), format!("cannot be read: {error}"));
-    let metadata = std::fs::metadata(path).map_err(about)?;
-    if metadata.is_dir() {
+    let opened = File::open(path).map_err(about)?;
+    if opened.metadata().map_err(about)?.is_dir() {
         return Err(Error::about_file(file(), "is a folder, not a file"));
     }
-    if too_large(metadata.len()) {
-        let message =
-            format!("the file has {} bytes, more than {CONFIG_FILE_BYTES_MAX}", metadata.len());
-        return Err(Error::about_file(file(), message));
+    let mut bytes = Vec::new();
+    opened.take(CONFIG_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(about)?;
+    if bytes.len() > CONFIG_FILE_BYTES_MAX {
+        return Err(too_large(&file()));
     }
-    let bytes = std::fs::read(path).map_err(about)?;
     String::from_utf8(bytes).map_err(|error| {
         let line = line_of_byte(error.as_bytes(), error.utf8_error().valid_up_to());
         Error { line: Some(line), ..Error::about_file(file(), "is not UTF-8 text") }
     })
+}
+
+fn too_large(file: &str) -> Error {
+    Error::about_file(
+        file,
+        format!(
+            "is larger than {}, so it is no configuration",
+            Bytes(CONFIG_FILE_BYTES_MAX as u64)
+        ),
+    )
 }

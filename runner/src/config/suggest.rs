@@ -7,13 +7,22 @@ const NAME_CHARS_MAX: usize = 64;
 ///
 /// Close enough is a third of the longer name's length in edits (swapped neighbours count as one), at
 /// least one edit: `memroy` finds `memory`, `cpu` finds nothing.
+/// A beginning of one name only will do too: `dest` finds `destination`.
 pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+    if let Some(name) = begun(written, known) {
+        return Some(name);
+    }
     let (distance, name) = known
         .iter()
         .map(|name| (edits(&fold(written), &fold(name)), *name))
         .min_by_key(|(distance, _)| *distance)?;
     let longer = written.chars().count().max(name.chars().count());
     (distance <= (longer / 3).max(1) && longer <= NAME_CHARS_MAX).then_some(name)
+}
+
+fn begun<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+    let mut longer = known.iter().filter(|name| name.starts_with(written));
+    longer.next().filter(|_| written.len() >= 3 && longer.next().is_none()).copied()
 }
 
 /// The clause for a name that is not known: `unknown component "ehco"; did you mean "echo"?`.
@@ -67,6 +76,8 @@ mod tests {
             ("Memory", "memory"),
             ("key-value-stores", "key_value_stores"),
             ("rates", "rate"),
+            ("dead", "deadline"),
+            ("mem", "memory"),
         ] {
             assert_eq!(nearest(written, KEYS), Some(meant), "{written}");
         }
@@ -74,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_near_nothing_finds_nothing() {
-        for written in ["cpu", "", "environment", &"x".repeat(10_000)] {
+        for written in ["cpu", "", "de", "environment", &"x".repeat(10_000)] {
             assert_eq!(nearest(written, KEYS), None, "{written}");
         }
         assert_eq!(nearest("memory", &[]), None);

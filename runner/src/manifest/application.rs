@@ -40,7 +40,7 @@ fn mqtt(reader: &Reader<'_>, application: &Table<'_>) -> Result<Option<MqttSetti
         return Ok(None);
     };
     let table = table.only(&["address", "username", "password", "keep_alive_interval"])?;
-    let address = table.require("address", "the broker's address, like mqtt://localhost:1883,")?;
+    let address = table.require("address", "the broker's address, like mqtt://localhost:1883")?;
     let settings = MqttSettings {
         address: reader.template(&address)?,
         username: reader.optional_template(&table, "username")?,

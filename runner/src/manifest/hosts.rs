@@ -9,6 +9,8 @@ use std::net::IpAddr;
 mod block;
 mod network;
 mod pattern;
+#[cfg(test)]
+mod tests;
 
 pub use block::{BlockedNetworks, PrivateNetworks};
 pub use network::Network;

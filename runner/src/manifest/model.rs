@@ -44,7 +44,7 @@ pub struct Application {
 }
 
 /// `[application.trigger.mqtt]`: the app's broker.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct MqttSettings {
     /// `mqtt://host:port`.
     pub address: Template,
@@ -56,6 +56,17 @@ pub struct MqttSettings {
     pub keep_alive_seconds: Option<Template>,
     /// Where the table stands, for errors about values that templates give.
     pub line: u32,
+}
+
+impl fmt::Debug for MqttSettings {
+    /// Never the password, which may stand there in the clear.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("MqttSettings");
+        shown
+            .field("address", &self.address)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `[application.tool.pirn.mqtt]`: what Spin's table has no key for.

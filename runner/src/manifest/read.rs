@@ -51,9 +51,7 @@ fn check_version(root: &Table<'_>) -> Result<(), Error> {
     let Some(version) = root.get(KEY) else {
         return match root.has("spin_version") {
             true => Err(root.error("spin_version", old).with_help(old_help)),
-            false => {
-                Err(root.error(KEY, "missing; the manifest's version is required").with_help(HELP))
-            }
+            false => Err(root.error(KEY, "missing: the manifest's version").with_help(HELP)),
         };
     };
     match (version.integer(), version.string()) {

@@ -16,9 +16,8 @@ enum TerminalOutput {}
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {
     let mut environment = interface(door, "cli/environment")?;
-    environment.at_once("get-environment", |host, (): ()| {
-        Ok((host.wasi_grant().environment.clone(),))
-    })?;
+    environment
+        .at_once("get-environment", |host, (): ()| Ok((host.wasi_grant().environment.clone(),)))?;
     environment
         .at_once("get-arguments", |host, (): ()| Ok((host.wasi_grant().arguments.clone(),)))?;
     environment.at_once("initial-cwd", |_, (): ()| Ok((None::<String>,)))?;
@@ -47,7 +46,8 @@ fn offer_streams(door: &mut Door) -> Answer<()> {
 fn offer_terminals(door: &mut Door) -> Answer<()> {
     interface(door, "cli/terminal-input")?.resource::<TerminalInput>("terminal-input")?;
     interface(door, "cli/terminal-output")?.resource::<TerminalOutput>("terminal-output")?;
-    interface(door, "cli/terminal-stdin")?.at_once("get-terminal-stdin", no_terminal::<TerminalInput>)?;
+    interface(door, "cli/terminal-stdin")?
+        .at_once("get-terminal-stdin", no_terminal::<TerminalInput>)?;
     interface(door, "cli/terminal-stdout")?
         .at_once("get-terminal-stdout", no_terminal::<TerminalOutput>)?;
     interface(door, "cli/terminal-stderr")?

@@ -44,7 +44,7 @@ enum Host {
 enum Port {
     Any,
     /// From, and up to but not including.
-    Range(u16, u16),
+    Range(u16, u32),
     Exactly(u16),
 }
 
@@ -103,7 +103,7 @@ impl HostPattern {
         let (host, port) = split_port(rest)?;
         Ok(Self {
             scheme: Scheme::parse(scheme)?,
-            host: Host::parse(host)?,
+            host: Host::parse(&host)?,
             port: Port::parse(port, scheme)?,
         })
     }
@@ -125,20 +125,42 @@ fn default_port(scheme: &str) -> Option<u16> {
     DEFAULT_PORTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(scheme)).map(|(_, port)| *port)
 }
 
-/// Takes `host[:port][/]` apart; the colons of a bracketed address are its own, the slash of a CIDR too.
-fn split_port(rest: &str) -> Result<(&str, Option<&str>), HostError> {
-    let (host, port) = match rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-        Some((address, after)) => (address, after),
-        None => rest.find(':').map_or((rest, ""), |colon| rest.split_at(colon)),
+/// Takes `host[:port][/]` apart. The colons of an IPv6 address are its own, and so is the slash of a CIDR.
+fn split_port(rest: &str) -> Result<(String, Option<&str>), HostError> {
+    let (host, after) = match rest.strip_prefix('[') {
+        Some(inner) => bracketed(rest, inner)?,
+        None => unbracketed(rest),
     };
-    let bracketed = rest.starts_with('[');
-    if bracketed && !rest.contains(']') {
-        return Err(HostError::Host(rest.to_owned()));
+    let Some(after) = after.strip_prefix(':') else {
+        return Ok((host, None));
+    };
+    match after.split_once('/') {
+        None | Some((_, "")) => Ok((host, Some(after.strip_suffix('/').unwrap_or(after)))),
+        Some((_, path)) => Err(HostError::Path(format!("/{path}"))),
     }
-    match port.strip_prefix(':') {
-        Some(port) => Ok((host, Some(port.strip_suffix('/').unwrap_or(port)))),
-        None if bracketed && !matches!(port, "" | "/") => Err(HostError::Path(port.to_owned())),
-        None => Ok((host.strip_suffix('/').unwrap_or(host), None)),
+}
+
+/// `[fd00::1]` and `[fd00::]/8`, and what follows.
+fn bracketed<'t>(rest: &str, inner: &'t str) -> Result<(String, &'t str), HostError> {
+    let bad = || HostError::Host(rest.to_owned());
+    let closed = inner.split_once(']').filter(|(address, _)| address.contains(':'));
+    let (address, after) = closed.ok_or_else(bad)?;
+    let end = after.find(':').unwrap_or(after.len());
+    match after.split_at(end) {
+        ("" | "/", port) => Ok((address.to_owned(), port)),
+        (bits, port) if bits.starts_with('/') => Ok((format!("{address}{bits}"), port)),
+        _ => Err(bad()),
+    }
+}
+
+/// An unbracketed IPv6 address or CIDR has more colons than one; the last is the port's, unless all of it
+/// is an address.
+fn unbracketed(rest: &str) -> (String, &str) {
+    let whole = rest.strip_suffix('/').unwrap_or(rest);
+    let colon = if Network::parse(whole).is_some() { None } else { rest.rfind(':') };
+    match colon {
+        Some(colon) => (rest[..colon].to_owned(), &rest[colon..]),
+        None => (whole.to_owned(), ""),
     }
 }
 
@@ -189,7 +211,7 @@ impl Host {
 
     fn permits(&self, host: &str) -> bool {
         match self {
-            Self::Any => !host.is_empty() && host != "self",
+            Self::Any => !host.is_empty(),
             Self::Itself => host == "self",
             Self::Network(_) => bare_address(host).is_some_and(|ip| self.permits_address(ip)),
             // An address is below no domain and is none, whatever a resolver makes of it.
@@ -224,10 +246,7 @@ impl Port {
             return Ok(Self::Any);
         }
         let parsed = match text.split_once("..") {
-            Some((from, to)) => number(from)
-                .zip(number(to))
-                .filter(|(from, to)| from < to)
-                .map(|(from, to)| Self::Range(from, to)),
+            Some((from, to)) => range(from, to),
             None => number(text).map(Self::Exactly),
         };
         parsed.ok_or_else(|| HostError::Port(text.to_owned()))
@@ -237,10 +256,19 @@ impl Port {
         match (self, port) {
             (Self::Any, _) => true,
             (Self::Exactly(wanted), Some(port)) => *wanted == port,
-            (Self::Range(from, to), Some(port)) => (*from..*to).contains(&port),
+            (Self::Range(from, to), Some(port)) => port >= *from && u32::from(port) < *to,
             (Self::Exactly(_) | Self::Range(..), None) => false,
         }
     }
+}
+
+/// The end is not included, so it may be one more than the last port.
+fn range(from: &str, to: &str) -> Option<Port> {
+    let last = |end: &str| {
+        if end == "65536" { Some(65536) } else { number(end).map(u32::from) }
+    };
+    let (from, to) = (number(from)?, last(to)?);
+    (u32::from(from) < to).then_some(Port::Range(from, to))
 }
 
 fn number(text: &str) -> Option<u16> {

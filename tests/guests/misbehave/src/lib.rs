@@ -9,7 +9,7 @@
 //! | `stack` | calls itself for ever |
 //! | `trap` | executes `unreachable` inside `the_guest_trips_over_its_own_feet` |
 //! | `panic TEXT` | panics, which prints TEXT and aborts |
-//! | `exit CODE` | ends itself through `wasi:cli/exit` |
+//! | `exit CODE` | ends itself through `wasi:cli/exit`, which tells only zero from the rest |
 //! | `log-flood LINES` | prints that many lines (default: for ever) |
 //! | `log-endless-line BYTES` | prints that many bytes without a newline (default: for ever) |
 //! | `handles` | opens stores and keeps them, until refused; refuses the message with how many it got |
@@ -94,9 +94,7 @@ fn log_endless_line(bytes: u64) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     let part = [b'x'; 1000];
     for _ in 0..bytes.div_ceil(1000) {
-        out.write_all(&part)
-            .and_then(|()| out.flush())
-            .map_err(|error| error.to_string())?;
+        out.write_all(&part).and_then(|()| out.flush()).map_err(|error| error.to_string())?;
     }
     answer("flooded")
 }

@@ -15,9 +15,7 @@ fn hoard<T>(what: &str, mut make: impl FnMut() -> Result<T, String>) -> Result<(
 }
 
 pub fn open_stores() -> Result<(), String> {
-    hoard("stores", || {
-        Store::open("default").map_err(|error| format!("{error:?}"))
-    })
+    hoard("stores", || Store::open("default").map_err(|error| format!("{error:?}")))
 }
 
 pub fn open_connections() -> Result<(), String> {
@@ -38,8 +36,6 @@ pub fn pass_huge_key(bytes: u64) -> Result<(), String> {
 pub fn pass_huge_value(bytes: u64) -> Result<(), String> {
     let value = vec![b'v'; usize::try_from(bytes).unwrap_or(usize::MAX)];
     let store = Store::open("default").map_err(|error| format!("{error:?}"))?;
-    store
-        .set("huge", &value)
-        .map_err(|error| format!("{error:?}"))?;
+    store.set("huge", &value).map_err(|error| format!("{error:?}"))?;
     crate::answer("taken")
 }

@@ -28,9 +28,7 @@ bindings::export!(Component with_types_in bindings);
 
 impl Guest for Component {
     async fn handle_message(message: Payload, metadata: Metadata) -> Result<(), Error> {
-        handle(&message, &metadata.topic)
-            .await
-            .map_err(|error| Error::Other(error.to_string()))
+        handle(&message, &metadata.topic).await.map_err(|error| Error::Other(error.to_string()))
     }
 }
 
@@ -49,19 +47,16 @@ async fn handle(payload: &[u8], topic: &str) -> Result<()> {
     };
     let broker = variables::get("broker").await?;
     let connection = Connection::open(&broker, "", "", 30).await?;
-    connection
-        .publish(&format!("answer/{command}"), answer, Qos::AtLeastOnce)
-        .await?;
+    connection.publish(&format!("answer/{command}"), answer, Qos::AtLeastOnce).await?;
     Ok(())
 }
 
 async fn obey(command: &str, text: &str) -> Result<String> {
     match command {
         "var" => Ok(variables::get(text).await?),
-        "open" => Connection::open(text, "", "", 30)
-            .await
-            .map(|_| "ok".to_owned())
-            .map_err(Into::into),
+        "open" => {
+            Connection::open(text, "", "", 30).await.map(|_| "ok".to_owned()).map_err(Into::into)
+        }
         "publish" => publish(text).await,
         "log" => {
             println!("{text}");
@@ -73,11 +68,7 @@ async fn obey(command: &str, text: &str) -> Result<String> {
 }
 
 async fn obey_with_store(command: &str, text: &str) -> Result<String> {
-    let label = if command == "kv-open" {
-        text
-    } else {
-        "default"
-    };
+    let label = if command == "kv-open" { text } else { "default" };
     let store = Store::open(label).await?;
     let ok = || "ok".to_owned();
     Ok(match command {
@@ -135,9 +126,6 @@ async fn publish(text: &str) -> Result<String> {
         _ => Qos::ExactlyOnce,
     };
     let broker = variables::get("broker").await?;
-    Connection::open(&broker, "", "", 30)
-        .await?
-        .publish(topic, payload.into(), qos)
-        .await?;
+    Connection::open(&broker, "", "", 30).await?.publish(topic, payload.into(), qos).await?;
     Ok("ok".to_owned())
 }

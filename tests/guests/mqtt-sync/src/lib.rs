@@ -52,9 +52,7 @@ fn handle(payload: &[u8], topic: &str) -> Result<()> {
     }
     let answer = match command {
         "echo" => payload.to_vec(),
-        _ => obey(command, &text)
-            .unwrap_or_else(|error| format!("error: {error}"))
-            .into_bytes(),
+        _ => obey(command, &text).unwrap_or_else(|error| format!("error: {error}")).into_bytes(),
     };
     let broker = variables::get("broker")?;
     let connection = Connection::open(&broker, "", "", 30)?;
@@ -65,9 +63,7 @@ fn handle(payload: &[u8], topic: &str) -> Result<()> {
 fn obey(command: &str, text: &str) -> Result<String> {
     match command {
         "var" => Ok(variables::get(text)?),
-        "open" => Connection::open(text, "", "", 30)
-            .map(|_| "ok".to_owned())
-            .map_err(Into::into),
+        "open" => Connection::open(text, "", "", 30).map(|_| "ok".to_owned()).map_err(Into::into),
         "publish" => publish(text),
         "log" => {
             println!("{text}");
@@ -79,11 +75,7 @@ fn obey(command: &str, text: &str) -> Result<String> {
 }
 
 fn obey_with_store(command: &str, text: &str) -> Result<String> {
-    let label = if command == "kv-open" {
-        text
-    } else {
-        "default"
-    };
+    let label = if command == "kv-open" { text } else { "default" };
     let store = Store::open(label)?;
     let ok = || "ok".to_owned();
     Ok(match command {

@@ -50,9 +50,7 @@ fn ask(question: &str, argument: &str) -> io::Result<String> {
         "write" => fs::write(argument, "written by a guest").map(|()| "written".to_owned()),
         "remove" => fs::remove_file(argument).map(|()| "removed".to_owned()),
         "env" => env::var(argument).map_err(io::Error::other),
-        "env-all" => Ok(sorted(
-            env::vars().map(|(name, value)| format!("{name}={value}")),
-        )),
+        "env-all" => Ok(sorted(env::vars().map(|(name, value)| format!("{name}={value}")))),
         "args" => Ok(env::args().collect::<Vec<_>>().join(" ")),
         "wall" => wall(),
         "monotonic" => Ok(monotonic().to_owned()),
@@ -92,11 +90,7 @@ fn wall() -> io::Result<String> {
 
 fn monotonic() -> &'static str {
     let readings: Vec<Instant> = (0..100).map(|_| Instant::now()).collect();
-    if readings.is_sorted() {
-        "forward"
-    } else {
-        "backward"
-    }
+    if readings.is_sorted() { "forward" } else { "backward" }
 }
 
 /// The seeds of a hash map are the randomness that the standard library asks for.
