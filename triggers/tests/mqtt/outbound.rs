@@ -2,6 +2,7 @@
 
 use super::hostile::{Hostile, Manner, options};
 use super::support::{both, publish, say};
+use pirn_triggers::limits::mqtt::OUTBOUND_MESSAGES_MAX;
 use pirn_triggers::mqtt::{DeliveryError, Protocol, PublishError, Qos, Session};
 use std::time::Duration;
 
@@ -77,10 +78,10 @@ async fn publishing_waits_for_room_while_the_broker_is_away_and_goes_on_when_it_
             }
             accepted += 1;
         }
-        assert_eq!(accepted, 64);
+        assert_eq!(accepted, OUTBOUND_MESSAGES_MAX);
         broker.manner(|m| m.slam = false);
-        say(&session, "out", "64", Qos::AtLeastOnce).await;
-        let expected: Vec<_> = (0..=64).map(|number| number.to_string()).collect();
+        say(&session, "out", &accepted.to_string(), Qos::AtLeastOnce).await;
+        let expected: Vec<_> = (0..=accepted).map(|number| number.to_string()).collect();
         assert_eq!(broker.payloads(), expected);
     }
 }

@@ -117,18 +117,18 @@ fn the_inbox_holds_so_many_bytes_and_always_one_message() {
 #[test]
 fn a_full_ledger_forgets_what_it_only_keeps_for_convenience() {
     let mut inbound = connected();
-    let ids = 1..=u16::try_from(limits::UNSETTLED_MAX).unwrap();
-    for id in ids.clone() {
+    let full = u16::try_from(limits::UNSETTLED_MAX).unwrap();
+    for id in 1..=full {
         assert_eq!(inbound.offer(one(id)), Offer::Queued);
         let key = inbound.take().unwrap().key;
         if id <= 10 {
             inbound.settle(key, |_| Err(NotTaken));
         }
     }
-    assert_eq!(inbound.offer(one(1000)), Offer::Full(one(1000)));
+    assert_eq!(inbound.offer(one(full + 1)), Offer::Full(one(full + 1)));
     inbound.connected(true);
-    for id in 1000..1010 {
+    for id in full + 1..=full + 10 {
         assert_eq!(inbound.offer(one(id)), Offer::Queued);
     }
-    assert_eq!(inbound.offer(one(2000)), Offer::Full(one(2000)));
+    assert_eq!(inbound.offer(one(full + 11)), Offer::Full(one(full + 11)));
 }
