@@ -356,8 +356,8 @@ impl Core {
                     return self.outbound.not_taken();
                 }
             }
-            let open = !self.outbound.is_empty() || self.inbound.awaits_release();
-            if open || !self.stopping {
+            // In this order: the last looks at every line of the ledger.
+            if !self.stopping || !self.outbound.is_empty() || self.inbound.awaits_release() {
                 return;
             }
             match self.last.take() {

@@ -71,16 +71,17 @@ impl Dialer {
         options: &Options,
         address: SocketAddr,
     ) -> Result<(String, Bridge), String> {
-        // Files may have changed since the last failure: a new authority, a renewed certificate.
-        let tls = match self.tls.take() {
-            Some(tls) => tls,
-            None => load(options).map_err(|e| e.to_string())?.ok_or("TLS is not set up")?,
-        };
         let tcp = match timeout(limits::CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(tcp) => tcp.map_err(|error| error.to_string())?,
             Err(_) => return Err("no answer in time".into()),
         };
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        // Taken, and put back only when it has served: after a failed handshake the files are read
+        // again, since there may be a new authority or a renewed certificate in them.
+        let tls = match self.tls.take() {
+            Some(tls) => tls,
+            None => load(options).map_err(|e| e.to_string())?.ok_or("TLS is not set up")?,
+        };
         let stream = tls.handshake(tcp).await?;
         self.tls = Some(tls);
         Bridge::start(stream).map_err(|error| error.to_string())

@@ -275,3 +275,6 @@ fn size(arrival: &Arrival) -> usize {
 fn id_of(key: u64) -> u16 {
     (key & 0xFFFF) as u16
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,13 @@
 //! - Not kept over a restart of this process: what was published and not acknowledged. A durable
 //!   outbox belongs in front of [`Session::publish`].
 //!
+//! # What it costs
+//!
+//! On the machine it was written on, a QoS 1 round trip over loopback and mosquitto took 50 µs at
+//! the median, 47 with rumqttc alone, 67 over TLS; a burst ran as fast as rumqttc alone. A connected,
+//! idle session was one thread, 1.9 MiB of PSS with the program around it, and no wake-up between
+//! two keep-alives.
+//!
 //! # Why MQTT 3.1.1 is the default
 //!
 //! Both of rumqttc's modules pass the same tests here, against mosquitto and against a hostile

@@ -34,6 +34,12 @@ pub struct Options {
     /// Made after every connect, before anything is published.
     pub subscriptions: Vec<Subscription>,
     /// Larger inbound messages are dropped, counted and acknowledged; larger outbound ones refused.
+    ///
+    /// What is dropped must first be read, so there is a second limit, at least 1 MiB (see
+    /// [`limits`](crate::limits::mqtt)). An MQTT 5 broker is told it and drops larger packets itself.
+    /// With MQTT 3.1.1 such a packet costs the connection, and a broker that keeps the session sends
+    /// it again: counted, named in the state, and slowed down by the back-off, until the message is
+    /// removed from the broker or this limit is raised.
     pub payload_bytes_max: usize,
     /// What the broker publishes when the connection breaks. Published by the session itself when
     /// it stops in order and `online` is set, since the broker then would not.
@@ -306,4 +312,61 @@ pub enum OptionsError {
     /// `start` was called outside a tokio runtime.
     #[error("the session needs a running tokio runtime")]
     NoRuntime,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut Options)) -> String {
+        let address = Address { host: "broker".into(), port: 1883, security: Security::Plain };
+        let mut options = Options::new(address, "device");
+        change(&mut options);
+        options.check().map_or_else(|error| error.to_string(), |()| "fine".into())
+    }
+
+    fn status(topic: &str, bytes: usize) -> Option<Publish> {
+        let payload = vec![0; bytes].into();
+        Some(Publish { topic: topic.into(), payload, qos: Qos::AtLeastOnce, retain: true })
+    }
+
+    fn filters(count: usize, filter: &str) -> Vec<Subscription> {
+        vec![Subscription { filter: filter.into(), qos: Qos::AtLeastOnce }; count]
+    }
+
+    #[test]
+    fn each_wrong_option_is_refused_by_name() {
+        type Change = fn(&mut Options);
+        let rows: [(Change, &str); 16] = [
+            (|_| {}, "fine"),
+            (|o| o.address.host = "::1".into(), "fine"),
+            (|o| o.address.host = String::new(), "`:1883` is not a broker's address"),
+            (|o| o.address.host = "a/b".into(), "`a/b:1883` is not a broker's address"),
+            (|o| o.address.port = 0, "`broker:0` is not a broker's address"),
+            (|o| o.client_id = String::new(), "the client id must not be empty"),
+            (|o| o.client_id = "x".repeat(65_536), "the client id must not be empty"),
+            (|o| o.keep_alive = Duration::from_secs(4), "the keep-alive of 4s is not between"),
+            (|o| o.keep_alive = Duration::from_secs(65_536), "the keep-alive of 65536s is not"),
+            (|o| o.keep_alive = Duration::ZERO, "the keep-alive of 0ns is not between"),
+            (|o| o.payload_bytes_max = 0, "the payload limit of 0 bytes"),
+            (|o| o.payload_bytes_max = 17 << 20, "the payload limit of 17825792 bytes"),
+            (|o| o.subscriptions = filters(65, "a"), "65 subscriptions are more than the 64"),
+            (|o| o.subscriptions = filters(1, "a/#/b"), "`a/#/b` is not a topic filter: + must"),
+            (|o| o.will = status("a/+", 1), "`a/+` of `will` is not a topic: a topic to publish"),
+            (|o| o.online = status("a", 65_537), "the payload of `online` has 65537 bytes"),
+        ];
+        for (change, expected) in rows {
+            let said = check(change);
+            assert!(said.starts_with(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let (username, password) = ("ann".to_owned(), "secret".to_owned());
+        let shown = format!("{:?}", Credentials { username, password });
+        assert!(shown.contains("ann") && !shown.contains("secret"), "{shown}");
+    }
 }

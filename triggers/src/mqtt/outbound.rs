@@ -4,8 +4,11 @@
 //! This record, not rumqttc's, is what counts. A message stays in it until the broker has
 //! acknowledged it. After a reconnect, what was on the wire goes first: in a resumed session under
 //! its old packet identifier and with DUP (QoS 2 depends on that: under a new one the broker would
-//! deliver it twice, and keep the old one for ever); otherwise as new. Only when all of that is
-//! acknowledged do new messages follow, since rumqttc numbers those from 1 again and would collide.
+//! deliver it twice, and keep the old one for ever); otherwise as new.
+//!
+//! rumqttc numbers messages round and round, on each connection from 1, whatever is still in use.
+//! When it meets a number in use it stops everything until that is acknowledged, so a message whose
+//! number would be in use is held back here.
 
 use super::link::{Accepted, Freed, Resend, Retain};
 use super::message::{DeliveryError, Publish, Qos};
@@ -162,7 +165,7 @@ impl Outbound {
     /// The next message to hand to rumqttc now. Repeat until `None`.
     pub(super) fn next(&mut self) -> Option<Publish> {
         loop {
-            if self.flying.iter().any(Flying::is_resent) || self.next_id_is_taken() {
+            if self.next_id_is_taken() {
                 return None;
             }
             let at = self.next_unsent()?;
@@ -337,3 +340,6 @@ impl Flying {
 
 /// Fixed header, topic length, packet identifier, empty properties: at most this much.
 const PUBLISH_OVERHEAD_BYTES: usize = 5 + 2 + 2 + 1;
+
+#[cfg(test)]
+mod tests;

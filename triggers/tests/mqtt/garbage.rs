@@ -1,7 +1,7 @@
 //! The MQTT session against a peer that sends damaged packets: no panic (in a release it would end
 //! the whole runner), no endless loop, and the session goes on with the next connection.
 
-use super::support::{both, local, subscribe};
+use super::support::{both, local, publish, subscribe, take};
 use super::wire::{self, Publish};
 use pirn_triggers::mqtt::{Options, Protocol, Qos, Session};
 use std::time::Duration;
@@ -99,6 +99,39 @@ async fn damaged_packets_cost_the_connection_at_most() {
         }
         session.stop(Duration::from_secs(1)).await;
         taking.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_a_damaged_packet_counts() {
+    both(async |protocol| {
+        let v5 = protocol == Protocol::V5;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut options = Options::new(local(listener.local_addr().unwrap().port()), "device");
+        options.protocol = protocol;
+        let (session, mut inbox) = Session::start(options).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        wire::read(&mut stream, v5).await.unwrap();
+        stream.write_all(&wire::connack(v5, false, &[])).await.unwrap();
+        let receipt = session.publish(publish("out", "x", Qos::AtLeastOnce)).await.unwrap();
+        let wire::Packet::Publish(sent) = wire::read(&mut stream, v5).await.unwrap() else {
+            panic!("no PUBLISH")
+        };
+        let mut bytes = wire::puback(sent.id);
+        for text in ["1", "2", "3"] {
+            let (topic, payload) = ("in/a".to_owned(), text.as_bytes().to_vec());
+            let message = Publish { topic, payload, qos: 0, retain: false, dup: false, id: 0 };
+            bytes.extend(wire::publish(v5, &message));
+        }
+        bytes.extend([0xff, 0]);
+        stream.write_all(&bytes).await.unwrap();
+        let receipt = tokio::time::timeout(Duration::from_secs(60), receipt).await;
+        assert_eq!(receipt, Ok(Ok(())));
+        for text in ["1", "2", "3"] {
+            assert_eq!(take(&mut inbox).await.1, text);
+        }
+        assert_eq!(session.counters().connects, 1);
     })
     .await;
 }

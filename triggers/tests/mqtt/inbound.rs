@@ -2,6 +2,7 @@
 
 use super::hostile::{Hostile, Manner, options};
 use super::support::{both, connected, next, say, seconds, take};
+use pirn_triggers::limits::mqtt::INBOX_BYTES_MAX;
 use pirn_triggers::mqtt::{Protocol, Qos, Session, State};
 use std::time::Duration;
 
@@ -171,6 +172,22 @@ async fn a_release_from_before_this_process_is_completed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_that_comes_after_a_reconnect_costs_no_further_one() {
+    both(async |protocol| {
+        let manner = Manner { hold_releases: true, ..Manner::default() };
+        let broker = Hostile::start(protocol, manner).await;
+        broker.send("in/a", "x", 2);
+        let (_session, mut inbox) = Session::start(options(&broker, protocol)).unwrap();
+        take(&mut inbox).await;
+        broker.until("the reception", |b| b.log().acks.len() == 1).await;
+        broker.cut();
+        broker.until("the completion", |b| b.owed() == 0).await;
+        assert_eq!(broker.connects(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_of_qos_0_is_dropped_and_counted_and_does_not_stop_qos_1() {
     both(async |protocol| {
         let broker = Hostile::start(protocol, Manner::default()).await;
@@ -195,10 +212,11 @@ async fn a_flood_of_qos_0_is_dropped_and_counted_and_does_not_stop_qos_1() {
 
 #[tokio::test(start_paused = true)]
 async fn an_overflow_of_promised_messages_loses_none_although_each_handler_waits_for_the_broker() {
-    // MQTT 3.1.1 has no receive maximum: this broker sends a thousand ahead.
+    // MQTT 3.1.1 has no receive maximum: this broker sends more ahead than the inbox takes.
+    let large = "x".repeat(INBOX_BYTES_MAX / 400);
     let broker = Hostile::start(Protocol::V311, Manner { window: 1000, ..Manner::default() }).await;
     for number in 0..1000 {
-        broker.send("in/a", number.to_string(), 1);
+        broker.send("in/a", format!("{number} {large}"), 1);
     }
     let (session, mut inbox) = Session::start(options(&broker, Protocol::V311)).unwrap();
     connected(&session).await;
@@ -206,12 +224,11 @@ async fn an_overflow_of_promised_messages_loses_none_although_each_handler_waits
     let mut seen = Vec::new();
     while broker.owed() > 0 {
         let next = tokio::time::timeout(Duration::from_secs(300), inbox.next());
-        let Ok(Some(message)) = next.await else {
-            continue;
-        };
+        let Ok(Some(message)) = next.await else { continue };
         let text = String::from_utf8(message.payload.to_vec()).unwrap();
-        say(&session, "out", &text, Qos::AtLeastOnce).await;
-        seen.push(text);
+        let number = text.split(' ').next().unwrap();
+        say(&session, "out", number, Qos::AtLeastOnce).await;
+        seen.push(number.to_owned());
         session.settle(message.delivery);
     }
     let expected: Vec<_> = (0..1000).map(|number| number.to_string()).collect();

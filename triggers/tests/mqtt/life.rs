@@ -52,7 +52,7 @@ async fn an_mqtt_5_broker_is_told_what_fits() {
     let Packet::Connect { receive_max, packet_max, clean, .. } = broker.log().connects[0].1 else {
         panic!()
     };
-    assert_eq!((receive_max, packet_max, clean), (Some(3), Some(1024 * 1024), false));
+    assert_eq!((receive_max, packet_max, clean), (Some(11), Some(1024 * 1024), false));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use super::hostile::{Hostile, Manner, options};
 use super::support::{both, clean, publish};
-use pirn_triggers::mqtt::{Qos, Session};
+use pirn_triggers::mqtt::{Protocol, Qos, Session};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -62,6 +62,22 @@ async fn qos_2_arrives_once_and_in_order_as_long_as_the_broker_keeps_the_session
         }
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_message_is_lost_or_stuck_however_few_the_broker_takes_at_once() {
+    for seed in 300..312 {
+        // Receive maximum 1 to 12; acknowledgements late and in any order.
+        let properties = vec![0x21, 0, (seed - 299) as u8];
+        let manner = Manner { seed, cut: 5, late: 500, properties, ..Manner::default() };
+        let broker = Hostile::start(Protocol::V5, manner).await;
+        let (session, _inbox) = Session::start(options(&broker, Protocol::V5)).unwrap();
+        let begin = tokio::time::Instant::now();
+        publish_all(&session, Qos::AtLeastOnce).await;
+        assert_eq!(firsts(broker.payloads()), numbers(), "seed {seed}");
+        broker.assert_content();
+        assert!(begin.elapsed() < Duration::from_secs(1000), "{:?}", begin.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

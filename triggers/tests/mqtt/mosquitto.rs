@@ -281,27 +281,6 @@ async fn wrong_credentials_are_reported_and_right_ones_work() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_mosquittos_acl_forbids_is_an_alarm() {
-    // mosquitto grants such a subscription in SUBACK for MQTT 3.1.1 unless its ACL has a pattern for
-    // it, so only what all versions agree on is checked here: an allowed neighbour works.
-    let broker = Mosquitto::with(|folder| {
-        let path = folder.join("acl");
-        std::fs::write(&path, "topic readwrite open/#\n").unwrap();
-        format!("allow_anonymous true\nacl_file {}\n", path.display())
-    });
-    both(async |protocol| {
-        let mut options = broker.options("acl", protocol);
-        subscribe(&mut options, &[("open/#", Qos::AtLeastOnce), ("closed/#", Qos::AtLeastOnce)]);
-        let (session, mut inbox) = Session::start(clean(options)).unwrap();
-        let State::Connected { refused, .. } = connected(&session).await else { panic!() };
-        eprintln!("{protocol:?} refused {refused:?}");
-        say(&session, "open/a", "x", Qos::AtLeastOnce).await;
-        assert_eq!(take(&mut inbox).await.1, "x");
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn the_longest_topic_and_the_largest_payload_pass() {
     let broker = Mosquitto::start();
     both(async |protocol| {
