@@ -28,13 +28,12 @@ fn sources_of(name: &str) -> PathBuf {
     PathBuf::from(manifest).parent().unwrap().to_path_buf()
 }
 
-/// A component that imports every function of a world, at another patch version if asked.
-fn component_of(world: &str) -> Vec<u8> {
+/// A component that imports every function of one of WASI's worlds, in the crate's version of it.
+fn component_of(package: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    // Stable since 0.2.12; the crate is a little older.
-    resolve.features.insert("cli-exit-with-code".into());
-    let (package, _) = resolve.push_path(sources_of("wasip2").join("wit")).unwrap();
-    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    resolve.push_path(sources_of("wasip2").join("wit")).unwrap();
+    let found = resolve.packages.iter().find(|(_, p)| p.name.name == package).unwrap().1;
+    let world = found.worlds[world];
     let mut module = wit_component::dummy_module(&resolve, world, ManglingAndAbi::Standard32);
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .unwrap();
@@ -53,17 +52,15 @@ fn load(component: &[u8]) -> Compiled {
 
 #[test]
 fn a_component_that_imports_all_of_wasi_links_without_a_stub() {
-    let compiled = load(&component_of("wasi:cli/imports@0.2.4"));
+    let compiled = load(&component_of("cli", "imports"));
     assert_eq!(compiled.missing_imports(), [""; 0]);
 }
 
 #[test]
 fn what_this_build_does_not_offer_is_known_by_name() {
-    let compiled = load(&component_of("wasi:http/imports@0.2.4"));
+    let compiled = load(&component_of("http", "imports"));
     let missing = compiled.missing_imports();
-    assert!(
-        missing.iter().any(|name| name.ends_with("outgoing-handler@0.2.4#handle")),
-        "{missing:?}"
-    );
+    let handle = |name: &String| name.contains("/outgoing-handler@") && name.ends_with("#handle");
+    assert!(missing.iter().any(handle), "{missing:?}");
     assert!(missing.iter().all(|name| name.starts_with("wasi:http/")), "{missing:?}");
 }

@@ -34,7 +34,7 @@ pub enum Fault {
         /// The guest's functions, innermost first.
         backtrace: Vec<String>,
     },
-    /// It called `exit` with a status other than 0.
+    /// It called `exit` with this status. A world decides what 0 means: usually that it is done.
     Exit(u8),
 }
 

@@ -3,8 +3,8 @@
 //!
 //! `read PATH`, `list PATH`, `write PATH`, `remove PATH`, `env NAME`, `env-all`, `args`, `wall` (seconds
 //! since the epoch), `monotonic` (`forward` if it never ran backwards), `random` (two words that should
-//! differ), `connect HOST:PORT`, `listen ADDRESS`, `udp ADDRESS`, `print TEXT`, `print-error TEXT`,
-//! `stdin` (the bytes there). What goes wrong is answered as `error: …`, with the kind of error.
+//! differ), `connect HOST:PORT`, `listen ADDRESS`, `udp ADDRESS`, `ask HOST:PORT` (by datagram), `resolve NAME`,
+//! `sleep MS`, `print TEXT`, `print-error TEXT`, `stdin` (the bytes there). What goes wrong is answered as `error: …`, with the kind of error.
 
 mod bindings {
     wit_bindgen::generate!({
@@ -20,9 +20,9 @@ use bindings::{Error, Guest, Metadata, Payload};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::time::{Instant, SystemTime};
-use std::{env, fs};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::time::{Duration, Instant, SystemTime};
+use std::{env, fs, thread};
 
 struct Component;
 
@@ -58,6 +58,9 @@ fn ask(question: &str, argument: &str) -> io::Result<String> {
         "connect" => connect(argument),
         "listen" => TcpListener::bind(argument).map(|_| "listening".to_owned()),
         "udp" => UdpSocket::bind(argument).map(|_| "bound".to_owned()),
+        "ask" => ask_by_datagram(argument),
+        "resolve" => resolve(argument),
+        "sleep" => sleep(argument),
         "print" => writeln!(io::stdout(), "{argument}").map(|()| "printed".to_owned()),
         "print-error" => writeln!(io::stderr(), "{argument}").map(|()| "printed".to_owned()),
         "stdin" => stdin(),
@@ -105,6 +108,29 @@ fn connect(address: &str) -> io::Result<String> {
     let mut answer = [0; 100];
     let bytes = stream.read(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer[..bytes]).trim().to_owned())
+}
+
+/// Says `hello` from any port and waits for the answer.
+fn ask_by_datagram(address: &str) -> io::Result<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.send_to(b"hello", address)?;
+    let mut answer = [0; 100];
+    let (bytes, _) = socket.recv_from(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..bytes]).into_owned())
+}
+
+fn resolve(name: &str) -> io::Result<String> {
+    let addresses = (name, 0).to_socket_addrs()?;
+    Ok(sorted(addresses.map(|address| address.ip().to_string())))
+}
+
+/// `slept` if at least as long as asked for.
+fn sleep(ms: &str) -> io::Result<String> {
+    let wait = Duration::from_millis(ms.parse().map_err(io::Error::other)?);
+    let begun = Instant::now();
+    thread::sleep(wait);
+    let enough = begun.elapsed() >= wait;
+    Ok(if enough { "slept" } else { "woke early" }.to_owned())
 }
 
 fn stdin() -> io::Result<String> {

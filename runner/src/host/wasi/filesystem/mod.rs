@@ -52,7 +52,9 @@ fn offer_reading(types: &mut Interface<'_>) -> Answer<()> {
     types.resource::<Entries>("directory-entry-stream")?;
     types.at_once(
         "[method]directory-entry-stream.read-directory-entry",
-        |host, (entries,): (Resource<Entries>,)| Ok((host.with(&entries, |e| Ok::<_, ErrorCode>(e.0.next()))?,)),
+        |host, (entries,): (Resource<Entries>,)| {
+            Ok((host.with(&entries, |e| Ok::<_, ErrorCode>(e.0.next()))?,))
+        },
     )?;
     types.at_once("[method]descriptor.read-directory", |host, (handle,): (Handle,)| {
         Ok((match host.with(&handle, |d| d.entries())? {

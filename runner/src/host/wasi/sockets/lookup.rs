@@ -43,7 +43,10 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     lookup.at_once("resolve-addresses", resolve)
 }
 
-pub(super) fn resolve(host: &Host, (network, name): (Resource<Network>, String)) -> Of<Resource<Addresses>> {
+pub(super) fn resolve(
+    host: &Host,
+    (network, name): (Resource<Network>, String),
+) -> Of<Resource<Addresses>> {
     host.with(&network, |_| ())?;
     if host.grants().hosts.is_empty() {
         return Ok((Err(ErrorCode::AccessDenied),));
@@ -88,7 +91,7 @@ async fn look_up(name: String, slots: Arc<Semaphore>) -> Found {
 }
 
 /// The addresses that the operator leaves reachable, each once, last first.
-fn permitted(hosts: &Hosts, found: Vec<IpAddr>) -> Found {
+pub(super) fn permitted(hosts: &Hosts, found: Vec<IpAddr>) -> Found {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for ip in found {
         let new = !addresses.contains(&ip) && addresses.len() < LOOKUP_ADDRESSES_MAX;

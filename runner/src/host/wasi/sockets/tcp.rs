@@ -288,7 +288,7 @@ impl TcpSocket {
     }
 
     /// The socket, for its options; while it connects it is out of reach.
-    fn fd(&self) -> Result<BorrowedFd<'_>> {
+    pub(super) fn fd(&self) -> Result<BorrowedFd<'_>> {
         match &self.state {
             State::New(socket) => Ok(socket.as_fd()),
             State::Connected(connection) => Ok(connection.stream().as_fd()),

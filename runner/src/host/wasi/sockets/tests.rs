@@ -36,8 +36,10 @@ async fn listener() -> (TcpListener, SocketAddr) {
 mod connecting {
     use super::*;
     use crate::host::wasi::sockets::tcp::{create, finish_connect, start_connect};
-    use crate::host::wasi::streams::{InputStream, OutputStream};
-    use crate::limits::wasi::{READ_BYTES_MAX, SEND_BYTES_MAX};
+    use std::io::ErrorKind;
+
+    use crate::host::wasi::streams::{Ended, InputStream, OutputStream};
+    use crate::limits::wasi::{SEND_BYTES_MAX, SEND_TIMEOUT, SOCKET_BUFFER_BYTES_MAX};
 
     type Streams = (Resource<InputStream>, Resource<OutputStream>);
 
@@ -140,6 +142,61 @@ mod connecting {
         assert_eq!(heard.len(), written);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_for_too_long_breaks_the_connection() {
+        let (listener, address) = listener().await;
+        let host = granted(&[&format!("tcp://{address}")]);
+        let (accepted, streams) = tokio::join!(listener.accept(), connect(&host, address));
+        let (_silent, (_input, output)) = (accepted.unwrap(), streams.unwrap());
+        let full = vec![b'x'; SEND_BYTES_MAX];
+        while host.with(&output, |o| o.room().unwrap()).unwrap() > 0 {
+            host.with(&output, |o| o.write(&full).unwrap()).unwrap();
+        }
+        let start = tokio::time::Instant::now();
+        host.with(&output, |o| o.pollable()).unwrap().wait().await;
+        assert!(start.elapsed() >= SEND_TIMEOUT);
+        let broken = host.with(&output, |o| o.room()).unwrap();
+        assert!(matches!(broken, Err(Ended::Failed(e)) if e.error.kind() == ErrorKind::TimedOut));
+    }
+
+    #[tokio::test]
+    async fn a_guest_cannot_make_the_kernels_buffers_larger_than_the_cap() {
+        let host = host();
+        let socket = create(&host, (Family::V4,)).unwrap().0.unwrap();
+        host.with(&socket, |s| {
+            let fd = s.fd().unwrap();
+            assert_eq!(options::set_send_buffer(fd, 0), Err(ErrorCode::InvalidArgument));
+            options::set_send_buffer(fd, u64::MAX).unwrap();
+            options::set_receive_buffer(fd, u64::MAX).unwrap();
+            // Linux doubles what it is asked for, for its own bookkeeping.
+            let max = 2 * SOCKET_BUFFER_BYTES_MAX as u64;
+            assert_eq!(options::send_buffer(fd), Ok(max));
+            assert_eq!(options::receive_buffer(fd), Ok(max));
+        })
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn options_are_kept_and_cut_to_what_the_kernel_takes() {
+        let host = host();
+        let socket = create(&host, (Family::V4,)).unwrap().0.unwrap();
+        host.with(&socket, |s| {
+            let fd = s.fd().unwrap();
+            options::set_keep_alive(fd, true).unwrap();
+            assert_eq!(options::keep_alive(fd), Ok(true));
+            options::set_keep_alive_idle(fd, 1).unwrap();
+            assert_eq!(options::keep_alive_idle(fd), Ok(1_000_000_000));
+            options::set_keep_alive_interval(fd, u64::MAX).unwrap();
+            assert_eq!(options::keep_alive_interval(fd), Ok(32_767_000_000_000));
+            options::set_keep_alive_count(fd, u32::MAX).unwrap();
+            assert_eq!(options::keep_alive_count(fd), Ok(127));
+            options::set_hop_limit(fd, Family::V4, 3).unwrap();
+            assert_eq!(options::hop_limit(fd, Family::V4), Ok(3));
+            assert_eq!(options::set_hop_limit(fd, Family::V4, 0), Err(ErrorCode::InvalidArgument));
+        })
+        .unwrap();
+    }
+
     #[tokio::test]
     async fn one_read_gives_no_more_than_is_asked_for() {
         let (listener, address) = listener().await;
@@ -151,13 +208,13 @@ mod connecting {
         let mut heard = Vec::new();
         loop {
             host.with(&input, |i| i.pollable()).unwrap().wait().await;
-            match host.with(&input, |i| i.read(2.min(READ_BYTES_MAX))).unwrap() {
+            match host.with(&input, |i| i.read(2)).unwrap() {
                 Ok(bytes) => {
                     assert!(bytes.len() <= 2);
                     heard.extend(bytes);
                 }
                 Err(ended) => {
-                    assert!(matches!(ended, crate::host::wasi::streams::Ended::Closed));
+                    assert!(matches!(ended, Ended::Closed));
                     break;
                 }
             }
@@ -313,8 +370,11 @@ mod datagrams {
 
 mod lookups {
     use super::*;
-    use crate::host::wasi::sockets::lookup::resolve;
+    use std::sync::Arc;
+
+    use crate::host::wasi::sockets::lookup::{permitted, resolve};
     use crate::host::wasi::sockets::network::IpAddress;
+    use crate::limits::wasi::{LOOKUP_ADDRESSES_MAX, LOOKUP_TIMEOUT, LOOKUPS_MAX};
     use crate::manifest::PrivateNetworks;
 
     async fn look_up(host: &Host, name: &str) -> Result<Vec<IpAddress>, ErrorCode> {
@@ -346,11 +406,34 @@ mod lookups {
         assert_eq!(look_up(&host(), "127.0.0.1").await, Err(ErrorCode::AccessDenied));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn lookups_at_the_same_time_are_capped_and_waiting_for_one_ends() {
+        let host = granted(&["tcp://*:80"]);
+        let slots = Arc::clone(&host.wasi_grant().slots.lookups);
+        assert_eq!(slots.available_permits(), LOOKUPS_MAX);
+        let _others = slots.acquire_many(LOOKUPS_MAX as u32).await.unwrap();
+        let start = tokio::time::Instant::now();
+        let waited = look_up(&host, "localhost").await;
+        assert_eq!(waited, Err(ErrorCode::TemporaryResolverFailure));
+        assert!(start.elapsed() >= LOOKUP_TIMEOUT);
+        // An address needs no thread.
+        assert!(look_up(&host, "127.0.0.1").await.is_ok());
+    }
+
+    #[test]
+    fn a_name_has_no_more_addresses_than_the_cap_each_once() {
+        let host = granted(&["tcp://*:80"]);
+        let many = |n| (0..n).map(|last| IpAddr::from([10, 0, 0, last])).collect::<Vec<_>>();
+        let found = permitted(&host.grants().hosts, many(LOOKUP_ADDRESSES_MAX as u8 + 1)).unwrap();
+        assert_eq!(found.len(), LOOKUP_ADDRESSES_MAX);
+        let twice = [many(3), many(3)].concat();
+        assert_eq!(permitted(&host.grants().hosts, twice).unwrap().len(), 3);
+    }
+
     #[tokio::test]
     async fn addresses_that_the_operator_blocked_are_left_out() {
         let patterns = vec![HostPattern::parse("tcp://*:*").unwrap()];
-        let blocked =
-            BlockedNetworks { networks: Vec::new(), private: PrivateNetworks::Blocked };
+        let blocked = BlockedNetworks { networks: Vec::new(), private: PrivateNetworks::Blocked };
         let (host, _) = host_with(Grant::default(), Hosts::new(patterns, None, blocked));
         assert_eq!(look_up(&host, "localhost").await, Err(ErrorCode::NameUnresolvable));
     }

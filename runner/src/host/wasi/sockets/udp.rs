@@ -125,7 +125,10 @@ fn offer_socket(udp: &mut Interface<'_>) -> Answer<()> {
     })
 }
 
-pub(super) fn streams(host: &Host, (socket, remote): (Handle, Option<SocketAddress>)) -> Of<Streams> {
+pub(super) fn streams(
+    host: &Host,
+    (socket, remote): (Handle, Option<SocketAddress>),
+) -> Of<Streams> {
     let permits = |address| host.permits(Protocol::Udp, address);
     if let Err(error) = host.with(&socket, |s| s.set_remote(remote, permits))? {
         return Ok((Err(error),));
