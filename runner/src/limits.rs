@@ -141,6 +141,37 @@ pub mod wasi {
     /// Bytes that one read gives. Files are read on the loop's thread, and a slow SD card gives this
     /// much in about one epoch tick.
     pub const READ_BYTES_MAX: usize = 32 << 10;
+
+    /// Files that may be granted to a component; each costs some 200 bytes for its two paths.
+    pub const FILES_GRANTED_MAX: usize = 4_096;
+    /// Bytes of a path that is looked up: Linux's own limit.
+    pub const PATH_BYTES_MAX: usize = 4_096;
+    /// Files that a component may have open, out of the process's 1024 descriptors.
+    pub const FILES_OPEN_MAX: usize = 32;
+    /// Sockets that a component may have open; each may hold `SEND_BYTES_MAX` and kernel buffers.
+    pub const SOCKETS_MAX: usize = 16;
+    /// Names that a component may have looked up at the same time; each occupies a thread.
+    pub const LOOKUPS_MAX: usize = 2;
+    /// How long a guest waits for a name at most; a resolver tries for 5 s and then another server.
+    pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(12);
+    /// Addresses of one name that a guest gets.
+    pub const LOOKUP_ADDRESSES_MAX: usize = 16;
+    /// The longest name that DNS can carry, written with a dot at its end.
+    pub const NAME_BYTES_MAX: usize = 254;
+    /// How long a connection may take to open. Most guests have a shorter deadline.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// Bytes that one write to a connection may have; what the kernel does not take stays with us.
+    pub const SEND_BYTES_MAX: usize = 16 << 10;
+    /// How long that rest may take before the connection counts as broken, guest or no guest.
+    pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+    /// What a guest may make each of a socket's two buffers in the kernel.
+    pub const SOCKET_BUFFER_BYTES_MAX: usize = 64 << 10;
+    /// Datagrams in one call.
+    pub const DATAGRAMS_PER_CALL_MAX: usize = 16;
+    /// Bytes of datagrams received in one call, the last datagram (64 KiB at most) not counted.
+    pub const DATAGRAM_BYTES_PER_CALL: usize = 16 << 10;
+
+    const _: () = assert!(FILES_OPEN_MAX + SOCKETS_MAX < super::engine::HOST_RESOURCES_MAX);
 }
 
 /// Caps of the store.

@@ -77,6 +77,14 @@ pub enum LoadAppError {
         /// KiB.
         limit: u64,
     },
+    /// The manifest grants files that cannot be granted.
+    #[error("component `{component}`: {error}")]
+    Files {
+        /// The component.
+        component: String,
+        /// Why.
+        error: wasi::FilesError,
+    },
     /// The store's thread does not start.
     #[error("the store does not start: {0}")]
     Store(std::io::Error),
@@ -130,7 +138,8 @@ impl Runner {
             let path = folder.join(&artifact.file);
             let compiled = engines.load(&path, artifact)?;
             let world = fitting(plan, &compiled)?;
-            let grants = Arc::new(grants(&app, plan, &store, &brokers, &reporter));
+            let wasi = wasi_grant(&app, plan)?;
+            let grants = Arc::new(grants(&app, plan, &store, &brokers, &reporter, wasi));
             let counters = Arc::<ComponentCounters>::default();
             units.push(Arc::new(Unit { compiled, world, grants, limits: plan.limits, counters }));
         }
@@ -344,6 +353,7 @@ fn grants(
     store: &Store,
     brokers: &Arc<Brokers>,
     reporter: &Arc<dyn Reporter>,
+    wasi: wasi::Grant,
 ) -> Grants {
     Grants {
         component: plan.id.clone(),
@@ -360,11 +370,18 @@ fn grants(
         brokers: Arc::clone(brokers),
         log: Log::new(&plan.id, plan.limits.log_rate, Arc::clone(reporter)),
         reporter: Arc::clone(reporter),
-        wasi: wasi_grant(plan),
+        wasi,
     }
 }
 
-fn wasi_grant(plan: &ComponentPlan) -> wasi::Grant {
-    let environment = plan.capabilities.environment.clone().into_iter().collect();
-    wasi::Grant { environment, arguments: vec![plan.id.clone()] }
+fn wasi_grant(app: &App, plan: &ComponentPlan) -> Result<wasi::Grant, LoadAppError> {
+    let may = &plan.capabilities;
+    let files = wasi::Files::gather(&app.dir, &may.files, &may.exclude_files)
+        .map_err(|error| LoadAppError::Files { component: plan.id.clone(), error })?;
+    Ok(wasi::Grant {
+        environment: may.environment.clone().into_iter().collect(),
+        arguments: vec![plan.id.clone()],
+        files,
+        slots: wasi::Slots::default(),
+    })
 }

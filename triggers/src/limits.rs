@@ -5,20 +5,28 @@ pub mod mqtt {
     use std::time::Duration;
 
     /// Messages that wait to be taken from the [`Inbox`](crate::mqtt::Inbox). MQTT 3.1.1 has no
-    /// receive maximum, so this holds what common brokers send ahead (mosquitto 20, others to 100)
-    /// with room for as much QoS 0 again. More than this waits with the broker (QoS 1 and 2) or is
-    /// dropped and counted (QoS 0).
-    pub const INBOX_MESSAGES_MAX: usize = 256;
+    /// receive maximum, and mosquitto 2.0.11 (Debian 12, Raspberry Pi OS) raises its window of 20 by
+    /// one with every acknowledgement, so a burst of 20 000 comes with 10 000 under way. What the
+    /// bytes below do not stop, this does: more waits with the broker (QoS 1 and 2) or is dropped
+    /// and counted (QoS 0).
+    pub const INBOX_MESSAGES_MAX: usize = 16 * 1024;
+
+    /// Places kept when the inbox is empty again after a burst; the rest of its memory goes back.
+    pub const INBOX_KEPT: usize = 64;
 
     /// QoS 0 may fill only this much of the inbox, so that a flood of telemetry, which nobody
     /// promised to keep, cannot stop the messages that are promised.
     pub const INBOX_QOS0_MAX: usize = 128;
 
-    /// Bytes of topics and payloads that wait in the inbox, beside the one message that always
-    /// fits. Raising it costs that much of the process's budget in the worst case.
-    pub const INBOX_BYTES_MAX: usize = 1024 * 1024;
+    /// Bytes that wait in the inbox, beside the one message that always fits: topics, payloads and
+    /// [`MESSAGE_OVERHEAD_BYTES`]. It costs that much of the process's budget in the worst case.
+    pub const INBOX_BYTES_MAX: usize = 3 * 1024 * 1024;
 
-    /// Of those, what QoS 0 may fill.
+    /// What a message takes beside its topic and payload: its place in the inbox, its line in the
+    /// ledger, two allocations.
+    pub const MESSAGE_OVERHEAD_BYTES: usize = 192;
+
+    /// Of those bytes, what QoS 0 may fill.
     pub const INBOX_QOS0_BYTES_MAX: usize = 256 * 1024;
 
     /// How many QoS 1 and 2 messages an MQTT 5 broker may have under way to us at once (receive
@@ -27,14 +35,19 @@ pub mod mqtt {
     pub const RECEIVE_MAX: u16 = 32;
 
     /// Inbound QoS 1 and 2 messages that are not settled yet, queued or with the program.
-    pub const UNSETTLED_MAX: usize = 256;
+    pub const UNSETTLED_MAX: usize = INBOX_MESSAGES_MAX + 2 * OUTBOUND_MESSAGES_MAX;
+
+    /// QoS 2 identifiers remembered after their release, for a broker that missed our PUBCOMP.
+    pub const RELEASED_MAX: usize = 256;
 
     /// A QoS 1 or 2 message that finds the inbox full waits this long for room. Not longer: the
     /// acknowledgement that a handler waits for, to make room, comes over the same connection.
     pub const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
 
-    /// Outbound messages accepted but not acknowledged. `publish` waits when it is full.
-    pub const OUTBOUND_MESSAGES_MAX: usize = 64;
+    /// Outbound messages accepted but not acknowledged. `publish` waits when it is full. Not a few:
+    /// when the inbox is full nothing is read, acknowledgements neither, and handlers must be able to
+    /// go on publishing to make room in it.
+    pub const OUTBOUND_MESSAGES_MAX: usize = 4 * 1024;
 
     /// Bytes of the same; one message larger than this still passes, alone.
     pub const OUTBOUND_BYTES_MAX: usize = 512 * 1024;

@@ -44,6 +44,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
         components.push(super::ComponentPlan {
             id: component.id.clone(),
             source: component.source.clone(),
+            engine: component.tool.engine,
             artifact: limits::artifact(&hands, component)?,
             limits,
             capabilities,

@@ -13,7 +13,8 @@ use std::time::Duration;
 use crate::board::{ArtifactKind, Board};
 use crate::config::{Error, Rate};
 use crate::manifest::{
-    FileEntry, Hosts, Manifest, MqttProtocol, Qos, Retain, Source, TopicFilter, check_topic,
+    EngineChoice, FileEntry, Hosts, Manifest, MqttProtocol, Qos, Retain, Source, TopicFilter,
+    check_topic,
 };
 use crate::runtime_config::RuntimeConfig;
 use crate::variables::Variables;
@@ -101,7 +102,9 @@ pub struct ComponentPlan {
     pub id: String,
     /// Where its bytes come from.
     pub source: Source,
-    /// What it is compiled to on this board.
+    /// Which engine it asks for.
+    pub engine: EngineChoice,
+    /// What that comes to on this board.
     pub artifact: ArtifactKind,
     /// What it may use.
     pub limits: ComponentLimits,

@@ -80,7 +80,9 @@ impl Task {
 
     async fn connection(&mut self, dialed: Dialed) -> End {
         let Dialed { mut link, requests, accepted, bridge } = dialed;
-        match (accepted.session_present, self.foreign_releases) {
+        // Once: on that connection they are all completed.
+        let foreign_releases = std::mem::take(&mut self.foreign_releases);
+        match (accepted.session_present, foreign_releases) {
             (true, true) => link.allow_releases(1..=u16::MAX),
             (true, false) => link.allow_releases(self.shared.releasable().into_iter()),
             (false, _) => {}
@@ -90,7 +92,7 @@ impl Task {
         // Closes rumqttc's side, so that the bridge sees the end of what there is to send.
         drop(link);
         let too_large = matches!(ended, Ended::Broken(LinkError::PacketTooLarge(_)));
-        self.foreign_releases |= matches!(ended, Ended::Broken(LinkError::UnknownRelease));
+        self.foreign_releases = matches!(ended, Ended::Broken(LinkError::UnknownRelease));
         self.shared.disconnected(|counters| {
             counters.disconnects += 1;
             counters.packets_too_large += u64::from(too_large);

@@ -21,7 +21,8 @@
 use super::link::{Arrival, NotTaken};
 use super::message::Qos;
 use crate::limits::mqtt as limits;
-use heapless::{Deque, HistoryBuf, Vec};
+use heapless::HistoryBuf;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 /// A message that waits to be taken. `key` finds its line in the ledger; 0 for QoS 0.
@@ -53,13 +54,14 @@ pub(super) enum Offer {
 
 /// The queue and the ledger.
 pub(super) struct Inbound {
-    queue: Deque<Queued, { limits::INBOX_MESSAGES_MAX }>,
+    queue: VecDeque<Queued>,
     queue_bytes: usize,
     queue_bytes_qos0: usize,
     queued_qos0: usize,
-    ledger: Vec<Line, { limits::UNSETTLED_MAX }>,
+    /// By packet identifier: the broker uses one for one message at a time.
+    ledger: BTreeMap<u16, Line>,
     /// QoS 2 identifiers released last: the broker may not have got our PUBCOMP.
-    released: HistoryBuf<u16, { limits::UNSETTLED_MAX }>,
+    released: HistoryBuf<u16, { limits::RELEASED_MAX }>,
     connection: u32,
     next_key: u64,
     hasher: RandomState,
@@ -89,11 +91,11 @@ enum Stage {
 impl Inbound {
     pub(super) fn new() -> Self {
         Self {
-            queue: Deque::new(),
+            queue: VecDeque::new(),
             queue_bytes: 0,
             queue_bytes_qos0: 0,
             queued_qos0: 0,
-            ledger: Vec::new(),
+            ledger: BTreeMap::new(),
             released: HistoryBuf::new(),
             connection: 0,
             next_key: 1,
@@ -112,7 +114,7 @@ impl Inbound {
 
     /// QoS 2 identifiers that the broker may release on a resumed session.
     pub(super) fn releasable(&self) -> std::vec::Vec<u16> {
-        let received = self.ledger.iter().filter(|line| line.stage == Stage::Received);
+        let received = self.ledger.values().filter(|line| line.stage == Stage::Received);
         received.map(|line| line.id).chain(self.released.oldest_ordered().copied()).collect()
     }
 
@@ -122,22 +124,21 @@ impl Inbound {
             return self.offer_unpromised(arrival);
         }
         let content = self.hasher.hash_one((&arrival.topic, &arrival.payload));
-        if let Some(at) = self.ledger.iter().position(|line| line.id == arrival.id) {
-            if let Some(ack) = self.adopt(at, &arrival, content) {
+        if self.ledger.contains_key(&arrival.id) {
+            if let Some(ack) = self.adopt(&arrival, content) {
                 return Offer::Known(ack);
             }
             // The broker uses the identifier for another message: this line has no future.
-            self.ledger.swap_remove(at);
+            self.ledger.remove(&arrival.id);
         }
         if !self.has_room(&arrival) {
             return Offer::Full(arrival);
         }
-        let key = self.next_key;
-        self.next_key += 1;
         let Arrival { id, qos, .. } = arrival;
+        let key = self.next_key << 16 | u64::from(id);
+        self.next_key += 1;
         let line = Line { key, id, qos, connection: self.connection, content, stage: Stage::Open };
-        // Room was checked, so neither is refused.
-        let _ = self.ledger.push(line);
+        self.ledger.insert(id, line);
         self.enqueue(key, arrival);
         Offer::Queued
     }
@@ -145,6 +146,9 @@ impl Inbound {
     /// The next message, if there is one.
     pub(super) fn take(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
+        if self.queue.is_empty() && self.queue.capacity() > limits::INBOX_KEPT {
+            self.queue.shrink_to(limits::INBOX_KEPT);
+        }
         let bytes = size(&queued.arrival);
         self.queue_bytes -= bytes;
         if queued.key == 0 {
@@ -161,24 +165,31 @@ impl Inbound {
         key: u64,
         send: impl FnOnce(Ack) -> Result<(), NotTaken>,
     ) -> bool {
-        let Some(at) = self.ledger.iter().position(|line| line.key == key) else { return false };
-        let Line { id, qos, connection, .. } = self.ledger[at];
-        if connection != self.connection || send(Ack { id, qos }).is_err() {
-            self.ledger[at].stage = Stage::Settled;
+        let present = self.connection;
+        let Some(line) = self.ledger.get_mut(&id_of(key)).filter(|line| line.key == key) else {
+            return false;
+        };
+        let ack = Ack { id: line.id, qos: line.qos };
+        if line.connection != present || send(ack).is_err() {
+            line.stage = Stage::Settled;
             return false;
         }
-        self.acknowledged(at);
+        self.acknowledged(ack);
         true
     }
 
     /// The program dropped a message without settling it.
     pub(super) fn abandon(&mut self, key: u64) {
-        self.ledger.retain(|line| line.key != key);
+        if self.ledger.get(&id_of(key)).is_some_and(|line| line.key == key) {
+            self.ledger.remove(&id_of(key));
+        }
     }
 
     /// PUBREL: the broker will not send this message again.
     pub(super) fn released(&mut self, id: u16) {
-        self.ledger.retain(|line| !(line.id == id && line.stage == Stage::Received));
+        if self.ledger.get(&id).is_some_and(|line| line.stage == Stage::Received) {
+            self.ledger.remove(&id);
+        }
         self.released.write(id);
     }
 
@@ -186,7 +197,7 @@ impl Inbound {
     pub(super) fn awaits_release(&self) -> bool {
         let half =
             |line: &Line| line.stage == Stage::Received && line.connection == self.connection;
-        self.ledger.iter().any(half)
+        self.ledger.values().any(half)
     }
 
     /// Whether nothing waits to be taken.
@@ -198,7 +209,7 @@ impl Inbound {
         let bytes = size(&arrival);
         let crowded = self.queued_qos0 >= limits::INBOX_QOS0_MAX
             || self.queued_qos0 > 0 && self.queue_bytes_qos0 + bytes > limits::INBOX_QOS0_BYTES_MAX;
-        if crowded || self.queue.is_full() {
+        if crowded || self.queue.len() >= limits::INBOX_MESSAGES_MAX {
             return Offer::Dropped;
         }
         self.queued_qos0 += 1;
@@ -208,9 +219,9 @@ impl Inbound {
     }
 
     /// Takes an arrival as the copy of a line, if it is one.
-    fn adopt(&mut self, at: usize, arrival: &Arrival, content: u64) -> Option<Option<Ack>> {
+    fn adopt(&mut self, arrival: &Arrival, content: u64) -> Option<Option<Ack>> {
         let connection = self.connection;
-        let line = &mut self.ledger[at];
+        let line = self.ledger.get_mut(&arrival.id)?;
         let same = line.content == content && line.qos == arrival.qos;
         let again = arrival.dup || line.connection == connection;
         if !(same && again) {
@@ -221,40 +232,46 @@ impl Inbound {
             Stage::Open => Some(None),
             Stage::Settled | Stage::Received => {
                 let ack = Ack { id: line.id, qos: line.qos };
-                self.acknowledged(at);
+                self.acknowledged(ack);
                 Some(Some(ack))
             }
         }
     }
 
-    fn acknowledged(&mut self, at: usize) {
-        match self.ledger[at].qos {
-            Qos::ExactlyOnce => self.ledger[at].stage = Stage::Received,
-            _ => drop(self.ledger.swap_remove(at)),
+    fn acknowledged(&mut self, Ack { id, qos }: Ack) {
+        match (qos, self.ledger.get_mut(&id)) {
+            (Qos::ExactlyOnce, Some(line)) => line.stage = Stage::Received,
+            _ => drop(self.ledger.remove(&id)),
         }
     }
 
     fn has_room(&mut self, arrival: &Arrival) -> bool {
-        if self.ledger.is_full() {
+        if self.ledger.len() >= limits::UNSETTLED_MAX {
             // A settled line only saves running a copy again, should one come.
             let connection = self.connection;
-            let spare = |line: &Line| line.connection != connection && line.stage != Stage::Open;
-            if let Some(at) = self.ledger.iter().position(spare) {
-                self.ledger.swap_remove(at);
+            let spare = |line: &&Line| line.connection != connection && line.stage != Stage::Open;
+            if let Some(id) = self.ledger.values().find(spare).map(|line| line.id) {
+                self.ledger.remove(&id);
             }
         }
         let bytes = self.queue_bytes + size(arrival);
         let fits = self.queue.is_empty() || bytes <= limits::INBOX_BYTES_MAX;
-        fits && !self.queue.is_full() && !self.ledger.is_full()
+        fits && self.queue.len() < limits::INBOX_MESSAGES_MAX
+            && self.ledger.len() < limits::UNSETTLED_MAX
     }
 
     fn enqueue(&mut self, key: u64, arrival: Arrival) {
         self.queue_bytes += size(&arrival);
-        // Every caller has seen that there is room.
-        let _ = self.queue.push_back(Queued { key, arrival });
+        self.queue.push_back(Queued { key, arrival });
     }
 }
 
+/// What a message takes in the queue and the ledger.
 fn size(arrival: &Arrival) -> usize {
-    arrival.topic.len() + arrival.payload.len()
+    limits::MESSAGE_OVERHEAD_BYTES + arrival.topic.len() + arrival.payload.len()
+}
+
+/// A message's key ends with its packet identifier.
+fn id_of(key: u64) -> u16 {
+    (key & 0xFFFF) as u16
 }

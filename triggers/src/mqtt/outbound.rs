@@ -10,7 +10,8 @@
 use super::link::{Accepted, Freed, Resend, Retain};
 use super::message::{DeliveryError, Publish, Qos};
 use crate::limits::mqtt as limits;
-use heapless::{Deque, Vec};
+use heapless::Vec;
+use std::collections::VecDeque;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Tells a [`Receipt`](super::Receipt).
@@ -38,7 +39,7 @@ pub(super) struct Tally {
 /// The record.
 #[derive(Debug)]
 pub(super) struct Outbound {
-    waiting: Deque<Entry, { limits::OUTBOUND_MESSAGES_MAX }>,
+    waiting: VecDeque<Entry>,
     /// The session's own word (online, offline): goes before the others, made anew at each connect.
     status: Option<Publish>,
     flying: Vec<Flying, { limits::WINDOW }>,
@@ -84,7 +85,7 @@ enum Stage {
 impl Outbound {
     pub(super) fn new() -> Self {
         Self {
-            waiting: Deque::new(),
+            waiting: VecDeque::new(),
             status: None,
             flying: Vec::new(),
             accepted: Accepted {
@@ -102,9 +103,7 @@ impl Outbound {
 
     /// Takes a message, whose room was reserved.
     pub(super) fn push(&mut self, entry: Entry) {
-        if let Err(refused) = self.waiting.push_back(entry) {
-            self.finish(refused, Err(DeliveryError::Stopped));
-        }
+        self.waiting.push_back(entry);
     }
 
     /// Says this before anything that waits.

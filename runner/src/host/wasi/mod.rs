@@ -6,18 +6,26 @@
 
 mod cli;
 mod clocks;
+mod filesystem;
 mod poll;
 mod random;
+mod sockets;
 mod streams;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
+mod underway;
 
 use std::sync::{Arc, Mutex};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Host;
 use super::log::{LineBuffer, Log, Stream};
 use crate::engine::door::{Answer, Door, Interface};
+use crate::limits::wasi as limits;
+
+pub use filesystem::{Files, FilesError};
 
 /// The newest version whose shapes are offered. Guests built for an older 0.2.x link to it.
 const VERSION: &str = "0.2.12";
@@ -29,6 +37,42 @@ pub struct Grant {
     pub environment: Vec<(String, String)>,
     /// What the guest finds as its arguments, the program's name first.
     pub arguments: Vec<String>,
+    /// Files that it may read.
+    pub files: Files,
+    /// What its invocations hold at the same time, all together.
+    pub slots: Slots,
+}
+
+/// Counts what a component's invocations hold of the process: file descriptors and threads. For the
+/// component and not the invocation, because some of it ends a little later than the guest.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    files: Arc<Semaphore>,
+    sockets: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        let slots = |max| Arc::new(Semaphore::new(max));
+        Self {
+            files: slots(limits::FILES_OPEN_MAX),
+            sockets: slots(limits::SOCKETS_MAX),
+            lookups: slots(limits::LOOKUPS_MAX),
+        }
+    }
+}
+
+impl Slots {
+    /// Room for one more open file.
+    fn file(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.files).try_acquire_owned().ok()
+    }
+
+    /// Room for one more socket.
+    fn socket(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.sockets).try_acquire_owned().ok()
+    }
 }
 
 /// What one invocation has of WASI beside the objects behind its handles.
@@ -60,7 +104,9 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     streams::offer(door)?;
     cli::offer(door)?;
     clocks::offer(door)?;
-    random::offer(door)
+    random::offer(door)?;
+    filesystem::offer(door)?;
+    sockets::offer(door)
 }
 
 /// Opens one of WASI's interfaces, such as `io/poll`.

@@ -44,6 +44,12 @@ impl Pollable {
     pub(super) fn wait(&self) -> Wait {
         (self.0)()
     }
+
+    /// Whether it is ready now.
+    pub(super) async fn is_ready(&self) -> bool {
+        let mut wait = self.wait();
+        poll_fn(|context| Poll::Ready(wait.as_mut().poll(context).is_ready())).await
+    }
 }
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {
@@ -55,9 +61,8 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
 }
 
 async fn ready(host: Host, (pollable,): (Resource<Pollable>,)) -> Answer<(bool,)> {
-    let mut wait = host.with(&pollable, |p| p.wait())?;
-    let ready = poll_fn(|context| Poll::Ready(wait.as_mut().poll(context).is_ready())).await;
-    Ok((ready,))
+    let pollable = host.with(&pollable, |p| p.clone())?;
+    Ok((pollable.is_ready().await,))
 }
 
 async fn block(host: Host, (pollable,): (Resource<Pollable>,)) -> Answer<()> {

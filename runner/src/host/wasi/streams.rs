@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
+use super::filesystem::FileReader;
 use super::poll::Pollable;
+use super::sockets::{TcpReader, TcpWriter};
 use super::{Host, interface};
 use crate::engine::door::{Answer, Door, Interface, Twin};
 use crate::host::locked;
@@ -51,20 +53,27 @@ enum StreamError {
 pub(super) enum InputStream {
     /// Nothing ever comes.
     Empty,
+    /// From a file.
+    File(FileReader),
+    /// From a connection.
+    Tcp(TcpReader),
 }
 
 impl InputStream {
     /// What is there now, at most `bytes_max`; nothing if there is nothing yet.
-    fn read(&mut self, bytes_max: usize) -> Result<Vec<u8>, Ended> {
+    pub(super) fn read(&mut self, bytes_max: usize) -> Result<Vec<u8>, Ended> {
         match self {
             Self::Empty => Err(Ended::Closed),
+            Self::File(reader) => reader.read(bytes_max),
+            Self::Tcp(reader) => reader.read(bytes_max),
         }
     }
 
     /// Ready when `read` has something to say.
-    fn pollable(&self) -> Pollable {
+    pub(super) fn pollable(&self) -> Pollable {
         match self {
-            Self::Empty => Pollable::now(),
+            Self::Empty | Self::File(_) => Pollable::now(),
+            Self::Tcp(reader) => reader.pollable(),
         }
     }
 }
@@ -73,28 +82,35 @@ impl InputStream {
 pub(super) enum OutputStream {
     /// The component's log.
     Log(Arc<Mutex<LineBuffer>>),
+    /// To a connection.
+    Tcp(TcpWriter),
 }
 
 impl OutputStream {
     /// How many bytes may be written now; 0 while earlier ones are still under way.
-    fn room(&mut self) -> Result<usize, Ended> {
+    pub(super) fn room(&mut self) -> Result<usize, Ended> {
         match self {
             Self::Log(_) => Ok(LOG_WRITE_BYTES_MAX),
+            Self::Tcp(writer) => writer.room(),
         }
     }
 
     /// Takes bytes, at most as many as there is room for.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Ended> {
         match self {
-            Self::Log(buffer) => locked(buffer).write(bytes),
+            Self::Log(buffer) => {
+                locked(buffer).write(bytes);
+                Ok(())
+            }
+            Self::Tcp(writer) => writer.write(bytes),
         }
-        Ok(())
     }
 
     /// Ready when there is room again, or when it ended.
-    fn pollable(&self) -> Pollable {
+    pub(super) fn pollable(&self) -> Pollable {
         match self {
             Self::Log(_) => Pollable::now(),
+            Self::Tcp(writer) => writer.pollable(),
         }
     }
 }
@@ -292,3 +308,8 @@ async fn blocking_splice(host: Host, params: (Output, Input, u64)) -> Of<u64> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "streams_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

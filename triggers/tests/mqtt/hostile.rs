@@ -3,9 +3,11 @@
 //!
 //! It records a message before it acknowledges it, so that "lost" has a meaning.
 
+use super::hostile_log::Log;
+use super::support::{local, subscribe};
 use super::wire::{self, Packet, Publish};
-use pirn_triggers::mqtt::Protocol;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use pirn_triggers::mqtt::{Options, Protocol, Qos};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, BufReader};
@@ -56,33 +58,6 @@ impl Default for Manner {
             hold_releases: false,
         }
     }
-}
-
-/// What it has seen, and what it has to say.
-#[derive(Debug, Default)]
-pub struct Log {
-    /// Messages of the client, each as often as it counts as received.
-    pub received: Vec<Publish>,
-    /// Every PUBACK and PUBREC of the client.
-    pub acks: Vec<u16>,
-    pub connects: Vec<(Instant, Packet)>,
-    pub subscribes: usize,
-    pub pings: usize,
-    pub disconnects: usize,
-    pub completions: usize,
-    /// What the client did that it must not.
-    pub violations: Vec<String>,
-    /// To the client, not sent yet.
-    queue: VecDeque<Publish>,
-    /// To the client, not acknowledged. `true`: PUBREC has come.
-    flying: BTreeMap<u16, (Publish, bool)>,
-    /// The order in which they were sent.
-    order: Vec<u16>,
-    /// QoS 2 identifiers of the client that are not released.
-    incoming: BTreeSet<u16>,
-    next_id: u16,
-    random: u64,
-    known: bool,
 }
 
 /// The broker. Ends with the test's runtime.
@@ -391,74 +366,10 @@ impl Connection<'_> {
     }
 }
 
-impl Log {
-    /// A connection begins: what is to be sent again.
-    fn resume(&mut self, present: bool) -> Vec<Packet> {
-        let order = std::mem::take(&mut self.order);
-        if !present {
-            // As if the publishers sent once more what this broker has forgotten.
-            self.incoming.clear();
-            for id in order.iter().rev() {
-                if let Some((message, received)) = self.flying.remove(id)
-                    && !received
-                {
-                    self.queue.push_front(Publish { dup: false, id: 0, ..message });
-                }
-            }
-            return Vec::new();
-        }
-        self.order = order.into_iter().filter(|id| self.flying.contains_key(id)).collect();
-        let again = |id: &u16| match &self.flying[id] {
-            (_, true) => Packet::PubRel(*id),
-            (message, false) => Packet::Publish(Publish { dup: true, ..message.clone() }),
-        };
-        self.order.iter().map(again).collect()
-    }
-
-    /// The next message for the client, if the window allows.
-    fn release(&mut self, window: usize) -> Option<Publish> {
-        if self.queue.front()?.qos > 0 && self.flying.len() >= window {
-            return None;
-        }
-        let mut message = self.queue.pop_front()?;
-        if message.qos > 0 {
-            while self.next_id == 0 || self.flying.contains_key(&self.next_id) {
-                self.next_id = self.next_id.wrapping_add(1);
-            }
-            message.id = self.next_id;
-            self.next_id = self.next_id.wrapping_add(1);
-            self.order.push(message.id);
-            self.flying.insert(message.id, (message.clone(), false));
-        }
-        Some(message)
-    }
-
-    /// PUBACK or PUBREC; whether PUBREL is due.
-    fn acknowledged(&mut self, id: u16, received: bool) -> bool {
-        self.acks.push(id);
-        match self.flying.get_mut(&id) {
-            None => {
-                self.violations.push(format!("an acknowledgement of {id}, which is not under way"));
-                false
-            }
-            Some((message, _)) if (message.qos == 2) != received => {
-                self.violations.push(format!("the wrong acknowledgement of {id}"));
-                false
-            }
-            Some((_, state)) if received => {
-                *state = true;
-                true
-            }
-            Some(_) => {
-                self.flying.remove(&id);
-                false
-            }
-        }
-    }
-
-    fn record(&mut self, message: Publish) {
-        if message.qos < 2 || self.incoming.insert(message.id) {
-            self.received.push(message);
-        }
-    }
+/// A session's options for such a broker.
+pub fn options(broker: &Hostile, protocol: Protocol) -> Options {
+    let mut options = Options::new(local(broker.port), "device");
+    options.protocol = protocol;
+    subscribe(&mut options, &[("in/#", Qos::ExactlyOnce)]);
+    options
 }

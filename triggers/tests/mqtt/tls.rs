@@ -1,8 +1,6 @@
 //! The MQTT session over TLS, against a real mosquitto.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support;
-
+use super::support::{Mosquitto, PATIENCE, Scratch, both, connected, say, subscribe, take};
 use pirn_triggers::mqtt::{
     Address, ClientCertificate, Options, OptionsError, Protocol, Qos, Security, Session, State,
     TlsConfigError, TlsOptions,
@@ -12,7 +10,6 @@ use rcgen::{
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Mosquitto, PATIENCE, Scratch, both, connected, say, subscribe, take};
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 

@@ -1,12 +1,11 @@
 //! The MQTT session against a real mosquitto, with both versions of MQTT.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support;
-
+use super::support::{
+    Mosquitto, both, clean, connected, local, next, publish, say, subscribe, take,
+};
 use pirn_triggers::mqtt::{Credentials, Options, Qos, Session, State};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use support::{Mosquitto, both, clean, connected, local, next, publish, say, subscribe, take};
 
 const QOS: [Qos; 3] = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
 
@@ -275,7 +274,7 @@ async fn wrong_credentials_are_reported_and_right_ones_work() {
                 state => !works && format!("{state:?}").contains("the broker refused us"),
             };
             let reached = state.wait_for(reached);
-            tokio::time::timeout(support::PATIENCE, reached).await.unwrap().unwrap();
+            tokio::time::timeout(super::support::PATIENCE, reached).await.unwrap().unwrap();
         }
     })
     .await;

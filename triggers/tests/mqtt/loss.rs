@@ -1,22 +1,12 @@
 //! The MQTT session against a broker that cuts, delays, forgets and refuses.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support;
-
-use pirn_triggers::mqtt::{Options, Protocol, Qos, Session};
+use super::hostile::{Hostile, Manner, options};
+use super::support::{both, clean, publish};
+use pirn_triggers::mqtt::{Qos, Session};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use support::hostile::{Hostile, Manner};
-use support::{both, clean, local, publish, subscribe};
 
 const MESSAGES: usize = 300;
-
-fn options(broker: &Hostile, protocol: Protocol) -> Options {
-    let mut options = Options::new(local(broker.port), "device");
-    options.protocol = protocol;
-    subscribe(&mut options, &[("in/#", Qos::ExactlyOnce)]);
-    options
-}
 
 fn numbers() -> Vec<String> {
     (0..MESSAGES).map(|number| number.to_string()).collect()

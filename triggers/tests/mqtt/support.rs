@@ -1,8 +1,4 @@
 //! A real mosquitto for a test, and a session to talk to it with.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
-
-pub mod hostile;
-pub mod wire;
 
 use pirn_triggers::mqtt::{
     Address, Inbox, Message, Options, Persistence, Protocol, Publish, Qos, Security, Session,
@@ -178,4 +174,8 @@ pub async fn both<F: Future<Output = ()>>(test: impl Fn(Protocol) -> F) {
     for protocol in [Protocol::V311, Protocol::V5] {
         test(protocol).await;
     }
+}
+
+pub async fn seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
 }

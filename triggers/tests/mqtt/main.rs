@@ -1,0 +1,15 @@
+//! The MQTT session, from outside: against a real mosquitto and against a broker that is as unkind as
+//! the standard allows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+
+mod garbage;
+mod hostile;
+mod hostile_log;
+mod inbound;
+mod life;
+mod loss;
+mod mosquitto;
+mod outbound;
+mod support;
+mod tls;
+mod wire;
