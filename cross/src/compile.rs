@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pirn_runner::app::{App, ComponentPlan};
-use pirn_runner::board::{ArtifactKind, Board};
+use pirn_runner::board::Board;
 use pirn_runner::config::Bytes;
 use pirn_runner::engine::artifact::{self, LOCK_FILE, Lock, LockedArtifact};
-use pirn_runner::engine::config::{self, Code, PointerWidth};
-use pirn_runner::manifest::EngineChoice;
+use pirn_runner::engine::config::{self, Code};
 use wasmtime::Engine;
 
 use crate::failure::{Failure, Outcome};
@@ -73,7 +72,7 @@ impl Source {
         let bytes = read(&path).map_err(&wrong)?;
         check_component(&bytes).map_err(|reason| wrong(reason.to_owned()))?;
         let sha256 = artifact::digest(&mut bytes.as_slice()).map_err(|e| wrong(e.to_string()))?;
-        let code = code_for(plan.engine, &app.board).map_err(&wrong)?;
+        let code = artifact::code_of(plan.artifact);
         Ok(Source { id: id.clone(), bytes, sha256, code })
     }
 }
@@ -111,21 +110,6 @@ fn check_component(bytes: &[u8]) -> Result<(), &'static str> {
         ),
         [0, b'a', b's', b'm', ..] => Err("it is of a WebAssembly version that is not known here"),
         _ => Err("it is no WebAssembly"),
-    }
-}
-
-/// The form of code that a component gets on a board.
-fn code_for(choice: EngineChoice, board: &Board) -> Result<Code, String> {
-    let is_32_bit = board.artifact == ArtifactKind::Pulley32 || board.target.starts_with("arm");
-    match choice {
-        EngineChoice::Auto => Ok(artifact::code_for(board)),
-        EngineChoice::Pulley if is_32_bit => Ok(Code::Pulley(PointerWidth::Bits32)),
-        EngineChoice::Pulley => Ok(Code::Pulley(PointerWidth::Bits64)),
-        EngineChoice::Native if is_32_bit => Err(format!(
-            "it asks for engine = \"native\", but there is no compiler for the board {}: leave the key out, or choose \"pulley\"",
-            board.name
-        )),
-        EngineChoice::Native => Ok(Code::Native),
     }
 }
 
@@ -230,17 +214,5 @@ mod tests {
             assert!(error.contains(said), "{error}");
         }
         assert!(check_component(b"\0asm\x0d\0\x01\0").is_ok());
-    }
-
-    #[test]
-    fn a_board_without_a_compiler_gets_bytecode_and_refuses_native_code() {
-        let zero = Board::shipped("pi-zero").unwrap();
-        let bits_32 = Code::Pulley(PointerWidth::Bits32);
-        assert_eq!(code_for(EngineChoice::Auto, &zero), Ok(bits_32));
-        assert_eq!(code_for(EngineChoice::Pulley, &zero), Ok(bits_32));
-        assert!(code_for(EngineChoice::Native, &zero).unwrap_err().contains("pi-zero"));
-        let pi_5 = Board::shipped("pi-5").unwrap();
-        assert_eq!(code_for(EngineChoice::Auto, &pi_5), Ok(Code::Native));
-        assert_eq!(code_for(EngineChoice::Pulley, &pi_5), Ok(Code::Pulley(PointerWidth::Bits64)));
     }
 }

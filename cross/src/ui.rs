@@ -7,6 +7,7 @@ mod payload;
 pub(crate) use bars::budget;
 pub(crate) use payload::{escaped, shortened, shown};
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -23,9 +24,23 @@ pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
 /// What one can do without.
 pub(crate) const FAINT: Style = Style::new().dimmed();
 
+/// Nobody reads any more: the other end of the pipe is gone.
+#[derive(Debug)]
+pub(crate) struct NobodyReads;
+
+/// A line of what was asked for, on stdout. `println!` would panic when a pipe is closed.
+pub(crate) fn out(line: &str) -> Result<(), NobodyReads> {
+    writeln!(anstream::stdout().lock(), "{line}").map_err(|_| NobodyReads)
+}
+
+/// A line about what is being done, on stderr. If nobody reads it, nobody misses it.
+pub(crate) fn err(line: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
 /// `error: …`, on stderr.
 pub(crate) fn error(reason: &str) {
-    anstream::eprintln!("{BAD}error:{BAD:#} {reason}");
+    err(&format!("{BAD}error:{BAD:#} {reason}"));
 }
 
 /// How much a command says about what it is doing.
@@ -46,14 +61,14 @@ impl Volume {
     /// One thing that is done: `   Compiled thermostat …`.
     pub(crate) fn step(self, verb: &str, rest: &str) {
         if self == Volume::Normal {
-            anstream::eprintln!("{GOOD}{verb:>10}{GOOD:#} {rest}");
+            err(&format!("{GOOD}{verb:>10}{GOOD:#} {rest}"));
         }
     }
 
     /// Something that works but should not stay so.
     pub(crate) fn warning(self, text: &str) {
         if self == Volume::Normal {
-            anstream::eprintln!("{ODD}   warning{ODD:#} {text}");
+            err(&format!("{ODD}   warning{ODD:#} {text}"));
         }
     }
 

@@ -28,7 +28,8 @@ impl Watch {
 
     fn say(&self, sign: &str, style: Style, text: &str) {
         let clock = clock(self.since.elapsed());
-        anstream::println!("{FAINT}{clock}{FAINT:#} {style}{sign}{style:#} {text}");
+        // The app's work does not depend on somebody watching.
+        let _ = ui::out(&format!("{FAINT}{clock}{FAINT:#} {style}{sign}{style:#} {text}"));
     }
 }
 

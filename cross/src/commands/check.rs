@@ -23,8 +23,7 @@ pub(crate) fn run(options: &Check) -> Outcome {
         .collect();
     let budget = app.budget(&sizes);
     if volume == Volume::Normal {
-        say_plan(&app);
-        anstream::println!("{}", ui::budget(&budget));
+        print(&format!("{}\n{}", plan(&app), ui::budget(&budget)));
     }
     budget.check().map_err(|_| over(&app.name, &app.board.name))?;
     volume.step("Fits", &format!("{} on {}", app.name, app.board.name));
@@ -35,7 +34,7 @@ pub(crate) fn run(options: &Check) -> Outcome {
 fn refusal(error: &AppError, volume: Volume) -> Failure {
     match error {
         AppError::OverBudget(over_budget) if volume == Volume::Normal => {
-            anstream::println!("{}", ui::budget(&over_budget.budget));
+            print(&ui::budget(&over_budget.budget));
             over("the app", &over_budget.budget.board)
         }
         other => Failure::wrong(other),
@@ -48,21 +47,26 @@ fn over(app: &str, board: &str) -> Failure {
     ))
 }
 
-fn say_plan(app: &App) {
-    let (name, version) = (&app.name, &app.manifest.application.version);
-    anstream::println!(
-        "{NAME}{name}{NAME:#} {version} on {} {FAINT}({}){FAINT:#}",
-        app.board.name,
-        app.board.description
-    );
+/// Whether it is all right does not depend on somebody reading.
+fn print(text: &str) {
+    let _ = ui::out(text);
+}
+
+/// What fires what, and from where.
+fn plan(app: &App) -> String {
+    let (name, version, board) = (&app.name, &app.manifest.application.version, &app.board);
+    let (board, description) = (&board.name, &board.description);
+    let mut text =
+        format!("{NAME}{name}{NAME:#} {version} on {board} {FAINT}({description}){FAINT:#}\n");
     for trigger in &app.triggers {
         let TriggerPlanKind::Mqtt { topic, qos } = &trigger.kind;
         let component = app.components.get(trigger.component).map_or("?", |plan| plan.id.as_str());
         let topic = ui::escaped(topic.as_str());
-        anstream::println!("  {NAME}{topic}{NAME:#} at QoS {} fires {component}", *qos as u8);
+        let qos = *qos as u8;
+        text.push_str(&format!("  {NAME}{topic}{NAME:#} at QoS {qos} fires {component}\n"));
     }
     if let Some(broker) = &app.broker {
-        anstream::println!("  from the broker {}", broker.address);
+        text.push_str(&format!("  from the broker {}\n", broker.address));
     }
-    anstream::println!();
+    text
 }

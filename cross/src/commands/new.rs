@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::New;
 use crate::failure::{Failure, Outcome};
 use crate::template::{self, TEMPLATES, Template};
-use crate::ui::Volume;
+use crate::ui::{self, Volume};
 
 /// Makes the folder and says what to do next. Never touches a folder that has anything in it.
 pub(crate) fn run(options: &New) -> Outcome {
@@ -60,8 +60,8 @@ fn write_files(template: &Template, name: &str, folder: &Path) -> Result<(), Str
 fn say_next(name: &str, folder: &Path) {
     let shown = folder.display();
     Volume::Normal.step("Made", &format!("{shown}, an app; to see it at work:"));
-    anstream::eprintln!(
+    ui::err(&format!(
         "\n  cd {shown}\n  pirn up\n\n  and in a second terminal\n\n  \
          pirn publish {name}/in/x world --reply {name}/out\n"
-    );
+    ));
 }

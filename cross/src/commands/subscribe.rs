@@ -9,7 +9,7 @@ use crate::cli::Subscribe;
 use crate::client::{Client, warn_of_trouble};
 use crate::failure::{Failure, Outcome};
 use crate::limits;
-use crate::ui::{self, Volume};
+use crate::ui::{self, NobodyReads, Volume};
 
 /// Until the count, the time, or somebody is done.
 pub(crate) fn run(options: &Subscribe) -> Outcome {
@@ -41,7 +41,9 @@ async fn print_all(client: &mut Client, count: Option<u64>) -> Outcome {
         tokio::select! {
             message = client.inbox.next() => {
                 let message = message.ok_or_else(|| Failure::failed("the session ended"))?;
-                print(&message);
+                if print(&message).is_err() {
+                    return Ok(());
+                }
                 message.delivery.settle();
                 left -= 1;
             }
@@ -64,7 +66,7 @@ fn time_is_up(options: &Subscribe) -> Outcome {
 }
 
 /// One line: topic, payload.
-pub(crate) fn print(message: &Message) {
+pub(crate) fn print(message: &Message) -> Result<(), NobodyReads> {
     let (topic, payload) = (ui::topic(&message.topic), ui::shown(&message.payload));
-    anstream::println!("{topic}  {payload}");
+    ui::out(&format!("{topic}  {payload}"))
 }

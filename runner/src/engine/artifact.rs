@@ -24,9 +24,9 @@ pub fn folder(app_dir: &Path, board: &Board) -> PathBuf {
     app_dir.join(".pirn").join(processor)
 }
 
-/// The code that a board runs if a component does not ask for another.
-pub fn code_for(board: &Board) -> Code {
-    match board.artifact {
+/// The engine's word for a kind of artifact.
+pub fn code_of(kind: ArtifactKind) -> Code {
+    match kind {
         ArtifactKind::Native => Code::Native,
         ArtifactKind::Pulley32 => Code::Pulley(PointerWidth::Bits32),
         ArtifactKind::Pulley64 => Code::Pulley(PointerWidth::Bits64),
