@@ -15,7 +15,7 @@ mod component;
 use component::Shape;
 use pirn_tests::guests::{example, repository};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -100,7 +100,7 @@ fn each_example_is_recorded_as_built_from_the_sources_beside_it() {
     );
     for name in names {
         let (recorded, now) = (record_of(&name).digests, digests_now(&name));
-        let stale: Vec<_> = recorded
+        let stale: BTreeSet<_> = recorded
             .keys()
             .chain(now.keys())
             .filter(|path| recorded.get(*path) != now.get(*path))
