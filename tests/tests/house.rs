@@ -127,17 +127,6 @@ fn nothing_is_left_open_in_the_code() {
 }
 
 #[test]
-fn every_board_file_is_shipped() {
-    let list = text("runner/src/board/shipped.rs");
-    let boards = files(".toml").into_iter().filter(|file| file.starts_with("board-configs/"));
-    let boards: Vec<_> = boards.collect();
-    assert!(boards.len() >= 8, "{boards:?}");
-    for board in boards {
-        assert!(list.contains(&board), "{board} is in no program");
-    }
-}
-
-#[test]
 fn every_dependency_of_the_runner_says_what_it_buys() {
     for manifest in ["runner/Cargo.toml", "triggers/Cargo.toml"] {
         let text = text(manifest);

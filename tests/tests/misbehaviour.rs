@@ -102,15 +102,22 @@ fn a_component_that_floods_its_log_is_cut_off_and_ends_at_its_deadline() {
 
 #[test]
 fn a_line_that_never_ends_is_cut() {
-    let scene = check("log-endless-line 100000", "bad");
+    let scene = scene();
+    scene.outside.publish("bad", "log-endless-line 100000");
+    assert_eq!(scene.outside.next().1, "flooded");
     let longest = scene.pirnd.printed().lines().map(str::len).max().unwrap();
     assert!(longest < 2_000, "{longest}");
 }
 
 #[test]
 fn a_component_that_hoards_handles_ends_at_the_cap() {
-    check("wasi-handles", "it held more than 256 host objects");
-    check("handles", "it held more than 256 host objects");
+    check("wasi-handles", "faulted (limit): it held more than 256 host objects");
+}
+
+#[test]
+fn a_component_that_hoards_stores_or_connections_is_told_so() {
+    check_without_neighbour("handles", "refused: ");
+    check_without_neighbour("connections", "refused: ");
 }
 
 #[test]
@@ -121,7 +128,7 @@ fn a_component_that_floods_its_broker_ends_at_the_cap() {
 #[test]
 fn huge_arguments_end_the_guest_or_are_refused() {
     check_without_neighbour("huge-key 300", "refused: ");
-    check_without_neighbour("huge-value 3000000", "faulted (");
+    check_without_neighbour("huge-value 3000000", "faulted (limit): it passed more than 2048 KiB");
 }
 
 fn check_without_neighbour(what: &str, outcome: &str) {

@@ -7,6 +7,7 @@ use std::io::{Seek, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
+use pirn_runner::engine::compiled::Pool;
 use pirn_runner::engine::config::{Code, config};
 use pirn_runner::engine::{Compiled, Engine};
 use pirn_runner::host;
@@ -40,13 +41,15 @@ fn component_of(package: &str, world: &str) -> Vec<u8> {
     ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
 }
 
+const POOL: Pool = Pool { instances: 1, memory_bytes_max: 1 << 20 };
+
 fn load(component: &[u8]) -> Compiled {
     let compiler = wasmtime::Engine::new(&config(Code::Native, None).unwrap()).unwrap();
     let artifact = compiler.precompile_component(component).unwrap();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&artifact).unwrap();
     file.rewind().unwrap();
-    let engine = Engine::start(Code::Native, host::offer).unwrap();
+    let engine = Engine::start(Code::Native, POOL, host::offer).unwrap();
     engine.load(&file).unwrap_or_else(|error| panic!("{error}"))
 }
 

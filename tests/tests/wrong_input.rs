@@ -78,7 +78,7 @@ fn an_unknown_variable() {
 #[test]
 fn a_broker_address_that_is_none() {
     let app = echo();
-    edited(&app, BROKER, "127.0.0.1");
+    edited(&app, "default = \"mqtt://127.0.0.1:1883\"", "default = \"127.0.0.1\"");
     refused(&app, &["spin.toml", "mqtt://"]);
 }
 
@@ -194,7 +194,7 @@ fn an_app_over_budget_with_the_sum() {
     let tight: Vec<String> = board
         .lines()
         .map(|line| match line.trim_start().starts_with("budget") {
-            true => "budget = \"24MiB\"".to_owned(),
+            true => "budget = \"40MiB\"".to_owned(),
             false => line.to_owned(),
         })
         .collect();
@@ -203,7 +203,7 @@ fn an_app_over_budget_with_the_sum() {
     refused_with(
         &app,
         &["--board", file.to_str().unwrap()],
-        &["does not fit the board", "app-a", "24 MiB"],
+        &["does not fit the board", "app-a", "40 MiB"],
     );
 }
 

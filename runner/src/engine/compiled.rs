@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, types};
+use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use super::config::{self, Code};
 use super::door::Door;

@@ -78,6 +78,10 @@ impl Fault {
                 limits::TABLE_ELEMENTS_MAX
             )),
             (Some(trap), _) => Self::Trap { message: trap.to_string(), backtrace },
+            (None, _) if is_host_call_fuel(error) => Self::Limit(format!(
+                "it passed more than {} KiB to one host call",
+                limits::HOST_CALL_BYTES_MAX / 1024
+            )),
             (None, _) => Self::Trap { message: error.root_cause().to_string(), backtrace },
         }
     }
@@ -125,6 +129,11 @@ impl Fault {
     pub(crate) fn end<T>(self) -> wasmtime::Result<T> {
         Err(wasmtime::Error::new(Ended(self)))
     }
+}
+
+/// wasmtime gives this cap no type of its own; a test holds the words.
+fn is_host_call_fuel(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls")
 }
 
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {

@@ -60,7 +60,7 @@ async fn open(host: Host, (label,): (String,)) -> Of<Resource<OpenStore>> {
     if !host.grants().key_value_stores.contains(&label) {
         return Ok((Err(Error::AccessDenied),));
     }
-    Ok((Ok(host.push(OpenStore { label })?),))
+    Ok((host.try_push(OpenStore { label }).ok_or(Error::StoreTableFull),))
 }
 
 fn label(host: &Host, store: &Resource<OpenStore>) -> Answer<String> {

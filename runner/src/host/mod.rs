@@ -109,6 +109,11 @@ impl Host {
         }
     }
 
+    /// The same for interfaces that have an answer of their own to too many: `None`.
+    pub(crate) fn try_push<T: Send + 'static>(&self, value: T) -> Option<Resource<T>> {
+        locked(&self.0.table).push(value).ok()
+    }
+
     /// Looks at the object behind a handle. The table stays locked meanwhile: never wait inside.
     pub(crate) fn with<T: Send + 'static, R>(
         &self,

@@ -83,7 +83,9 @@ async fn open(
     }
     let login = Login::new(parsed, username, password);
     match host.grants().brokers.session(login, hosts).await {
-        Ok(session) => Ok((Ok(host.push(Connection { session })?),)),
+        Ok(session) => {
+            Ok((host.try_push(Connection { session }).ok_or(Error::TooManyConnections),))
+        }
         Err(OpenError::TooMany) => Ok((Err(Error::TooManyConnections),)),
         Err(OpenError::Failed(sentence)) => Ok((Err(Error::ConnectionFailed(sentence)),)),
     }
