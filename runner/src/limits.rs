@@ -59,8 +59,11 @@ const _: () = assert!(MEMORY_BYTES_MIN < MEMORY_BYTES_MAX);
 pub mod engine {
     use std::time::Duration;
 
-    /// Address space kept for each linear memory, so that most grow in place. Not resident.
-    pub const MEMORY_RESERVATION_BYTES: u64 = 2 << 20;
+    /// Address space kept for each linear memory on 64-bit boards, so that all grow in place: the
+    /// most that any board grants. Not resident. Artifacts depend on it.
+    pub const MEMORY_RESERVATION_BYTES: u64 = 128 << 20;
+    /// The same on 32-bit boards, where address space is dear.
+    pub const MEMORY_RESERVATION_32_BIT_BYTES: u64 = 2 << 20;
     /// Room behind a memory that had to move; each move copies.
     pub const MEMORY_RESERVATION_FOR_GROWTH_BYTES: u64 = 1 << 20;
     /// Unmapped bytes behind each memory: lets neighbouring accesses share one bounds check.

@@ -19,6 +19,12 @@ fn app(broker: &str) -> ScratchApp {
 }
 
 #[test]
+fn the_runner_has_at_most_seven_mebibytes_with_everything_in_it() {
+    let bytes = std::fs::metadata(pirn_tests::pirnd()).unwrap().len();
+    assert!(bytes <= 7 << 20, "{bytes} bytes");
+}
+
+#[test]
 fn verify_says_what_would_run() {
     let ended = run(&mut app("mqtt://127.0.0.1:1").pirnd(&["verify"]));
     assert_eq!(ended.code, Some(0), "{}", ended.err);

@@ -35,10 +35,11 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// `None` where address space is too dear for places that are mostly empty: 32-bit boards map
-    /// each instance when it is made.
-    fn strategy(self) -> Option<InstanceAllocationStrategy> {
-        if size_of::<usize>() < 8 {
+    /// `None` where address space is too dear for places that are mostly empty (32-bit boards), and for
+    /// memories larger than a place: each instance is then mapped when it is made.
+    fn strategy(self, code: Code) -> Option<InstanceAllocationStrategy> {
+        let place_bytes = config::memory_reservation_bytes(code);
+        if size_of::<usize>() < 8 || self.memory_bytes_max as u64 > place_bytes {
             return None;
         }
         let each = |count: usize| self.instances * u32::try_from(count).unwrap_or(u32::MAX);
@@ -95,7 +96,7 @@ impl Engine {
     ) -> Result<Self, StartError> {
         let build = || {
             let mut config = config::config(code, None)?;
-            if let Some(strategy) = pool.strategy() {
+            if let Some(strategy) = pool.strategy(code) {
                 config.allocation_strategy(strategy);
             }
             let inner = wasmtime::Engine::new(&config)?;

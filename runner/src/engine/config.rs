@@ -61,6 +61,14 @@ pub fn artifact_version() -> String {
     format!("pirn{SETTINGS_REVISION}+wasmtime{WASMTIME_VERSION}")
 }
 
+/// Address space kept for one linear memory.
+pub(super) const fn memory_reservation_bytes(code: Code) -> u64 {
+    match code {
+        Code::Pulley(PointerWidth::Bits32) => limits::MEMORY_RESERVATION_32_BIT_BYTES,
+        Code::Native | Code::Pulley(PointerWidth::Bits64) => limits::MEMORY_RESERVATION_BYTES,
+    }
+}
+
 /// Settings for artifacts of this form. `target` names the CPU when compiling for another machine;
 /// the runner passes `None` and gets its own.
 pub fn config(code: Code, target: Option<&str>) -> wasmtime::Result<Config> {
@@ -78,7 +86,7 @@ pub fn config(code: Code, target: Option<&str>) -> wasmtime::Result<Config> {
     config.epoch_interruption(true);
 
     // Space: small reservations, the initial image mapped copy-on-write, small stacks.
-    config.memory_reservation(limits::MEMORY_RESERVATION_BYTES);
+    config.memory_reservation(memory_reservation_bytes(code));
     config.memory_reservation_for_growth(limits::MEMORY_RESERVATION_FOR_GROWTH_BYTES);
     config.memory_guard_size(limits::MEMORY_GUARD_BYTES);
     config.memory_init_cow(true);
