@@ -128,7 +128,7 @@ fn what_check_draws_is_the_budget_and_over_budget_has_exit_status_2() {
     let fits = workbench(&["check", "-f", path(&app)]);
     ends_with(&fits, 0, &["bench/in/#", "code of echo", "█", "granted by generic-x86_64"]);
     let manifest = std::fs::read_to_string(app.file("spin.toml")).unwrap();
-    let greedy = "[component.echo.tool.pirn]\ninstances = 16";
+    let greedy = "[component.echo.tool.pirn]\ninstances = 12";
     let manifest = manifest
         .replace("[component.echo.tool.pirn]", greedy)
         .replace("memory = \"1 MiB\"", "memory = \"128 MiB\"");
