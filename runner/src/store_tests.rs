@@ -76,7 +76,7 @@ async fn each_cap_of_a_store_is_refused_with_its_size() {
             for _ in 0..100 {
                 match store.set("n", &n.to_string(), vec![]).await {
                     Err(StoreError::Busy) => {
-                        tokio::time::sleep(std::time::Duration::from_millis(20)).await
+                        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                     }
                     done => return done,
                 }

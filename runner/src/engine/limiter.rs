@@ -78,6 +78,7 @@ impl ResourceLimiter for Limiter {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

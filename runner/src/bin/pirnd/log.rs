@@ -118,7 +118,7 @@ impl Reporter for Printer {
                 }
             }
             Report::Log { component, stream, line } => {
-                self.component_line(component, *stream, line)
+                self.component_line(component, *stream, line);
             }
             Report::Broker { address, notice } => {
                 let (level, text) = broker(notice);

@@ -99,7 +99,9 @@ impl From<io::Error> for ErrorCode {
     fn from(error: io::Error) -> Self {
         match (Errno::from_io_error(&error), error.kind()) {
             (Some(errno), _) => errno.into(),
+            // Not the kernel's word but tokio's.
             (None, io::ErrorKind::TimedOut) => Self::Timeout,
+            (None, io::ErrorKind::WouldBlock) => Self::WouldBlock,
             (None, _) => Self::Unknown,
         }
     }
@@ -233,6 +235,16 @@ pub(super) fn peer(address: SocketAddress, family: Family) -> Result<SocketAddr,
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_keep_their_meaning_whoever_made_them() {
+        for kind in [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut] {
+            let errno =
+                if kind == io::ErrorKind::TimedOut { Errno::TIMEDOUT } else { Errno::AGAIN };
+            assert_eq!(ErrorCode::from(io::Error::from(kind)), ErrorCode::from(errno));
+        }
+        assert_eq!(ErrorCode::from(io::Error::other("x")), ErrorCode::Unknown);
+    }
 
     #[test]
     fn addresses_survive_the_way_to_the_guest_and_back() {
