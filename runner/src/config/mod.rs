@@ -2,7 +2,7 @@
 //! the operator's `runtime-config.toml`.
 //!
 //! This module knows TOML and how to complain; it knows no key of any file. Each file's own module walks
-//! its tables with [`Table`], names the keys that it allows, and gets errors that point at a line, a table
+//! its tables with `Table`, names the keys that it allows, and gets errors that point at a line, a table
 //! and a key. It is written by hand over spanned values, not derived: a derived reader knows neither
 //! which keys are near a typo nor which line a missing key belongs to.
 

@@ -1,5 +1,5 @@
 //! Outbound MQTT: `fermyon:spin/mqtt@2.0.0` and its async twin. A connection is a grant to use one of
-//! the app's sessions ([`Brokers`]): to the app's own broker it is the trigger's, so that no event
+//! the app's sessions (`Brokers`): to the app's own broker it is the trigger's, so that no event
 //! pays for a connection.
 //!
 //! `publish` returns when the session has taken the message over; that it arrived shows in its

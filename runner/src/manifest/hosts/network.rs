@@ -36,7 +36,7 @@ impl Network {
     }
 
     /// Whether `ip` is in this block. An IPv4 address never is in an IPv6 block; see
-    /// [`embedded_v4`] for those that carry one.
+    /// `embedded_v4` for those that carry one.
     pub fn contains(&self, ip: IpAddr) -> bool {
         match (self.base, ip) {
             (IpAddr::V4(base), IpAddr::V4(ip)) => {

@@ -14,7 +14,7 @@
 //! Why our own: rumqttd 0.20, the one maintained broker library, brings about a hundred crates (an
 //! HTTP server, a configuration loader, a metrics exporter), several threads and runtimes, TLS
 //! dependencies with known advisories, and cannot say which port it bound. Why our own
-//! [`codec`]: rumqttc's takes a version 5 DISCONNECT without a reason code for an error (and so
+//! `codec`: rumqttc's takes a version 5 DISCONNECT without a reason code for an error (and so
 //! would fire a will that must not fire), cannot read a binary password, and has two unrelated
 //! sets of types for the two versions; besides, a peer that shares the client's codec would hide
 //! the client's mistakes.

@@ -1,5 +1,5 @@
 //! MQTT 3.1.1 and 5 on the wire, as far as a server needs it: reads what clients send
-//! ([`read`]), writes what servers send ([`write`]). It knows no session and does no I/O.
+//! (`read`), writes what servers send (`write`). It knows no session and does no I/O.
 
 mod properties;
 mod read;
