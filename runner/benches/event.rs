@@ -1,6 +1,6 @@
 //! One event on a fresh instance: the echo component, from the event to its outcome, publishing
 //! included. Needs the artifact: `pirn build --compile-only -f examples/echo` makes it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::path::Path;
 use std::sync::Arc;

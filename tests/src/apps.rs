@@ -140,7 +140,15 @@ impl ScratchApp {
         command
     }
 
-    /// Starts `pirnd up` and waits until it says that it runs.
+    /// Starts `pirnd up` and waits until it is connected to its broker.
+    #[must_use]
+    pub fn connected(&self, more: &[&str]) -> Running {
+        let running = self.up(more);
+        running.wait_for(": connected");
+        running
+    }
+
+    /// Starts `pirnd up` and waits until it says that it runs, with or without a broker.
     #[must_use]
     pub fn up(&self, more: &[&str]) -> Running {
         let running = Running::start(self.pirnd(&["up"]).args(more));

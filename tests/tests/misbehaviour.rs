@@ -25,7 +25,7 @@ fn scene() -> Scene {
     ];
     let app = ScratchApp::of(&broker.address(), &parts).built();
     let outside = Peer::subscribed(broker.port(), "answer/#");
-    let pirnd = app.up(&[]);
+    let pirnd = app.connected(&[]);
     Scene { outside, pirnd, app, _broker: broker }
 }
 

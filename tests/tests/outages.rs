@@ -44,7 +44,7 @@ fn a_runner_that_started_first_connects_when_the_broker_comes() {
 fn no_message_is_lost_while_mosquitto_stops_and_starts() {
     let mut broker = Mosquitto::start();
     let app = app(&broker);
-    let pirnd = app.up(&[]);
+    let pirnd = app.connected(&[]);
     pirnd.wait_for("connected");
     let total = 400;
     for round in 0..4_u32 {
@@ -69,7 +69,7 @@ fn no_message_is_lost_while_mosquitto_stops_and_starts() {
 fn what_arrives_while_the_runner_is_killed_is_handled_by_the_next() {
     let broker = Mosquitto::start();
     let app = app(&broker);
-    let mut pirnd = app.up(&[]);
+    let mut pirnd = app.connected(&[]);
     pirnd.wait_for("connected");
     let outside = Peer::subscribed(broker.port(), "answer/#");
     for n in 0..300 {
@@ -79,7 +79,7 @@ fn what_arrives_while_the_runner_is_killed_is_handled_by_the_next() {
         }
     }
     pirnd.wait();
-    let second = app.up(&[]);
+    let second = app.connected(&[]);
     second.wait_for("session resumed");
     all_come(&outside, (0..300).collect());
 }
@@ -88,7 +88,7 @@ fn what_arrives_while_the_runner_is_killed_is_handled_by_the_next() {
 fn sigterm_ends_the_runner_at_once_with_nothing_lost() {
     let broker = Mosquitto::start();
     let app = app(&broker);
-    let mut pirnd = app.up(&[]);
+    let mut pirnd = app.connected(&[]);
     pirnd.wait_for("connected");
     let outside = Peer::subscribed(broker.port(), "answer/#");
     for n in 0..200 {
@@ -96,7 +96,7 @@ fn sigterm_ends_the_runner_at_once_with_nothing_lost() {
     }
     pirnd.signal("TERM");
     assert_eq!(pirnd.wait().code(), Some(0), "{}", pirnd.printed());
-    let _second = app.up(&[]);
+    let _second = app.connected(&[]);
     all_come(&outside, (0..200).collect());
 }
 
@@ -104,7 +104,7 @@ fn sigterm_ends_the_runner_at_once_with_nothing_lost() {
 fn a_second_runner_on_the_same_state_is_refused() {
     let broker = Mosquitto::start();
     let app = app(&broker);
-    let _pirnd = app.up(&[]);
+    let _pirnd = app.connected(&[]);
     let second = pirn_tests::process::run(&mut app.pirnd(&["up"]));
     assert_eq!(second.code, Some(2));
     assert!(second.err.contains("another pirnd runs with this state folder"), "{}", second.err);
@@ -114,7 +114,7 @@ fn a_second_runner_on_the_same_state_is_refused() {
 fn once_handles_one_event_and_exits() {
     let broker = Mosquitto::start();
     let app = app(&broker);
-    let mut pirnd = app.up(&["--once"]);
+    let mut pirnd = app.connected(&["--once"]);
     pirnd.wait_for("connected");
     let outside = Peer::subscribed(broker.port(), "answer/#");
     outside.publish("cmd/echo", "only me");

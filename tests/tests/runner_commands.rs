@@ -68,7 +68,7 @@ fn logs_are_json_when_asked_for_and_components_logs_go_to_files() {
     let app = app(&broker.address());
     let outside = Peer::subscribed(broker.port(), "answer/#");
     let logs = app.file("logs");
-    let pirnd = app.up(&["--log-format", "json", "-L", logs.to_str().unwrap()]);
+    let pirnd = app.connected(&["--log-format", "json", "-L", logs.to_str().unwrap()]);
     outside.publish("good/log", "for the \"file\"");
     assert_eq!(outside.next().1, "ok");
     for line in pirnd.printed().lines() {

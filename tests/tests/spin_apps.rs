@@ -37,7 +37,7 @@ fn converse(guest: &str, engine: &str) {
         ScratchApp::of(&broker.address(), &[Part::new("app", guest, "cmd/#").with(&settings)]);
     let app = app.built();
     let outside = Peer::subscribed(broker.port(), "answer/#");
-    let pirnd = app.up(&["--verbose"]);
+    let pirnd = app.connected(&["--verbose"]);
     let mut skip_question = false;
     for (command, payload, expected) in CONVERSATION {
         // `publish` is answered twice: what was asked for, and `ok`.
@@ -82,7 +82,7 @@ fn concurrent_imports_and_half_read_streams_work_in_an_async_component() {
     let broker = Mosquitto::start();
     let app = ScratchApp::of(&broker.address(), &[Part::new("app", "mqtt-async", "cmd/#")]).built();
     let outside = Peer::subscribed(broker.port(), "answer/#");
-    let _pirnd = app.up(&[]);
+    let _pirnd = app.connected(&[]);
     outside.publish("cmd/at-once", "20");
     assert_eq!(outside.next(), ("answer/at-once".into(), "20".into()));
     outside.publish("cmd/half-read", "");
@@ -96,7 +96,7 @@ fn refusals_are_retried_kept_aside_and_acknowledged() {
     let broker = Mosquitto::start();
     let app = ScratchApp::of(&broker.address(), &[Part::new("app", "mqtt-sync", "cmd/#")]).built();
     let outside = Peer::subscribed(broker.port(), "answer/#");
-    let pirnd = app.up(&[]);
+    let pirnd = app.connected(&[]);
     outside.publish("cmd/refuse", "never");
     outside.publish("cmd/echo", "next");
     assert_eq!(outside.next().1, "next");
@@ -116,7 +116,7 @@ fn one_message_that_two_triggers_match_goes_to_both() {
         [Part::new("one", "mqtt-sync", "cmd/+"), Part::new("two", "mqtt-async", "cmd/echo")];
     let app = ScratchApp::of(&broker.address(), &parts).built();
     let outside = Peer::subscribed(broker.port(), "answer/#");
-    let _pirnd = app.up(&[]);
+    let _pirnd = app.connected(&[]);
     outside.publish("cmd/echo", "both");
     assert_eq!(outside.next().1, "both");
     assert_eq!(outside.next().1, "both");

@@ -62,7 +62,7 @@ fn scene(hosts: &[String]) -> Scene {
     symlink("a.txt", app.file("shown/link.txt")).unwrap();
     let app = app.built();
     let outside = Peer::subscribed(broker.port(), "findings");
-    let pirnd = app.up(&[]);
+    let pirnd = app.connected(&[]);
     Scene { outside, pirnd, _app: app, _broker: broker }
 }
 

@@ -212,7 +212,7 @@ fn a_forbidden_host_is_refused_to_the_guest_by_name() {
     let broker = pirn_tests::broker::Mosquitto::start();
     let app = ScratchApp::of(&broker.address(), &[Part::new("app", "mqtt-sync", "cmd/#")]).built();
     let outside = pirn_tests::peer::Peer::subscribed(broker.port(), "answer/#");
-    let _pirnd = app.up(&[]);
+    let _pirnd = app.connected(&[]);
     outside.publish("cmd/open", "mqtt://127.0.0.1:9");
     let answer = outside.next().1;
     assert!(answer.contains("address mqtt://127.0.0.1:9 is not permitted"), "{answer}");

@@ -10,11 +10,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pirn_triggers::mqtt::broker::Broker;
+use pirn_triggers::mqtt::broker::{Broker, BrokerEvent};
 use tokio::task::JoinHandle;
 
 /// How long anything here may take before the test fails; nothing waits for it to pass.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running broker and what it told its observer.
 struct Running {
@@ -27,10 +27,12 @@ impl Running {
     async fn start() -> Running {
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
-        let broker = Broker::bind_loopback(0)
-            .await
-            .unwrap()
-            .observe(move |event| seen.lock().unwrap().push(format!("{event:?}")));
+        let broker = Broker::bind_loopback(0).await.unwrap().observe(move |event| {
+            // Writing out what floods carry would take longer than the flood.
+            if !matches!(event, BrokerEvent::Published { payload, .. } if payload.len() > 1_024) {
+                seen.lock().unwrap().push(format!("{event:?}"));
+            }
+        });
         let addr = broker.local_addr().unwrap();
         Running { addr, events, task: tokio::spawn(broker.run()) }
     }

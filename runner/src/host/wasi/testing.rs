@@ -18,6 +18,8 @@ const MANIFEST: &str = r#"
 spin_manifest_version = 2
 [application]
 name = "test"
+[application.trigger.mqtt]
+address = "mqtt://localhost"
 [[trigger.mqtt]]
 component = "test"
 topic = "t"
