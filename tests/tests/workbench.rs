@@ -5,7 +5,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use pirn_tests::apps::{Part, ScratchApp};
+use pirn_tests::apps::ScratchApp;
 use pirn_tests::broker::Mosquitto;
 use pirn_tests::pirn;
 use pirn_tests::process::{Ended, Running, run};
@@ -101,25 +101,29 @@ fn artifacts_are_made_once_for_each_board_and_again_when_their_source_changes() 
     ends_with(&build("pi-zero"), 0, &["Compiled echo for pi-zero"]);
 }
 
+/// The example, with another build command.
+fn echo_built_by(command: &str) -> ScratchApp {
+    let app = ScratchApp::example("echo");
+    let manifest = std::fs::read_to_string(app.file("spin.toml")).unwrap();
+    let own = manifest.lines().find(|line| line.starts_with("command")).unwrap();
+    let manifest = manifest.replace(own, &format!("command = \"{command}\""));
+    std::fs::write(app.file("spin.toml"), manifest).unwrap();
+    app
+}
+
 #[test]
 fn a_component_that_is_not_there_is_built_before_it_runs() {
-    let app = ScratchApp::example("echo");
+    let app = echo_built_by("cp kept.wasm echo.wasm");
     std::fs::rename(app.file("echo.wasm"), app.file("kept.wasm")).unwrap();
-    let manifest = std::fs::read_to_string(app.file("spin.toml")).unwrap();
-    let command = manifest.lines().find(|line| line.starts_with("command")).unwrap();
-    let manifest = manifest.replace(command, "command = \"cp kept.wasm echo.wasm\"");
-    std::fs::write(app.file("spin.toml"), manifest).unwrap();
     let running = up(path(&app), &["--variable", &format!("broker={}", free_broker())]);
     assert!(running.printed().contains("Building echo: cp kept.wasm echo.wasm"));
 }
 
 #[test]
 fn a_build_command_that_fails_is_named_and_has_exit_status_1() {
-    let build = "[component.app.build]\ncommand = \"echo out of thread >&2; exit 7\"\n";
-    let app = ScratchApp::of(&free_broker(), &[Part::new("app", "mqtt-sync", "a").with(build)]);
-    // `with` put the table before the component's variables, which then follow it: still one manifest.
+    let app = echo_built_by("echo out of thread >&2; exit 7");
     let ended = app.try_build(&["-q"]);
-    ends_with(&ended, 1, &["component app", "exit status: 7", "out of thread"]);
+    ends_with(&ended, 1, &["component echo", "exit status: 7", "out of thread"]);
 }
 
 #[test]
