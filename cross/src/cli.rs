@@ -71,7 +71,7 @@ pub(crate) struct OperatorArgs {
     /// The operator's settings
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     pub(crate) runtime_config_file: Option<PathBuf>,
-    /// Where the app's state is kept [default: .pirn beside the manifest]
+    /// Where the app's state is kept [default: .pirn-state beside the manifest]
     #[arg(long, value_name = "DIR", help_heading = "Settings")]
     pub(crate) state_dir: Option<PathBuf>,
     /// Where the components' output is kept as well

@@ -134,7 +134,7 @@ fn state_is_kept_where_the_command_line_the_operator_or_systemd_says() {
     let folder = Folder::new("state");
     let mut files = folder.files();
     let state = |files: &AppFiles| App::load(files).unwrap().state_dir;
-    assert_eq!(state(&files), folder.0.join(".pirn"));
+    assert_eq!(state(&files), folder.0.join(".pirn-state"));
     files
         .process_environment
         .insert("STATE_DIRECTORY".into(), "/var/lib/pirn:/var/lib/other".into());

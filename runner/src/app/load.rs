@@ -98,7 +98,7 @@ fn state_dir(files: &AppFiles, dir: &Path, operator: &RuntimeConfig) -> PathBuf 
     let systemd = files.process_environment.get("STATE_DIRECTORY");
     let first = systemd.and_then(|list| list.split(':').next()).filter(|path| !path.is_empty());
     let given = files.state_dir.clone().or_else(|| operator.state_dir.clone());
-    given.or_else(|| first.map(PathBuf::from)).unwrap_or_else(|| dir.join(".pirn"))
+    given.or_else(|| first.map(PathBuf::from)).unwrap_or_else(|| dir.join(".pirn-state"))
 }
 
 fn providers(
