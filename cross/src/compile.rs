@@ -69,6 +69,13 @@ impl Source {
         let wrong = |reason: String| {
             Failure::wrong(format!("component {id}: {}: {reason}", path.display()))
         };
+        let manifest = app.manifest.components.get(id);
+        if let Some(import) = manifest.and_then(|c| c.dependencies.keys().next()) {
+            return Err(Failure::wrong(format!(
+                "component {id}: dependency {import} cannot be composed by this build of pirn; \
+                 compose it beforehand (wac plug) and name the result as `source`"
+            )));
+        }
         let bytes = read(&path).map_err(&wrong)?;
         check_component(&bytes).map_err(|reason| wrong(reason.to_owned()))?;
         let sha256 = artifact::digest(&mut bytes.as_slice()).map_err(|e| wrong(e.to_string()))?;

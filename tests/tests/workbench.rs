@@ -11,7 +11,7 @@ use pirn_tests::pirn;
 use pirn_tests::process::{Ended, Running, run};
 
 fn workbench(words: &[&str]) -> Ended {
-    run(Command::new(pirn()).args(words))
+    run(Command::new(pirn()).env_remove("CARGO_TARGET_DIR").args(words))
 }
 
 fn ends_with(ended: &Ended, code: i32, parts: &[&str]) {

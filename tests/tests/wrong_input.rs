@@ -169,6 +169,15 @@ fn a_component_that_is_no_component_is_refused_by_the_workbench() {
 }
 
 #[test]
+fn a_component_with_dependencies_is_refused_by_the_workbench_until_it_composes_them() {
+    let needs = "[component.app.dependencies]\n\"acme:part/api\" = { path = \"part.wasm\" }";
+    let app = ScratchApp::of(BROKER, &[Part::new("app", "mqtt-sync", "cmd/#").with(needs)]);
+    let ended = app.try_build(&["--compile-only"]);
+    assert_eq!(ended.code, Some(2), "{}{}", ended.out, ended.err);
+    assert!(ended.err.contains("acme:part/api") && ended.err.contains("source"), "{}", ended.err);
+}
+
+#[test]
 fn a_component_whose_world_does_not_fit_its_trigger() {
     for guest in ["not-a-trigger", "wrong-shape"] {
         let app = ScratchApp::of(BROKER, &[Part::new("app", guest, "cmd/#")]).built();
