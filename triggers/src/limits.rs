@@ -134,3 +134,37 @@ pub mod mqtt {
     const _: () = assert!(WINDOW < OUTBOUND_MESSAGES_MAX);
     const _: () = assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);
 }
+
+/// What the GPIO lines may hold.
+pub mod gpio {
+    use std::time::Duration;
+
+    /// Edges of one line that wait in the kernel while we are busy; then the oldest goes. The most
+    /// that the kernel grants, because a component may take a second while an encoder ticks at
+    /// 1 kHz. It costs 48 KiB of kernel memory for each line with edges, none of this process's.
+    pub const EDGES_WAITING_MAX: usize = 1024;
+
+    /// Edges fetched from the kernel at once: one system call instead of this many, 48 bytes each.
+    pub const EDGES_FETCHED_MAX: usize = 16;
+
+    /// Longest debounce: the kernel counts microseconds in 32 bits; beyond a minute it is a timer.
+    pub const DEBOUNCE_MAX: Duration = Duration::from_secs(60);
+
+    /// First pause before a line that cannot be had is tried again; doubled each time.
+    pub const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+    /// Longest such pause. Plugging a chip back in is noticed within this.
+    pub const RETRY_MAX: Duration = Duration::from_secs(30);
+
+    /// Highest limit of toggles a second: each costs 16 bytes, and the faster is a job for PWM.
+    pub const TOGGLES_PER_SECOND_CEILING: u32 = 1000;
+
+    /// Line names shown in an error.
+    pub const NAMES_SHOWN_MAX: usize = 16;
+
+    /// Changes of the simulated pins that a watcher may be behind; then it is told how many it lost.
+    pub const PIN_CHANGES_WAITING_MAX: usize = 1024;
+
+    const _: () = assert!(EDGES_FETCHED_MAX < EDGES_WAITING_MAX);
+    const _: () = assert!(DEBOUNCE_MAX.as_micros() <= u32::MAX as u128);
+}
