@@ -8,6 +8,7 @@ use pirn_runner::host::log::Stream;
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::worlds::Outcome;
+use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
 
 use crate::limits::SHOWN_CHARS_MAX;
@@ -98,6 +99,7 @@ fn line(report: &Report<'_>) -> Option<Line> {
             ordinary("│", ODD, format!("{component}: {line}"))
         }
         Report::Broker { address, notice } => notice_line(address, notice),
+        Report::Line(notice) => pin_line(notice),
         Report::Warning(sentence) => trouble("!", ODD, (*sentence).to_owned()),
         Report::Note(sentence) => ordinary("·", FAINT, (*sentence).to_owned()),
     })
@@ -148,6 +150,21 @@ fn notice_line(address: &str, notice: &Notice) -> Line {
         Notice::Oversize { topic, bytes } => {
             let topic = ui::escaped(topic);
             trouble("!", ODD, format!("{topic}: {bytes} bytes are too many, dropped"))
+        }
+    }
+}
+
+fn pin_line(notice: &gpio::Notice) -> Line {
+    match notice {
+        gpio::Notice::Lost { line, reason } => trouble("!", ODD, format!("{line}: {reason}")),
+        gpio::Notice::Back { line } => ordinary("·", FAINT, format!("{line} is there now")),
+        gpio::Notice::TurnedOff { line, on_longest } => {
+            let longest = ui::time(*on_longest);
+            trouble(
+                "!",
+                ODD,
+                format!("{line} was on for {longest}, its longest; now at its safe level"),
+            )
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use pirn_triggers::gpio;
 use pirn_triggers::mqtt::{Notice, Qos};
 
 use crate::host::log::Stream;
@@ -15,7 +16,7 @@ pub enum Report<'a> {
     Event {
         /// The component's id.
         component: &'a str,
-        /// Where it came from: a topic.
+        /// Where it came from: a topic, a line, a trigger's id.
         source: &'a str,
         /// Its bytes.
         payload: &'a [u8],
@@ -62,6 +63,8 @@ pub enum Report<'a> {
         /// What.
         notice: &'a Notice,
     },
+    /// Something about a GPIO line.
+    Line(&'a gpio::Notice),
     /// A sentence for the operator: something of theirs needs a look.
     Warning(&'a str),
     /// A sentence about the runner's own life.

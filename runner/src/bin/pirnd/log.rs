@@ -9,6 +9,7 @@ use pirn_runner::host::log::Stream;
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::worlds::Outcome;
+use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
 use serde::Serialize;
 
@@ -124,9 +125,26 @@ impl Reporter for Printer {
                 let (level, text) = broker(notice);
                 self.print(level, "pirnd", &format!("{address}: {text}"));
             }
+            Report::Line(notice) => {
+                let (level, text) = line(notice);
+                self.print(level, "pirnd", &text);
+            }
             Report::Warning(text) => self.print(Level::Warn, "pirnd", text),
             Report::Note(text) => self.print(Level::Info, "pirnd", text),
         }
+    }
+}
+
+fn line(notice: &gpio::Notice) -> (Level, String) {
+    match notice {
+        gpio::Notice::Lost { line, reason } => {
+            (Level::Warn, format!("line {line}: {reason}; it is tried again"))
+        }
+        gpio::Notice::Back { line } => (Level::Info, format!("line {line} is there now")),
+        gpio::Notice::TurnedOff { line, on_longest } => (
+            Level::Warn,
+            format!("line {line} was on for {on_longest:?}, its longest; set to its safe level"),
+        ),
     }
 }
 
