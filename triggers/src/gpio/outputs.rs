@@ -92,7 +92,7 @@ impl Outputs {
         &self.0.options
     }
 
-    /// Sets the level: one system call, or none if the line has it already.
+    /// Sets the level: one system call.
     pub fn set(&self, line: usize, level: Level) -> Result<(), OutputError> {
         self.0.set(line, |_| level).map(drop)
     }
@@ -240,7 +240,7 @@ impl Shared {
     }
 
     fn lose(&self, line: usize) {
-        let notice = self.lock().lose(line, &Fault::Gone);
+        let notice = self.lock().lose(line, Input::Lost, &Fault::Gone);
         self.notify(notice);
     }
 
@@ -270,12 +270,12 @@ impl Bank {
     fn write(&mut self, line: usize, level: Option<Level>) -> Option<Notice> {
         let (level, there) = (level?, self.slots[line].line()?);
         let fault = there.set(level).err()?;
-        self.lose(line, &fault)
+        self.lose(line, Input::Failed, &fault)
     }
 
-    fn lose(&mut self, line: usize, fault: &Fault) -> Option<Notice> {
+    fn lose(&mut self, line: usize, how: Input, fault: &Fault) -> Option<Notice> {
         // A loss is never refused.
-        let _ = self.policy.step(line, Input::Lost, clock::now());
+        let _ = self.policy.step(line, how, clock::now());
         self.slots[line].lost(fault, clock::now())
     }
 }
