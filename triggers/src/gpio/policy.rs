@@ -221,10 +221,9 @@ impl Policy {
         self.lines[line].level
     }
 
-    /// When a line has to be looked at ([`Input::Tick`]), the soonest first.
-    pub(super) fn deadline(&self) -> Option<(Instant, usize)> {
-        let lines = self.lines.iter().enumerate();
-        lines.filter_map(|(index, line)| Some((line.deadline()?, index))).min()
+    /// When lines have to be looked at ([`Input::Tick`]) next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.lines.iter().filter_map(Line::deadline).min()
     }
 }
 

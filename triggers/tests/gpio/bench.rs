@@ -7,7 +7,7 @@
 //! | request | meaning | answer |
 //! |---|---|---|
 //! | `@drive LINE LEVEL` | put 0 or 1 on the wire | `ok` |
-//! | `@burst LINE COUNT` | turn the level that often, from low | `ok` |
+//! | `@burst LINE COUNT` | turn the level that often, from low, no faster than the kernel takes the interrupts: a chip merges edges that it could not tell of | `ok` |
 //! | `@wire LINE` | what does the output drive? | `0` or `1` |
 
 use pirn_triggers::gpio::simulated::SimulatedPins;

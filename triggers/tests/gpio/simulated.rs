@@ -167,22 +167,6 @@ async fn reading_a_level_is_enough_to_get_a_line_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_output_notices_that_its_chip_went_away() {
-    let (pins, chips) = pins();
-    let outputs = Outputs::open(chips, vec![output(line("LAMP"))], None).unwrap();
-    let running = tokio::spawn({
-        let outputs = outputs.clone();
-        async move { outputs.run().await }
-    });
-    tokio::task::yield_now().await;
-    pins.unplug("pinctrl");
-    tokio::task::yield_now().await;
-    let why = reason(outputs.state(0).unwrap());
-    assert!(why.contains("gone"), "{why}");
-    running.abort();
-}
-
-#[tokio::test(start_paused = true)]
 async fn whoever_watches_sees_each_change_and_who_made_it() {
     let (pins, chips) = pins();
     let mut changes = pins.watch();
