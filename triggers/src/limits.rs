@@ -156,6 +156,10 @@ pub mod gpio {
     /// Longest such pause. Plugging a chip back in is noticed within this.
     pub const RETRY_MAX: Duration = Duration::from_secs(30);
 
+    /// How often a line is asked whether its chip is still there. Kernels before 6.6 wake nobody
+    /// when a chip goes away (seen on 6.1). One system call for each line, one wake-up for all outputs.
+    pub const CHECK_EVERY: Duration = Duration::from_secs(30);
+
     /// Highest limit of toggles a second: each costs 16 bytes, and the faster is a job for PWM.
     pub const TOGGLES_PER_SECOND_CEILING: u32 = 1000;
 

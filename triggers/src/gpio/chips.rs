@@ -7,7 +7,6 @@ use super::line::{EdgeKind, InputOptions, Level, OutputOptions};
 #[cfg(feature = "simulated")]
 use super::simulated;
 use crate::limits::gpio::EDGES_FETCHED_MAX;
-use std::task::{Context, Poll};
 
 /// Where lines come from. A closed set.
 #[derive(Clone)]
@@ -120,12 +119,12 @@ impl OutputLine {
         }
     }
 
-    /// Ready when the chip is gone.
-    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Whether the chip is still there.
+    pub(super) fn check(&self) -> Result<(), Fault> {
         match self {
-            Self::Kernel(line) => line.poll_gone(cx),
+            Self::Kernel(line) => line.check(),
             #[cfg(feature = "simulated")]
-            Self::Simulated(line) => line.poll_gone(cx),
+            Self::Simulated(line) => line.check(),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::clock;
 use super::fault::{Fault, Unavailable};
 use super::line::{Edge, InputOptions, Level, LineState, Notice, NoticeHandler};
 use super::slot::Slot;
+use crate::limits::gpio::CHECK_EVERY;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -94,9 +95,11 @@ impl Input {
         if epoch != self.epoch {
             (self.epoch, self.last_sequence) = (epoch, 0);
         }
+        let check_at = clock::now() + CHECK_EVERY;
         let fetched = tokio::select! {
             fetched = line.fetch(&mut self.batch) => fetched,
             () = self.shared.changed.notified() => Ok(()),
+            () = clock::sleep_until(Some(check_at)) => line.level().map(drop),
         };
         if let Err(fault) = fetched {
             self.shared.lose(epoch, &fault);

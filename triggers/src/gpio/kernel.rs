@@ -11,7 +11,6 @@ use gpiocdev::line::{EdgeDetection, EventClock, Value};
 use gpiocdev::request::Builder;
 use gpiocdev::{Request, chip, line};
 use std::io;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -229,26 +228,20 @@ pub(super) fn set_once(options: &OutputOptions, level: Level) -> Result<(), Faul
     output(options, level).map(drop)
 }
 
-pub(super) struct OutputLine(AsyncFd<Request>);
+pub(super) struct OutputLine(Request);
 
 impl OutputLine {
     pub(super) fn open(options: &OutputOptions, level: Level) -> Result<Self, Fault> {
-        output(options, level).and_then(watched).map(Self)
+        output(options, level).map(Self)
     }
 
     pub(super) fn set(&self, level: Level) -> Result<(), Fault> {
-        self.0.get_ref().set_lone_value(value(level)).map_err(|error| fault(&error))
+        self.0.set_lone_value(value(level)).map_err(|error| fault(&error))
     }
 
-    /// An output has no events: what makes it readable is the end of its chip.
-    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Ok(mut guard) = ready!(self.0.poll_read_ready(cx)) else { return Poll::Ready(()) };
-            if self.0.get_ref().has_edge_event() != Ok(false) {
-                return Poll::Ready(());
-            }
-            guard.clear_ready();
-        }
+    /// Reading is the least that the kernel refuses when the chip is gone.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        self.0.lone_value().map(drop).map_err(|error| fault(&error))
     }
 }
 

@@ -154,7 +154,8 @@ pub struct Edge {
     /// The kernel's count of this line's edges, from 1 in each epoch; goes on at 0 after `u32::MAX`.
     pub sequence: u32,
     /// Edges between the last one delivered and this one that were thrown away, oldest first, because
-    /// nobody had fetched them.
+    /// nobody had fetched them. Not among them: pulses so short that they were over before the
+    /// kernel's interrupt thread had looked. Those the chip or the kernel merges, and never counts.
     pub missed: u32,
     /// How often the line had been opened, this time included. What happened between two epochs
     /// nobody knows, so `missed` does not speak of it.

@@ -6,9 +6,8 @@ use super::fault::{Fault, Unavailable};
 use super::line::{Level, LineState, Notice, NoticeHandler, OutputOptions};
 use super::policy::{Input, Policy, PolicyError, Refusal};
 use super::slot::Slot;
-use std::future::poll_fn;
+use crate::limits::gpio::CHECK_EVERY;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::sync::Notify;
 
@@ -56,6 +55,7 @@ struct Bank {
     policy: Policy,
     slots: Box<[Slot<OutputLine>]>,
     phase: Phase,
+    check_at: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,8 @@ impl Outputs {
         let now = clock::now();
         let policy = Policy::new(&options, now)?;
         let slots = options.iter().map(|options| Slot::new(options.line.name.clone(), now));
-        let bank = Mutex::new(Bank { policy, slots: slots.collect(), phase: Phase::Running });
+        let (phase, check_at) = (Phase::Running, now + CHECK_EVERY);
+        let bank = Mutex::new(Bank { policy, slots: slots.collect(), phase, check_at });
         let (options, changed) = (options.into(), Notify::new());
         let outputs = Self(Arc::new(Shared { chips, options, on_notice, bank, changed }));
         outputs.0.perform_due();
@@ -92,7 +93,7 @@ impl Outputs {
         &self.0.options
     }
 
-    /// Sets the level: one system call, or none if the line has it already.
+    /// Sets the level: one system call.
     pub fn set(&self, line: usize, level: Level) -> Result<(), OutputError> {
         self.0.set(line, |_| level).map(drop)
     }
@@ -134,8 +135,8 @@ impl Outputs {
         self.0.lock().slots.get(line).map(Slot::state)
     }
 
-    /// Turns off what was on for too long, notices chips that went away (Linux 6.6 and later say so;
-    /// before, the next set does) and tries again what was lost. Never ends. One at a time. Dropped,
+    /// Turns off what was on for too long, notices chips that went away, and tries again what was
+    /// lost. Never ends. One at a time. Dropped,
     /// everything stays as it is, and another call goes on.
     pub async fn run(&self) {
         loop {
@@ -143,7 +144,6 @@ impl Outputs {
             tokio::select! {
                 () = clock::sleep_until(deadline) => {}
                 () = self.0.changed.notified() => {}
-                line = poll_fn(|cx| self.0.poll_gone(cx)) => self.0.lose(line),
             }
         }
     }
@@ -199,13 +199,14 @@ impl Shared {
     /// Everything that is due by now; says when the next thing is.
     fn perform_due(&self) -> Option<Instant> {
         let now = clock::now();
+        self.check_all(now);
         for line in 0..self.options.len() {
             self.try_again(line, now);
             self.force(line, Input::Tick);
         }
         let bank = self.lock();
         let retries = bank.slots.iter().filter_map(Slot::retry_at);
-        retries.chain(bank.policy.deadline().map(|(at, _)| at)).min()
+        retries.chain(bank.policy.deadline()).chain([bank.check_at]).min()
     }
 
     fn try_again(&self, line: usize, now: Instant) {
@@ -228,20 +229,16 @@ impl Shared {
         self.notify(notice);
     }
 
-    /// The first line whose chip is gone.
-    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<usize> {
-        let bank = self.lock();
-        let gone =
-            |slot: &Slot<OutputLine>| slot.line().is_some_and(|line| line.poll_gone(cx).is_ready());
-        match bank.slots.iter().position(gone) {
-            Some(line) => Poll::Ready(line),
-            None => Poll::Pending,
+    /// Asks each line whether its chip is still there.
+    fn check_all(&self, now: Instant) {
+        let mut bank = self.lock();
+        if bank.check_at > now {
+            return;
         }
-    }
-
-    fn lose(&self, line: usize) {
-        let notice = self.lock().lose(line, &Fault::Gone);
-        self.notify(notice);
+        bank.check_at = now + CHECK_EVERY;
+        let notices: Vec<_> = (0..self.options.len()).filter_map(|line| bank.check(line)).collect();
+        drop(bank);
+        notices.into_iter().for_each(|notice| self.notify(Some(notice)));
     }
 
     fn rearm(&self, line: usize, notice: &Option<Notice>) {
@@ -270,12 +267,17 @@ impl Bank {
     fn write(&mut self, line: usize, level: Option<Level>) -> Option<Notice> {
         let (level, there) = (level?, self.slots[line].line()?);
         let fault = there.set(level).err()?;
-        self.lose(line, &fault)
+        self.lose(line, Input::Failed, &fault)
     }
 
-    fn lose(&mut self, line: usize, fault: &Fault) -> Option<Notice> {
+    fn check(&mut self, line: usize) -> Option<Notice> {
+        let fault = self.slots[line].line()?.check().err()?;
+        self.lose(line, Input::Lost, &fault)
+    }
+
+    fn lose(&mut self, line: usize, how: Input, fault: &Fault) -> Option<Notice> {
         // A loss is never refused.
-        let _ = self.policy.step(line, Input::Lost, clock::now());
+        let _ = self.policy.step(line, how, clock::now());
         self.slots[line].lost(fault, clock::now())
     }
 }

@@ -113,6 +113,8 @@ pub(super) enum Input {
     Acquired(Level),
     /// The line cannot be reached. It may go on being driven, so a high line still counts as high.
     Lost,
+    /// The same, found when it was set: it may have either level, the old or the new.
+    Failed,
 }
 
 pub(super) struct Policy {
@@ -127,6 +129,8 @@ struct Line {
     group: Option<String>,
     toggles: Option<Toggles>,
     level: Level,
+    /// The level before the last step.
+    before: Level,
     on_since: Instant,
     acquired: Acquired,
 }
@@ -168,12 +172,14 @@ impl Policy {
                 self.lines[line].acquired = Acquired::Now;
                 level
             }
-            Input::Lost => {
-                self.lines[line].lose();
+            Input::Lost | Input::Failed => {
+                self.lines[line].lose(input);
                 return Ok(None);
             }
         };
-        Ok(self.lines[line].change(wanted, now))
+        let change = self.lines[line].change(wanted, now);
+        // Written even if the line should have that level: then a chip that is gone is noticed.
+        Ok(if matches!(input, Input::Set(_)) { Some(wanted) } else { change })
     }
 
     fn admit(&self, line: usize, level: Level, now: Instant) -> Result<Level, Refusal> {
@@ -215,10 +221,9 @@ impl Policy {
         self.lines[line].level
     }
 
-    /// When a line has to be looked at ([`Input::Tick`]), the soonest first.
-    pub(super) fn deadline(&self) -> Option<(Instant, usize)> {
-        let lines = self.lines.iter().enumerate();
-        lines.filter_map(|(index, line)| Some((line.deadline()?, index))).min()
+    /// When lines have to be looked at ([`Input::Tick`]) next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.lines.iter().filter_map(Line::deadline).min()
     }
 }
 
@@ -232,16 +237,17 @@ impl Line {
             group: options.group.clone(),
             toggles: options.toggles_per_second_max.map(Toggles::new),
             level: Level::Low,
+            before: Level::Low,
             on_since: now,
             acquired: Acquired::Never,
         }
     }
 
     fn change(&mut self, level: Level, now: Instant) -> Option<Level> {
-        if level == self.level {
+        self.before = std::mem::replace(&mut self.level, level);
+        if level == self.before {
             return None;
         }
-        self.level = level;
         self.on_since = now;
         if let Some(toggles) = &mut self.toggles {
             toggles.note(now);
@@ -249,7 +255,10 @@ impl Line {
         Some(level)
     }
 
-    fn lose(&mut self) {
+    fn lose(&mut self, how: Input) {
+        if how == Input::Failed {
+            self.level = self.level.max(self.before);
+        }
         if self.acquired == Acquired::Now {
             self.acquired = Acquired::Lost;
         }

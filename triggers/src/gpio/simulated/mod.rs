@@ -14,7 +14,6 @@ use super::line::{Active, InputOptions, Level, LineId, OutputOptions};
 use crate::limits::gpio::{DEBOUNCE_MAX, NAMES_SHOWN_MAX, PIN_CHANGES_WAITING_MAX};
 use pin::{Clock, PinState, Usage, turn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast};
 
@@ -169,11 +168,9 @@ impl SimulatedPins {
         let mut state = self.lock();
         state.unplugged.push(label.to_owned());
         let meant = state.pins.iter_mut().filter(|pin| pin.id.chip_label == label);
-        let waiting: Vec<_> =
-            meant.filter_map(|pin| self.watched(pin, |pin, _| pin.unplug())).collect();
+        meant.for_each(|pin| self.watched(pin, |pin, _| pin.unplug()));
         drop(state);
         self.0.happened.notify_waiters();
-        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// Puts them back.
@@ -383,10 +380,7 @@ impl OutputLine {
         })
     }
 
-    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.0.on(|pin, _| pin.waiting = Some(cx.waker().clone())) {
-            Ok(()) => Poll::Pending,
-            Err(_) => Poll::Ready(()),
-        }
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        self.0.on(|_, _| ())
     }
 }

@@ -7,7 +7,6 @@ use super::super::line::{
 };
 use crate::limits::gpio::EDGES_WAITING_MAX;
 use std::collections::VecDeque;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 pub(super) struct PinState {
@@ -16,8 +15,6 @@ pub(super) struct PinState {
     pub(super) usage: Usage,
     /// The way the last request understood it: a button is pressed before anybody asked, too.
     pub(super) active: Active,
-    /// Who waits for the end of the chip: the last who asked, as with a file descriptor.
-    pub(super) waiting: Option<Waker>,
     outside: Option<Level>,
     /// What an output left behind when it was given back: hardware goes on driving it.
     latch: Option<Level>,
@@ -50,7 +47,7 @@ pub(super) struct Input {
 impl PinState {
     pub(super) fn new(id: LineId, offset: u32) -> Self {
         let (usage, active) = (Usage::Free, Active::High);
-        Self { id, offset, usage, active, waiting: None, outside: None, latch: None }
+        Self { id, offset, usage, active, outside: None, latch: None }
     }
 
     /// The level on the wire. The program's own driving wins: on a real board that is a short.
@@ -116,10 +113,9 @@ impl PinState {
         self.usage = Usage::Free;
     }
 
-    /// The chip loses its power. Whoever waits for that is to be woken.
-    pub(super) fn unplug(&mut self) -> Option<Waker> {
+    /// The chip loses its power.
+    pub(super) fn unplug(&mut self) {
         (self.usage, self.latch) = (Usage::Free, None);
-        self.waiting.take()
     }
 
     fn changed(&mut self, now: Clock) {
