@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         cli::Command::Check(options) => commands::check::run(&options),
         cli::Command::Publish(options) => commands::publish::run(&options),
         cli::Command::Subscribe(options) => commands::subscribe::run(&options),
+        cli::Command::Target(cli::Target::Build(options)) => commands::target::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
