@@ -31,6 +31,9 @@ pub(crate) enum Command {
     Pin(Pin),
     /// Show the simulated GPIO lines of a running app
     Pins(Pins),
+    /// Make the runner, pirnd, for boards
+    #[command(subcommand)]
+    Target(Target),
 }
 
 /// `pirn new`
@@ -262,6 +265,24 @@ pub(crate) struct Pins {
     pub(crate) app: RunningApp,
 }
 
+/// `pirn target`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Target {
+    /// Build pirnd, static, for a target or a board [default: every target]
+    Build(TargetBuild),
+}
+
+/// `pirn target build`
+#[derive(Debug, Args)]
+pub(crate) struct TargetBuild {
+    /// The Rust target, like aarch64-unknown-linux-musl
+    #[arg(conflicts_with = "board")]
+    pub(crate) target: Option<String>,
+    /// The board: a name of board-configs, or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) board: Option<String>,
+}
+
 /// `NAME=VALUE`, as Spin takes it.
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -303,6 +324,7 @@ mod tests {
             "pirn publish topic",
             "pirn publish topic x --qos 3",
             "pirn subscribe a --count 0",
+            "pirn target build aarch64-unknown-linux-musl --board pi-3",
             "pirn frobnicate",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();

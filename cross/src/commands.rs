@@ -6,6 +6,7 @@ pub(crate) mod new;
 pub(crate) mod pin;
 pub(crate) mod publish;
 pub(crate) mod subscribe;
+pub(crate) mod target;
 pub(crate) mod up;
 
 use pirn_runner::app::{AppFiles, UnknownLines};

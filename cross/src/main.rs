@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         cli::Command::Subscribe(options) => commands::subscribe::run(&options),
         cli::Command::Pin(options) => commands::pin::run(&options),
         cli::Command::Pins(options) => commands::pin::show(&options),
+        cli::Command::Target(cli::Target::Build(options)) => commands::target::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

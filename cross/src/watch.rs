@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::Style;
+use pirn_runner::event::Happening;
 use pirn_runner::host::log::Stream;
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
@@ -83,7 +84,10 @@ fn trouble(sign: &'static str, style: Style, text: String) -> Line {
 /// What is said about a report, if anything.
 fn line(report: &Report<'_>) -> Option<Line> {
     Some(match report {
-        Report::Event { component, source, payload } => {
+        // Timers tick all the time; what their components do is worth a line, that they did it is not.
+        Report::Event { what: Happening::Tick, .. }
+        | Report::Outcome { what: Happening::Tick, outcome: Outcome::Done, .. } => return None,
+        Report::Event { component, source, payload, .. } => {
             ordinary("→", GOOD, message(source, payload, component))
         }
         Report::Published { component, topic, payload, .. } => {

@@ -145,6 +145,8 @@ impl Board {
     pub fn default_name() -> &'static str {
         match std::env::consts::ARCH {
             "x86_64" => "generic-x86_64",
+            "arm" => "generic-arm",
+            "riscv64" => "generic-riscv64",
             _ => "generic-aarch64",
         }
     }

@@ -189,7 +189,8 @@ impl Lane {
         let _slot = self.slots.acquire().await;
         let (unit, component, source) = (&self.unit, &self.unit.grants.component, &*event.source);
         let payload = event.payload();
-        unit.reporter().report(&Report::Event { component, source, payload: &payload });
+        let what = &event.what;
+        unit.reporter().report(&Report::Event { component, source, payload: &payload, what });
         let begun = Instant::now();
         let (outcome, receipts) = unit.invoke(event).await;
         let took = begun.elapsed();
@@ -199,9 +200,15 @@ impl Lane {
         }
         let again = outcome != Outcome::Done && attempt < attempts_max;
         let retry_in = again.then(|| rest(self.strikes));
-        let report =
-            Report::Outcome { component, source, outcome: &outcome, took, attempt, retry_in };
-        unit.reporter().report(&report);
+        unit.reporter().report(&Report::Outcome {
+            component,
+            source,
+            what,
+            outcome: &outcome,
+            took,
+            attempt,
+            retry_in,
+        });
         if outcome != Outcome::Done && self.strikes == FAILURES_BEFORE_SAFE {
             unit.grants.pins.make_safe(component, unit.reporter());
         }

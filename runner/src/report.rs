@@ -6,6 +6,7 @@ use std::time::Duration;
 use pirn_triggers::gpio;
 use pirn_triggers::mqtt::{Notice, Qos};
 
+use crate::event::Happening;
 use crate::host::log::Stream;
 use crate::worlds::Outcome;
 
@@ -18,8 +19,10 @@ pub enum Report<'a> {
         component: &'a str,
         /// Where it came from: a topic, a line, a trigger's id.
         source: &'a str,
-        /// Its bytes.
+        /// What it says.
         payload: &'a [u8],
+        /// What it is.
+        what: &'a Happening,
     },
     /// An invocation ended.
     Outcome {
@@ -27,6 +30,8 @@ pub enum Report<'a> {
         component: &'a str,
         /// Where the event came from.
         source: &'a str,
+        /// What the event was.
+        what: &'a Happening,
         /// How it ended.
         outcome: &'a Outcome,
         /// How long it took.

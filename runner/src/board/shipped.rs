@@ -12,6 +12,8 @@ macro_rules! shipped {
 pub const SHIPPED: &[(&str, &str)] = shipped![
     "beaglebone-black",
     "generic-aarch64",
+    "generic-arm",
+    "generic-riscv64",
     "generic-x86_64",
     "pi-3",
     "pi-4",

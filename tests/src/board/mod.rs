@@ -12,6 +12,7 @@ mod machine;
 mod shell;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use files::Files;
@@ -32,6 +33,8 @@ pub struct Board {
     shell: Shell,
     lines: Lines,
     machine: Machine,
+    /// Programs so far: each has a log of its own.
+    started: AtomicU32,
 }
 
 /// A program in the background of a board.
@@ -53,7 +56,7 @@ impl Board {
         let lines = Lines::of(machine.accept("qtest"), &machine.pl061());
         let shell = machine.accept("shell");
         match Shell::greeted(shell) {
-            Ok(shell) => Self { shell, lines, machine },
+            Ok(shell) => Self { shell, lines, machine, started: AtomicU32::new(0) },
             Err(reason) => {
                 panic!("the board did not start: {reason}; it said:\n{}", machine.console())
             }
@@ -86,7 +89,7 @@ impl Board {
 
     /// Starts a program in the background; what it prints is kept.
     pub fn start(&self, command: &str) -> Started {
-        let log = self.run("mktemp /run/log.XXXXXX").trim().to_owned();
+        let log = format!("/run/log-{}", self.started.fetch_add(1, Ordering::Relaxed));
         // `exec`: the process id is the program's own, not a shell's.
         let id = self.run(&format!("sh -c 'exec {command}' >{log} 2>&1 </dev/null & echo $!"));
         Started { id: id.trim().parse().expect("a process id"), log: log.into() }

@@ -87,7 +87,7 @@ impl Printer {
 impl Reporter for Printer {
     fn report(&self, report: &Report<'_>) {
         match report {
-            Report::Event { component, source, payload } if self.detail == Detail::Verbose => {
+            Report::Event { component, source, payload, .. } if self.detail == Detail::Verbose => {
                 self.print(
                     Level::Info,
                     component,
@@ -104,7 +104,7 @@ impl Reporter for Printer {
                 );
             }
             Report::Event { .. } | Report::Published { .. } => {}
-            Report::Outcome { component, source, outcome, took, attempt, retry_in } => {
+            Report::Outcome { component, source, outcome, took, attempt, retry_in, .. } => {
                 let level = if **outcome == Outcome::Done { Level::Info } else { Level::Warn };
                 if level == Level::Warn || self.detail == Detail::Verbose {
                     let next = match retry_in {
