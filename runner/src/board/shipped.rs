@@ -20,6 +20,8 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
     "pi-5",
     "pi-zero",
     "pi-zero-2w",
+    "qemu-virt-aarch64",
+    "qemu-virt-arm",
 ];
 
 pub(super) fn unknown_board(name: &str) -> Error {
