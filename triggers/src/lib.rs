@@ -2,3 +2,4 @@
 
 pub mod limits;
 pub mod mqtt;
+pub mod time;

@@ -1,0 +1,3 @@
+//! Time, turned into events.
+
+mod driver;
