@@ -4,6 +4,7 @@
 //! out of date on a board that outlives them. A board without these files says so when a zone is
 //! asked for.
 
+use super::calendar::DAY;
 use crate::limits::time::{ZONE_BYTES_MAX, ZONE_NAME_BYTES_MAX};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,9 +12,6 @@ use std::sync::Arc;
 
 /// Where systems keep their zones.
 const FOLDER: &str = "/usr/share/zoneinfo";
-
-/// Seconds of a day.
-const DAY: i64 = 86_400;
 
 /// A time zone. Cheap to clone: rules of one zone should share it, a zone takes about 4 KB.
 #[derive(Debug, Clone, Default)]

@@ -31,12 +31,11 @@
 //!
 //! Years end with 2099: so does every expression.
 
-mod calendar;
 mod field;
 
+use super::calendar::{DAY, Date};
 use super::zone::Zone;
 use crate::limits::time::EXPRESSION_BYTES_MAX;
-use calendar::{DAY, Date};
 use field::Field;
 
 /// A parsed expression. Small (80 bytes), so that there may be thousands.

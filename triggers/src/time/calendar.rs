@@ -69,6 +69,17 @@ impl std::fmt::Display for Date {
     }
 }
 
+/// A second since 1970, to be read by people.
+pub(super) struct Utc(pub(super) u64);
+
+impl std::fmt::Display for Utc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = i64::try_from(self.0).unwrap_or(i64::MAX);
+        let (date, second) = (Date::from_days(seconds / DAY), seconds % DAY);
+        write!(f, "{date} {:02}:{:02}:{:02} UTC", second / 3_600, second / 60 % 60, second % 60)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +102,6 @@ mod tests {
             }
         }
         assert_eq!(expected, Date { year: 2400, month: 1, day: 1 });
-        assert_eq!(Date::from_days(0).to_string(), "1970-01-01");
+        assert_eq!(Utc(951_782_399).to_string(), "2000-02-28 23:59:59 UTC");
     }
 }
