@@ -3,3 +3,4 @@
 pub mod gpio;
 pub mod limits;
 pub mod mqtt;
+pub mod time;

@@ -172,3 +172,50 @@ pub mod gpio {
     const _: () = assert!(EDGES_FETCHED_MAX < EDGES_WAITING_MAX);
     const _: () = assert!(DEBOUNCE_MAX.as_micros() <= u32::MAX as u128);
 }
+
+/// What the timers and cron may hold and how often they may come.
+pub mod time {
+    use std::time::Duration;
+
+    /// Rules of one schedule. One takes about 120 bytes: at this number as much as a small guest.
+    pub const RULES_MAX: usize = 16 * 1024;
+
+    /// Shortest interval. tokio's timers are good to a millisecond, and an event that is handled takes
+    /// about as long on a small board: below this a timer is a busy loop.
+    pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+    /// Longest interval, well within what the system's clock can add up.
+    pub const INTERVAL_MAX: Duration = Duration::from_hours(10 * 366 * 24);
+
+    /// Longest cron expression. The longest that is meant names all 60 seconds and minutes.
+    pub const EXPRESSION_BYTES_MAX: usize = 512;
+
+    /// Longest name of a time zone; the longest that there is has 32 bytes.
+    pub const ZONE_NAME_BYTES_MAX: usize = 64;
+
+    /// Most that is read of a zone's file. The largest that there are have 4 KB.
+    pub const ZONE_BYTES_MAX: u64 = 64 * 1024;
+
+    /// How often a clock that is not believable is looked at again, while there are cron rules. A
+    /// clock that is set is noticed at once; this is for a kernel that only begins to call its clock
+    /// synchronised.
+    pub const CLOCK_CHECK: Duration = Duration::from_secs(30);
+
+    /// Up to this much, a clock that was set was corrected, and no tick is lost. Beyond it, what lies
+    /// between never was. A leap second and the first steps of an NTP client are below.
+    pub const CLOCK_CORRECTION_MAX: Duration = Duration::from_secs(5);
+
+    /// How long what ran before the clock was set is remembered, and how far back the clock may be
+    /// set so that it still counts: so long, at most, does a wrong clock keep cron silent.
+    pub const LIVED_MAX: Duration = Duration::from_hours(24);
+
+    /// Stretches of time, each ended by the clock being set, that are remembered. The oldest goes.
+    pub const STRETCHES_MAX: usize = 8;
+
+    /// Occurrences of one rule counted as missed, one by one; a caller that was away for longer than
+    /// this many is told this number.
+    pub const MISSED_COUNT_MAX: u32 = 10_000;
+
+    const _: () = assert!(INTERVAL_MIN.as_millis() > 0);
+    const _: () = assert!(CLOCK_CORRECTION_MAX.as_secs() < LIVED_MAX.as_secs());
+}
