@@ -70,7 +70,7 @@ impl Chips {
     /// Sets an output and lets it go.
     pub(super) fn set_once(&self, options: &OutputOptions, level: Level) -> Result<(), Fault> {
         match self {
-            Self::Kernel => kernel::set_once(options, level),
+            Self::Kernel => kernel::OutputLine::open(options, level).map(drop),
             #[cfg(feature = "simulated")]
             Self::Simulated(pins) => pins.open_output(options, level).map(drop),
         }
