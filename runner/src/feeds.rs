@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pirn_triggers::gpio::{EdgeKind, Edges, Input};
 use pirn_triggers::mqtt::{Inbox, topic_matches};
-use pirn_triggers::time::{Schedule, Tick};
+use pirn_triggers::time::{Schedule, Scheduled, Tick};
 use tokio::sync::Notify;
 
 use crate::dispatch::LaneEntry;
@@ -93,13 +93,13 @@ fn wants(edges: Edges, edge: EdgeKind) -> bool {
 /// lane.
 pub(crate) async fn ticks(mut schedule: Schedule, routes: Vec<TickRoute>, settled: Arc<Notify>) {
     loop {
-        let Tick { rule, at, missed } = schedule.next().await;
+        let Tick { rule, scheduled, missed } = schedule.next().await;
         let Some(TickRoute { source, entry, waiting }) = routes.get(rule) else { continue };
         entry.count_coalesced(missed);
         entry.tick(waiting, || {
-            let happening = match at {
-                Some(timestamp) => Happening::Time { timestamp },
-                None => Happening::Tick,
+            let happening = match scheduled {
+                Scheduled::Unix(timestamp) => Happening::Time { timestamp },
+                Scheduled::Elapsed(_) => Happening::Tick,
             };
             Event::local(Arc::clone(source), happening, 1, Arc::clone(&settled))
         });

@@ -58,12 +58,6 @@ const _: () = assert!(MEMORY_BYTES_MIN < MEMORY_BYTES_MAX);
 
 /// Caps of timers and cron.
 pub mod time {
-    use std::time::Duration;
-
-    /// The shortest interval: a hundred times what one event costs on the smallest board.
-    pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
-    /// The longest: ten years. Longer is a mistake, and cron is for dates.
-    pub const INTERVAL_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
     /// 1 January 2026, in seconds since the epoch. A clock that shows less was never set: this version
     /// is younger. A board file can give a later date.
     pub const CLOCK_NOT_BEFORE: u64 = 1_767_225_600;
@@ -71,12 +65,6 @@ pub mod time {
 
 /// Caps of GPIO.
 pub mod gpio {
-    use std::time::Duration;
-
-    /// Changes of an output in a second that a policy can allow: each is a system call from a guest.
-    pub const TOGGLES_PER_SECOND_MAX: u32 = 100_000;
-    /// The longest debounce; a slower switch is no switch. The kernel counts microseconds in 32 bits.
-    pub const DEBOUNCE_MAX: Duration = Duration::from_secs(60);
     /// A line's place on its chip. Expanders have up to 64, processors a few hundred.
     pub const LINE_OFFSET_MAX: u32 = 1_023;
     /// Failures of a component in a row after which its outputs go to their safe levels: as many as one

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pirn_triggers::gpio::{Active, Bias, Level};
 
 use crate::config::{Error, Seconds, Table, Value, unknown};
-use crate::limits::gpio as limits;
+use pirn_triggers::limits::gpio as limits;
 
 /// Which way a line is used. No line is used both ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ fn settings(table: &Table<'_>) -> Result<PinSettings, Error> {
         toggles_per_second_max: table.number(
             "toggles_per_second_max",
             1,
-            limits::TOGGLES_PER_SECOND_MAX,
+            limits::TOGGLES_PER_SECOND_CEILING,
         )?,
         on_longest: table.duration("on_longest")?,
         group: table.string("group")?.map(str::to_owned),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler, Outputs};
 use pirn_triggers::mqtt::{Inbox, Session};
-use pirn_triggers::time::{First, Interval, Rule, Schedule, WallClock};
+use pirn_triggers::time::{ClockNotice, First, Interval, Rule, Schedule, WallClock};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
@@ -249,9 +249,14 @@ impl Runner {
             feeds.spawn(feeds::edges(input, line, routes, Arc::clone(settled)));
         }
         let (rules, routes) = self.rules(entries);
-        if !rules.is_empty() {
-            let schedule = Schedule::new(rules, self.wall_clock());
-            feeds.spawn(feeds::ticks(schedule, routes, Arc::clone(settled)));
+        if rules.is_empty() {
+            return feeds;
+        }
+        match self.schedule(rules) {
+            Ok(schedule) => {
+                feeds.spawn(feeds::ticks(schedule, routes, Arc::clone(settled)));
+            }
+            Err(sentence) => self.reporter.report(&Report::Warning(&sentence)),
         }
         feeds
     }
@@ -289,7 +294,7 @@ impl Runner {
                     },
                     jitter: *jitter,
                 }),
-                TriggerPlanKind::Cron { cron } => Rule::Cron(cron.clone()),
+                TriggerPlanKind::Cron { cron, .. } => Rule::Cron(cron.clone()),
                 _ => return None,
             };
             let entry = entries.get(trigger.component)?.clone();
@@ -299,14 +304,22 @@ impl Runner {
         self.app.triggers.iter().filter_map(rule).unzip()
     }
 
-    /// The system's clock, once it can be believed.
-    fn wall_clock(&self) -> WallClock {
+    /// All timers and times of the day; the latter once the system's clock can be believed.
+    fn schedule(&self, rules: Vec<Rule>) -> Result<Schedule, String> {
         let build = crate::limits::time::CLOCK_NOT_BEFORE;
         let not_before = self.app.board.clock_not_before.unwrap_or(build).max(build);
+        let clock = WallClock::system(not_before);
+        let clock = clock.map_err(|e| format!("timers and cron do not run: the clock: {e}"))?;
+        let schedule = Schedule::new(rules, clock);
+        let schedule = schedule.map_err(|e| format!("timers and cron do not run: {e}"))?;
         let reporter = Arc::clone(&self.reporter);
-        WallClock::system(not_before, move |notice| {
-            reporter.report(&Report::Note(&notice.to_string()));
-        })
+        Ok(schedule.on_notice(move |notice| {
+            let sentence = notice.to_string();
+            reporter.report(&match notice {
+                ClockNotice::Believed { .. } => Report::Note(&sentence),
+                _ => Report::Warning(&sentence),
+            });
+        }))
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
             capabilities,
         });
     }
+    pins.check(&hands)?;
     let broker = broker::of(&hands)?;
     let app = App {
         name: hands.manifest.application.name.clone(),

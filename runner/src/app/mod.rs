@@ -215,7 +215,7 @@ impl TopicGrant {
 }
 
 /// One trigger, with its templates filled in.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TriggerPlan {
     /// Its id.
     pub id: String,
@@ -226,7 +226,7 @@ pub struct TriggerPlan {
 }
 
 /// What fires a trigger.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum TriggerPlanKind {
     /// A message on a topic.
     Mqtt {
@@ -246,7 +246,11 @@ pub enum TriggerPlanKind {
     },
     /// A time of the day.
     Cron {
-        /// When, in its zone.
+        /// As written.
+        expression: String,
+        /// The zone that it is read in; UTC if absent.
+        zone: Option<String>,
+        /// The same, ready to be asked.
         cron: Cron,
     },
     /// An edge on a line.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pirn_triggers::gpio::{Bias, Edges, InputOptions, Level, LineId, OutputOptions};
+use pirn_triggers::gpio::{Bias, Edges, InputOptions, Level, LineId, OutputOptions, Outputs};
 
 use super::load::Hands;
 use super::{PinGrant, UnknownLines};
@@ -71,6 +71,16 @@ impl Pins {
         labels.sort_unstable();
         labels.dedup();
         labels
+    }
+
+    /// Whether what the board and the operator say of all outputs together can be kept.
+    pub(super) fn check(&self, hands: &Hands<'_>) -> Result<(), Error> {
+        let outputs: Vec<_> = self.outputs.iter().map(|pin| pin.options.clone()).collect();
+        let file = match hands.operator.gpio.is_empty() {
+            true => format!("board {:?}", hands.board.name),
+            false => hands.operator.file.to_string(),
+        };
+        Outputs::check(&outputs).map_err(|error| Error::about_file(file, error.to_string()))
     }
 
     /// The line that a trigger watches; its place among the inputs.

@@ -8,6 +8,7 @@ use super::load::Hands;
 use super::pins::{self, Pins, Place};
 use super::{App, Purpose, TriggerPlan, TriggerPlanKind};
 use crate::config::{Error, Seconds};
+use crate::limits::time::CLOCK_NOT_BEFORE;
 use crate::manifest::{Qos, Template, TopicFilter, Trigger, TriggerKind};
 
 /// The triggers of the plan, `ids` being the components of the plan in order. Where values are missing
@@ -49,7 +50,9 @@ impl App {
                 format!("{} at QoS {}", topic.as_str(), *qos as u8)
             }
             TriggerPlanKind::Timer { interval, .. } => format!("every {}", Seconds(*interval)),
-            TriggerPlanKind::Cron { cron } => format!("cron {cron}"),
+            TriggerPlanKind::Cron { expression, zone, .. } => {
+                format!("cron {expression} ({})", zone.as_deref().unwrap_or("UTC"))
+            }
             TriggerPlanKind::Gpio { input, edges } => {
                 let line = self.pins.inputs.get(*input).map_or("?", |pin| &pin.options.line.name);
                 match edges {
@@ -72,15 +75,16 @@ fn cron(
     let error = |key, message: String| {
         Error::at(&hands.manifest.file, trigger.line, "[trigger.cron]", key, message)
     };
-    let zone = match (zone, hands.files.purpose) {
-        (None, _) | (_, Purpose::Inspect) => Zone::Utc,
+    let rules = match (zone, hands.files.purpose) {
+        (None, _) | (_, Purpose::Inspect) => Zone::utc(),
         (Some(name), Purpose::Run) => {
             Zone::named(name).map_err(|e| error("timezone", e.to_string()))?
         }
     };
-    let cron = Cron::parse(expression, zone);
+    let cron = Cron::parse(expression, &rules, CLOCK_NOT_BEFORE);
     let cron = cron.map_err(|e| error("cron_expression", format!("{expression:?}: {e}")))?;
-    Ok(TriggerPlanKind::Cron { cron })
+    let (expression, zone) = (expression.to_owned(), zone.map(str::to_owned));
+    Ok(TriggerPlanKind::Cron { expression, zone, cron })
 }
 
 fn mqtt(

@@ -1,7 +1,7 @@
 //! A board file as written → [`Board`].
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{ArtifactKind, Board, BoardMemory, Bound, Chip, ComponentBounds, Line};
 use crate::config::{Bytes, Document, Error, Rate, Seconds, Table, Value, unknown};
@@ -189,9 +189,10 @@ fn clock(table: Table<'_>) -> Result<Option<u64>, Error> {
     let Some(written) = table.string("not_before")? else {
         return Ok(None);
     };
-    let midnight = pirn_triggers::time::unix_midnight(written);
+    let midnight = humantime::parse_rfc3339(&format!("{written}T00:00:00Z")).ok();
+    let since_1970 = midnight.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let expected = || table.error("not_before", "expected a date, like \"2026-11-01\"");
-    midnight.map(Some).ok_or_else(expected)
+    since_1970.map(|time| Some(time.as_secs())).ok_or_else(expected)
 }
 
 /// Names stand for lines that the board has.

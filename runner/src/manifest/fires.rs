@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use pirn_triggers::gpio::Edges;
-use pirn_triggers::time::{Cron, Zone};
+use pirn_triggers::time::{Cron, First, Interval, Zone};
 
 use super::{FirstTick, TriggerKind};
 use crate::config::{Error, Seconds, Table, Value};
@@ -44,13 +44,9 @@ fn interval(table: &Table<'_>) -> Result<Duration, Error> {
             ("interval_secs", Duration::from_secs(secs.into()))
         }
     };
-    match (limits::INTERVAL_MIN..=limits::INTERVAL_MAX).contains(&time) {
-        true => Ok(time),
-        false => {
-            let (least, most) = (Seconds(limits::INTERVAL_MIN), Seconds(limits::INTERVAL_MAX));
-            Err(table.error(key, format!("must be from {least} to {most}")))
-        }
-    }
+    let allowed = Interval { every: time, first: First::AfterInterval, jitter: Duration::ZERO };
+    allowed.check().map_err(|error| table.error(key, error.to_string()))?;
+    Ok(time)
 }
 
 fn first(value: &Value<'_>) -> Result<FirstTick, Error> {
@@ -62,11 +58,8 @@ pub(super) fn cron(table: &Table<'_>) -> Result<TriggerKind, Error> {
     let value = table.require("cron_expression", "when, like \"0 30 6 * * *\", seconds first")?;
     let expression = value.string()?;
     // The zone is looked up on the device, which is where its rules are.
-    Cron::parse(expression, Zone::Utc).map_err(|error| {
-        value
-            .error(format!("{expression:?}: {error}"))
-            .with_help("six or seven fields: second minute hour day month weekday [year]")
-    })?;
+    Cron::parse(expression, &Zone::utc(), limits::CLOCK_NOT_BEFORE)
+        .map_err(|error| value.error(format!("{expression:?}: {error}")))?;
     let zone = table.string("timezone")?.filter(|zone| *zone != "UTC").map(str::to_owned);
     Ok(TriggerKind::Cron { expression: expression.to_owned(), zone })
 }

@@ -65,6 +65,11 @@ enum Phase {
 }
 
 impl Outputs {
+    /// Whether [`Outputs::open`] would take these, without opening anything.
+    pub fn check(options: &[OutputOptions]) -> Result<(), PolicyError> {
+        Policy::new(options, clock::now()).map(drop)
+    }
+
     /// Requests all lines at their initial levels, and goes on trying where that fails. The numbers of
     /// the lines are their places in `options`. Needs a tokio runtime with I/O and time.
     pub fn open(
