@@ -128,6 +128,7 @@ fn to_instant(ticks: u64) -> Instant {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use embassy_time::{Duration, Instant, Timer};
     use std::future::poll_fn;
