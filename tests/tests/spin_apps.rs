@@ -106,7 +106,12 @@ fn refusals_are_retried_kept_aside_and_acknowledged() {
     assert_eq!(status.code, Some(0), "{}", status.err);
     let row = status.out.lines().find(|line| line.starts_with("app")).unwrap();
     let fields: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!(&fields[..8], ["app", "native", "1", "3", "0", "0", "0", "1"], "{}", status.out);
+    assert_eq!(
+        &fields[..10],
+        ["app", "native", "1", "3", "0", "0", "0", "0", "0", "1"],
+        "{}",
+        status.out
+    );
 }
 
 #[test]

@@ -19,7 +19,9 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 /// A parsed file.
 pub(crate) struct Document<'a> {
     file: &'a str,
-    text: &'a str,
+    /// Where each line begins, so that no error or warning has to count them again: a file may have
+    /// thousands of tables.
+    line_starts: Vec<usize>,
     root: Spanned<DeTable<'a>>,
 }
 
@@ -30,7 +32,14 @@ impl<'a> Document<'a> {
             return Err(too_large(file));
         }
         let root = DeTable::parse(text).map_err(|error| syntax_error(file, text, &error))?;
-        Ok(Self { file, text, root })
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let line_starts = newlines.map(|(at, _)| at + 1).collect();
+        Ok(Self { file, line_starts, root })
+    }
+
+    fn line_at(&self, offset: usize) -> u32 {
+        let before = self.line_starts.partition_point(|start| *start <= offset);
+        u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// The top of the file.
@@ -98,7 +107,7 @@ impl<'a> Table<'a> {
 
     /// The line on which the table is first mentioned.
     pub(crate) fn line(&self) -> u32 {
-        line_at(self.document.text, self.offset)
+        self.document.line_at(self.offset)
     }
 
     /// The name that the file goes by in errors.
@@ -114,7 +123,7 @@ impl<'a> Table<'a> {
 
     fn error_at(&self, offset: usize, key: &str, message: impl Into<Box<str>>) -> Error {
         Error {
-            line: Some(line_at(self.document.text, offset)),
+            line: Some(self.document.line_at(offset)),
             table: self.path.as_str().into(),
             key: key.into(),
             ..Error::about_file(self.document.file, message)
@@ -225,7 +234,7 @@ pub(crate) struct Value<'a> {
 impl<'a> Value<'a> {
     pub(crate) fn error(&self, message: impl Into<Box<str>>) -> Error {
         Error {
-            line: Some(line_at(self.document.text, self.offset)),
+            line: Some(self.document.line_at(self.offset)),
             table: self.table.as_str().into(),
             key: self.key.as_str().into(),
             ..Error::about_file(self.document.file, message)
@@ -233,7 +242,7 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn line(&self) -> u32 {
-        line_at(self.document.text, self.offset)
+        self.document.line_at(self.offset)
     }
 
     /// "found an integer", for every complaint about a type.
