@@ -298,6 +298,24 @@ mod tests {
         assert_eq!(rest(u32::MAX), limits::REST_MAX);
     }
 
+    #[test]
+    fn ticks_before_a_busy_component_are_one_and_counted() {
+        let (queue, mut lane) = mpsc::channel(4);
+        let counters = Arc::<ComponentCounters>::default();
+        let entry = LaneEntry { queue, counters: Arc::clone(&counters) };
+        let waiting = Arc::<Waiting>::default();
+        let event = || Event::local("t".into(), Happening::Tick, 1, Arc::default());
+        for _ in 0..5 {
+            entry.tick(&waiting, event);
+        }
+        assert_eq!((lane.len(), counters.coalesced.load(Relaxed)), (1, 4));
+        // The component takes it: while it works, one more may wait.
+        lane.try_recv().unwrap().waiting.unwrap().end();
+        entry.tick(&waiting, event);
+        entry.tick(&waiting, event);
+        assert_eq!((lane.len(), counters.coalesced.load(Relaxed)), (1, 5));
+    }
+
     #[tokio::test]
     async fn a_rate_lets_a_burst_of_one_period_through_and_spreads_the_rest() {
         let start = Instant::now();

@@ -180,6 +180,25 @@ fn what_is_wrong_with_the_chip_is_said_before_anything_runs() {
     assert!(board.run(&format!("pirnd verify {here}")).contains("is fine for"));
 }
 
+#[test]
+fn a_line_that_another_program_holds_is_said_and_taken_when_it_is_free() {
+    let name = "qemu-virt-aarch64";
+    let first = Doorbell::up(Cpu::Aarch64, name, Button::Raw);
+    let board = &first.board;
+    let broker = first._broker.port();
+    let second = board.start(&format!(
+        "pirnd up /app --board {name} --runtime-config-file /operator.toml --state-dir /run/second \
+         --variable broker=mqtt://{HOST}:{broker}"
+    ));
+    board.wait_for(&second, "line BUTTON: the line is in use by");
+    board.wait_for(&second, "running doorbell");
+    board.run(&format!("kill -TERM {}", first.pirnd.id));
+    board.run("kill -TERM $(pidof pirnd | tr \" \" \"\\n\" | sort -n | head -n 1)");
+    board.wait_for(&second, "line BUTTON is there now");
+    board.drive(BUTTON, Level::High);
+    assert_eq!(first.outside.next().1, r#"{"ring":1,"missed":0}"#);
+}
+
 /// Two components, of Spin's cron and timer worlds, both every second.
 const CLOCKWORK: &str = r#"spin_manifest_version = 2
 [application]

@@ -126,3 +126,65 @@ fn one_message_that_two_triggers_match_goes_to_both() {
     assert_eq!(outside.next().1, "both");
     assert_eq!(outside.next().1, "both");
 }
+
+/// A component fired by time, which publishes what it was handed.
+fn fired_by_time(trigger: &str, guest: &str, engine: &str) -> (Mosquitto, ScratchApp) {
+    let broker = Mosquitto::start();
+    let address = broker.address();
+    let app = ScratchApp::with_manifest(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"scratch\"\n\
+         [application.trigger.mqtt]\naddress = \"{address}\"\n\
+         [variables]\nbroker = {{ default = \"{address}\" }}\n{trigger}\ncomponent = \"app\"\n\
+         [component.app]\nsource = \"{guest}.wasm\"\nallowed_outbound_hosts = [\"{address}\"]\n\
+         variables = {{ broker = \"{{{{ broker }}}}\" }}\n\
+         [component.app.tool.pirn]\nengine = \"{engine}\"\n"
+    ));
+    app.copy(&pirn_tests::guests::guest(guest), &format!("{guest}.wasm"));
+    (broker, app.built())
+}
+
+/// Every second, with the second that was due; and a refusal is the guest's own.
+fn cron(guest: &str, engine: &str) {
+    let trigger = "[[trigger.cron]]\ncron_expression = \"* * * * * *\"";
+    let (broker, app) = fired_by_time(trigger, guest, engine);
+    let outside = Peer::subscribed(broker.port(), "answer/cron");
+    let pirnd = app.connected(&[]);
+    let first: u64 = outside.next().1.parse().unwrap();
+    let second: u64 = outside.next().1.parse().unwrap();
+    assert!(second > first, "{first}, then {second}\n{}", pirnd.printed());
+    drop(pirnd);
+    let invoke = |timestamp| {
+        let words = ["invoke", "app", "--timestamp", timestamp];
+        pirn_tests::process::run(&mut app.pirnd(&words))
+    };
+    let refused = invoke("13");
+    assert_eq!(refused.code, Some(3), "{}{}", refused.out, refused.err);
+    assert!(refused.out.contains("refused: an unlucky second"), "{}", refused.out);
+    assert_eq!(invoke("14").code, Some(0));
+    assert_eq!(outside.next().1, "14");
+}
+
+#[test]
+fn a_sync_component_of_spins_cron_world_runs_as_native_code_and_as_pulley_bytecode() {
+    cron("cron-sync", "native");
+    cron("cron-sync", "pulley");
+}
+
+#[test]
+fn an_async_component_of_spins_cron_world_runs_as_native_code_and_as_pulley_bytecode() {
+    cron("cron-async", "native");
+    cron("cron-async", "pulley");
+}
+
+#[test]
+fn a_component_of_spins_timer_example_runs_as_native_code_and_as_pulley_bytecode() {
+    for engine in ["native", "pulley"] {
+        let trigger = "[[trigger.timer]]\ninterval_secs = 1\nfirst = \"at-once\"";
+        let (broker, app) = fired_by_time(trigger, "timer", engine);
+        let outside = Peer::subscribed(broker.port(), "answer/timer");
+        let _pirnd = app.connected(&[]);
+        for _ in 0..3 {
+            assert_eq!(outside.next().1, "tick");
+        }
+    }
+}
