@@ -187,11 +187,12 @@ fn say_running(runner: &Runner, bench: &Bench, volume: Volume) {
     let broker = broker.unwrap_or_default();
     volume.step("Running", &format!("{}, fired by {triggers}{broker}; Ctrl-C ends it", app.name));
     if let Bench::Simulated(_) = bench {
-        let path = app.dir.display();
-        volume.step(
-            "Pins",
-            &format!("simulated: `pirn pins -f {path}` shows them, `pirn pin press NAME -f {path}` presses one"),
-        );
+        let which = match app.state_dir == app.dir.join(".pirn-state") {
+            true => format!("-f {}", app.dir.display()),
+            false => format!("--state-dir {}", app.state_dir.display()),
+        };
+        let (show, press) = (format!("pirn pins {which}"), format!("pirn pin press NAME {which}"));
+        volume.step("Pins", &format!("simulated: `{show}` shows them, `{press}` presses one"));
     }
 }
 
