@@ -100,7 +100,7 @@ impl Engine {
                 config.allocation_strategy(strategy);
             }
             let inner = wasmtime::Engine::new(&config)?;
-            let mut door = Door::new(&inner);
+            let mut door = Door::compiled(&inner);
             offer(&mut door)?;
             Ok((inner, door))
         };

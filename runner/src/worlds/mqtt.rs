@@ -6,24 +6,29 @@ use wasmtime::component::{ComponentExportIndex, ComponentType, Lift, Lower};
 
 use super::{Outcome, WorldError};
 use crate::engine::compiled::{Allowance, Compiled, Running};
+use crate::engine::wire::wire;
 use crate::host::Host;
 
 const EXPORT: &str = "handle-message";
 const EXPECTED: &str = "handle-message: func(message: list<u8>, metadata: record { topic: string }) -> result<_, variant { other(string) }>";
 
-/// `record metadata`.
-#[derive(Clone, Debug, ComponentType, Lower)]
-#[component(record)]
-struct Metadata {
-    topic: String,
+wire! {
+    /// `record metadata`.
+    #[derive(Clone, Debug, ComponentType, Lower)]
+    #[component(record)]
+    struct Metadata {
+        topic: String,
+    }
 }
 
-/// `variant error`.
-#[derive(Clone, Debug, ComponentType, Lift)]
-#[component(variant)]
-enum Error {
-    #[component(name = "other")]
-    Other(String),
+wire! {
+    /// `variant error`.
+    #[derive(Clone, Debug, ComponentType, Lift)]
+    #[component(variant)]
+    enum Error {
+        #[component(name = "other")]
+        Other(String),
+    }
 }
 
 type Params<'a> = (&'a [u8], Metadata);
