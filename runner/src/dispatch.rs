@@ -12,7 +12,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::app::ComponentLimits;
-use crate::engine::compiled::{Allowance, Compiled};
+use crate::engine::{Allowance, Component};
 use crate::host::{Grants, Host};
 use crate::limits::dispatch as limits;
 use crate::report::{Report, Reporter};
@@ -65,7 +65,7 @@ impl Inbound {
 /// What runs a component: loaded, linked, granted.
 pub struct Unit {
     /// The component.
-    pub compiled: Compiled,
+    pub compiled: Component,
     /// Its world.
     pub world: MqttWorld,
     /// What it may do.

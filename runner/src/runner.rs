@@ -15,7 +15,7 @@ use crate::dispatch::{Inbound, Lane, LaneEntry, Unit};
 use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
 use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;
-use crate::engine::{Compiled, Engine};
+use crate::engine::{Component, Engine};
 use crate::host::brokers::{Brokers, Login};
 use crate::host::{self, Grants, log::Log, wasi};
 use crate::limits::dispatch as limits;
@@ -160,7 +160,7 @@ impl Runner {
     pub fn counters(&self) -> Vec<(String, String, Arc<ComponentCounters>)> {
         let of = |unit: &Arc<Unit>| {
             let id = unit.grants.component.clone();
-            (id, unit.compiled.code().to_string(), Arc::clone(&unit.counters))
+            (id, unit.compiled.form().to_string(), Arc::clone(&unit.counters))
         };
         self.units.iter().map(of).collect()
     }
@@ -168,7 +168,7 @@ impl Runner {
     /// The components and how each runs, in a line.
     pub fn described(&self) -> String {
         let one = |unit: &Arc<Unit>| {
-            let (id, code) = (&unit.grants.component, unit.compiled.code());
+            let (id, code) = (&unit.grants.component, unit.compiled.form());
             format!("{id} ({code}, {} KiB)", unit.compiled.code_bytes() / 1024)
         };
         self.units.iter().map(one).collect::<Vec<_>>().join(", ")
@@ -298,10 +298,13 @@ impl Engines {
         Self { started: Vec::new(), pool }
     }
 
-    fn load(&mut self, path: &Path, artifact: &LockedArtifact) -> Result<Compiled, LoadAppError> {
+    fn load(&mut self, path: &Path, artifact: &LockedArtifact) -> Result<Component, LoadAppError> {
         let file = artifact::open_verified(path, &artifact.sha256)?;
         let engine = self.of(artifact.code)?;
-        engine.load(&file).map_err(|error| LoadAppError::Load { path: path.into(), error })
+        let compiled = engine.load(&file);
+        compiled
+            .map(Component::Compiled)
+            .map_err(|error| LoadAppError::Load { path: path.into(), error })
     }
 
     fn of(&mut self, code: Code) -> Result<&Engine, StartError> {
@@ -338,7 +341,7 @@ fn check_budget(app: &App, locked: &[&LockedArtifact]) -> Result<(), OverBudget>
     app.budget(&sizes).check().map(drop)
 }
 
-fn fitting(plan: &ComponentPlan, compiled: &Compiled) -> Result<MqttWorld, LoadAppError> {
+fn fitting(plan: &ComponentPlan, compiled: &Component) -> Result<MqttWorld, LoadAppError> {
     let world = MqttWorld::of(compiled);
     let world = world.map_err(|error| LoadAppError::World { component: plan.id.clone(), error })?;
     let needed = compiled.memory_bytes_min().unwrap_or(0) as u64;

@@ -32,14 +32,9 @@ pub enum Twin {
 
 /// Collects what is offered to guests, for one engine.
 pub struct Door {
-    side: Side,
+    /// The compiled engine's, if it is that engine's door.
+    linker: Option<Linker<Guest>>,
     offered: Offered,
-}
-
-/// Whose door it is.
-enum Side {
-    Compiled(Linker<Guest>),
-    Interpreted,
 }
 
 /// What is offered, by interface name with the version cut to what must be equal.
@@ -73,9 +68,12 @@ pub struct Function {
 
 type Answering = Pin<Box<dyn Future<Output = Answer<Option<Value>>> + Send>>;
 
+type AtOnce = dyn Fn(&Host, Vec<Value>) -> Answer<Option<Value>> + Send + Sync;
+type Waiting = dyn Fn(Host, Vec<Value>) -> Answering + Send + Sync;
+
 enum Act {
-    AtOnce(Box<dyn Fn(&Host, Vec<Value>) -> Answer<Option<Value>> + Send + Sync>),
-    Waiting(Box<dyn Fn(Host, Vec<Value>) -> Answering + Send + Sync>),
+    AtOnce(Box<AtOnce>),
+    Waiting(Box<Waiting>),
 }
 
 impl Function {
@@ -124,22 +122,19 @@ fn given<R: Wire>(results: R) -> Option<Value> {
 impl Door {
     /// A door for the compiled engine.
     pub(super) fn compiled(engine: &wasmtime::Engine) -> Self {
-        Self { side: Side::Compiled(Linker::new(engine)), offered: Offered::new() }
+        Self { linker: Some(Linker::new(engine)), offered: Offered::new() }
     }
 
     /// A door for the interpreted engine.
     pub(super) fn interpreted() -> Self {
-        Self { side: Side::Interpreted, offered: Offered::new() }
+        Self { linker: None, offered: Offered::new() }
     }
 
     /// Opens an interface, by its full WIT name, to add functions to.
     pub fn interface(&mut self, name: &str) -> Answer<Interface<'_>> {
         let offer = self.offered.entry(compatible(name)).or_default();
         offer.interface = name.to_string();
-        let linker = match &mut self.side {
-            Side::Compiled(linker) => Some(linker.instance(name)?),
-            Side::Interpreted => None,
-        };
+        let linker = self.linker.as_mut().map(|linker| linker.instance(name)).transpose()?;
         Ok(Interface { linker, offer })
     }
 
@@ -165,7 +160,7 @@ impl Door {
 
     /// A linker for one component: what is offered, and traps that name what is not.
     pub(super) fn linker_for(&self, component: &Component) -> Answer<Linker<Guest>> {
-        let Side::Compiled(linker) = &self.side else {
+        let Some(linker) = &self.linker else {
             return Err(wasmtime::Error::msg("this door is not the compiled engine's"));
         };
         let mut linker = linker.clone();

@@ -1,15 +1,18 @@
 //! The MQTT world, both versions: `spin:mqtt-trigger` (sync) and `spin:mqtt-trigger@3.0.0` (async).
 //! A component exports `handle-message`; which of the two it was built for shows in the type.
 
-use wasmtime::component::types::{ComponentFunc, Type};
-use wasmtime::component::{ComponentExportIndex, ComponentType, Lift, Lower};
+use bytes::Bytes;
+use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::{Outcome, WorldError};
-use crate::engine::compiled::{Allowance, Compiled, Running};
 use crate::engine::wire::wire;
+use crate::engine::{Allowance, Component, Export};
 use crate::host::Host;
 
 const EXPORT: &str = "handle-message";
+/// The same, as an engine says it.
+const SHAPE: &str =
+    "func(list<u8>, record { topic: string }) -> result<_, variant { other(string) }>";
 const EXPECTED: &str = "handle-message: func(message: list<u8>, metadata: record { topic: string }) -> result<_, variant { other(string) }>";
 
 wire! {
@@ -31,26 +34,26 @@ wire! {
     }
 }
 
-type Params<'a> = (&'a [u8], Metadata);
+type Params = (Bytes, Metadata);
 type Return = (Result<(), Error>,);
 
 /// A component that fits this world.
 pub struct MqttWorld {
-    export: ComponentExportIndex,
+    export: Export,
 }
 
 impl MqttWorld {
     /// Checks, before anything runs, that the component exports what the trigger calls.
-    pub fn of(compiled: &Compiled) -> Result<Self, WorldError> {
+    pub fn of(component: &Component) -> Result<Self, WorldError> {
         let wrong = |found| WorldError { trigger: "mqtt", found, expected: EXPECTED };
-        let Some((function, export)) = compiled.exported_function(EXPORT) else {
-            let names = compiled.export_names();
+        let Some((shape, export)) = component.exported_function(EXPORT) else {
+            let names = component.export_names();
             return Err(wrong(match names.is_empty() {
                 true => "it exports nothing".into(),
                 false => format!("it exports {}", names.join(", ")),
             }));
         };
-        match fits(&function) {
+        match shape == SHAPE {
             true => Ok(Self { export }),
             false => Err(wrong(format!("its `{EXPORT}` has another type"))),
         }
@@ -59,43 +62,14 @@ impl MqttWorld {
     /// Calls the guest with one message, on a fresh instance. Dropping this drops the guest.
     pub async fn handle(
         &self,
-        compiled: &Compiled,
+        component: &Component,
         host: Host,
         allowance: Allowance,
         topic: &str,
         payload: &[u8],
     ) -> Outcome {
-        let call = async |running: &mut Running| {
-            let (instance, store) = (running.instance, &mut running.store);
-            let handle = instance.get_typed_func::<Params<'_>, Return>(&mut *store, self.export)?;
-            let metadata = Metadata { topic: topic.to_string() };
-            let (result,) = handle.call_async(store, (payload, metadata)).await?;
-            Ok(result.map_err(|Error::Other(sentence)| sentence))
-        };
-        Outcome::of(compiled.run(host, allowance, call).await)
+        let params = (Bytes::copy_from_slice(payload), Metadata { topic: topic.to_string() });
+        let called = component.call::<Params, Return>(self.export, host, allowance, params).await;
+        Outcome::of(called.map(|(result,)| result.map_err(|Error::Other(sentence)| sentence)))
     }
-}
-
-/// Whether the function takes bytes and a topic and returns a result.
-fn fits(function: &ComponentFunc) -> bool {
-    let params: Vec<Type> = function.params().map(|(_, ty)| ty).collect();
-    let results: Vec<Type> = function.results().collect();
-    let ([Type::List(bytes), Type::Record(metadata)], [Type::Result(result)]) =
-        (&params[..], &results[..])
-    else {
-        return false;
-    };
-    let fields: Vec<_> =
-        metadata.fields().map(|field| (field.name.to_string(), field.ty)).collect();
-    let refusal = match result.err() {
-        Some(Type::Variant(error)) => {
-            let cases: Vec<_> = error.cases().map(|c| (c.name.to_string(), c.ty)).collect();
-            matches!(&cases[..], [(name, Some(Type::String))] if name == "other")
-        }
-        _ => false,
-    };
-    bytes.ty() == Type::U8
-        && matches!(&fields[..], [(name, Type::String)] if name == "topic")
-        && result.ok().is_none()
-        && refusal
 }

@@ -11,6 +11,7 @@ mod lower;
 mod text;
 mod types;
 mod value;
+mod words;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::limits::engine::{TYPE_BYTES_MAX, TYPE_DEPTH_MAX};
 
 /// Core values that a function's parameters may take; more are spilled to memory.
-pub const FLAT_PARAMS_MAX: usize = 16;
+pub(super) const FLAT_PARAMS_MAX: usize = 16;
 /// Core values that a function's result may take.
-pub const FLAT_RESULTS_MAX: usize = 1;
+pub(super) const FLAT_RESULTS_MAX: usize = 1;
 /// Flags in one type: the specification's limit.
 const FLAGS_MAX: usize = 32;
 

@@ -21,8 +21,8 @@ use wasmi::{CompilationMode, Config, CustomFuelCosts, ExternType};
 use self::guest::Guest;
 use self::plan::{Export, Plan};
 use super::canonical::{FuncType, Value};
-use super::compiled::Allowance;
-use super::door::Door;
+use super::component::Allowance;
+use super::door::{Answer, Door};
 use super::fault::Fault;
 use crate::host::Host;
 use crate::limits::engine as limits;
@@ -82,9 +82,11 @@ impl From<wasmparser::Error> for LoadError {
 }
 
 impl Engine {
-    /// An engine with this behind its door.
-    pub fn new(door: Door) -> Self {
-        Self { inner: wasmi::Engine::new(&config()), door }
+    /// Starts the engine; `offer` fills the door.
+    pub fn start(offer: impl FnOnce(&mut Door) -> Answer<()>) -> Answer<Self> {
+        let mut door = Door::interpreted();
+        offer(&mut door)?;
+        Ok(Self { inner: wasmi::Engine::new(&config()), door })
     }
 
     /// Takes a component apart. Its code is checked now and translated when it is first called.

@@ -4,9 +4,7 @@ use super::*;
 use crate::host;
 
 fn engine() -> Engine {
-    let mut door = Door::interpreted();
-    host::offer(&mut door).unwrap();
-    Engine::new(door)
+    Engine::start(host::offer).unwrap()
 }
 
 #[tokio::test]
