@@ -155,19 +155,20 @@ impl<'a> Lift<'a> {
 
     fn string(&mut self, at: u32, length: u32) -> Result<Value, Fault> {
         let (bytes, align) = text::extent(self.encoding, length);
+        let slice = self.slice(at, bytes, align)?;
         self.take(bytes)?;
-        let bytes = self.slice(at, bytes, align)?;
-        text::decode(self.encoding, length, bytes).map(Value::Text)
+        text::decode(self.encoding, length, slice).map(Value::Text)
     }
 
     fn list(&mut self, element: &Type, at: u32, count: u32) -> Result<Value, Fault> {
         let bytes = u64::from(element.bytes()) * u64::from(count);
         if *element.shape() == Shape::U8 {
+            let slice = self.slice(at, bytes, 1)?;
             self.take(bytes)?;
-            return Ok(Value::Bytes(Bytes::copy_from_slice(self.slice(at, bytes, 1)?)));
+            return Ok(Value::Bytes(Bytes::copy_from_slice(slice)));
         }
-        self.take(bytes.max(size_of::<Value>() as u64 * u64::from(count)))?;
         self.slice(at, bytes, element.align())?;
+        self.take(bytes.max(size_of::<Value>() as u64 * u64::from(count)))?;
         let one = |index| self.load(element, at + index * element.bytes());
         Ok(Value::List((0..count).map(one).collect::<Result<_, _>>()?))
     }

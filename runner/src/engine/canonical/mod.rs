@@ -14,7 +14,7 @@ mod value;
 mod words;
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
 pub use handles::{Dropped, Handles};
