@@ -27,6 +27,13 @@ pub(crate) enum Command {
     Publish(Publish),
     /// Show the messages that a broker delivers
     Subscribe(Subscribe),
+    /// Press or set a simulated GPIO line of a running app
+    Pin(Pin),
+    /// Show the simulated GPIO lines of a running app
+    Pins(Pins),
+    /// Make the runner, pirnd, for boards
+    #[command(subcommand)]
+    Target(Target),
 }
 
 /// `pirn new`
@@ -195,6 +202,87 @@ pub(crate) struct Subscribe {
     pub(crate) broker: BrokerArgs,
 }
 
+/// Which running app.
+#[derive(Debug, Args)]
+pub(crate) struct RunningApp {
+    /// The app's spin.toml, or the folder that holds it
+    #[arg(short = 'f', long, value_name = "PATH", default_value = ".")]
+    pub(crate) from: PathBuf,
+    /// Its state folder, if `pirn up` was given one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// `pirn pin`
+#[derive(Debug, Args)]
+pub(crate) struct Pin {
+    #[command(subcommand)]
+    pub(crate) action: PinAction,
+}
+
+/// What is done to a line, from outside.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PinAction {
+    /// Make a line high for a moment, then low
+    Press {
+        /// The line's name, as the app has it
+        name: String,
+        /// For how long, in milliseconds
+        #[arg(long, value_name = "MS", default_value_t = crate::limits::pins::HOLD_MS)]
+        hold_ms: u64,
+        #[command(flatten)]
+        app: RunningApp,
+    },
+    /// Put a level on a line: high is what the app sees as high
+    Set {
+        /// The line's name, as the app has it
+        name: String,
+        /// The level; float lets go of the line, which falls back to its resistor
+        level: LevelWord,
+        #[command(flatten)]
+        app: RunningApp,
+    },
+}
+
+/// A level, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelWord {
+    /// Active
+    High,
+    /// Inactive
+    Low,
+    /// Driven by nobody
+    Float,
+}
+
+/// `pirn pins`
+#[derive(Debug, Args)]
+pub(crate) struct Pins {
+    /// Go on, and show every change
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) app: RunningApp,
+}
+
+/// `pirn target`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Target {
+    /// Build pirnd, static, for a target or a board [default: every target]
+    Build(TargetBuild),
+}
+
+/// `pirn target build`
+#[derive(Debug, Args)]
+pub(crate) struct TargetBuild {
+    /// The Rust target, like aarch64-unknown-linux-musl
+    #[arg(conflicts_with = "board")]
+    pub(crate) target: Option<String>,
+    /// The board: a name of board-configs, or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) board: Option<String>,
+}
+
 /// `NAME=VALUE`, as Spin takes it.
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -236,6 +324,7 @@ mod tests {
             "pirn publish topic",
             "pirn publish topic x --qos 3",
             "pirn subscribe a --count 0",
+            "pirn target build aarch64-unknown-linux-musl --board pi-3",
             "pirn frobnicate",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();

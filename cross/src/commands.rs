@@ -3,11 +3,13 @@
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod new;
+pub(crate) mod pin;
 pub(crate) mod publish;
 pub(crate) mod subscribe;
+pub(crate) mod target;
 pub(crate) mod up;
 
-use pirn_runner::app::AppFiles;
+use pirn_runner::app::{AppFiles, UnknownLines};
 
 use crate::cli::{AppArgs, OperatorArgs};
 use crate::failure::{Failure, Outcome};
@@ -16,6 +18,7 @@ use crate::failure::{Failure, Outcome};
 fn app_files(app: &AppArgs) -> AppFiles {
     AppFiles {
         board: app.board.clone(),
+        unknown_lines: UnknownLines::Simulated,
         profile: app.profile.clone(),
         ..AppFiles::new(&app.from).with_process_environment()
     }

@@ -1,7 +1,8 @@
 //! From components to artifacts: what a board loads. The settings come from the runner, so that both
 //! sides agree; the compiler is here, and only here.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -19,24 +20,26 @@ use crate::limits::COMPONENT_BYTES_MAX;
 use crate::ui::{Volume, time};
 
 /// Compiles those of these components whose artifacts are missing or out of date, and writes the lock
-/// file. Artifacts of the app's other components stay as they are.
+/// file. Artifacts of the app's other components stay as they are; those that nobody needs any more go.
 pub(crate) fn run<'a>(
     app: &App,
     components: impl Iterator<Item = &'a ComponentPlan>,
     volume: Volume,
 ) -> Outcome {
     let folder = artifact::folder(&app.dir, &app.board);
-    let mut lock = present(app, &folder);
+    let before = present(app, &folder);
+    let mut lock = before.clone();
     let mut stale = Vec::new();
-    for plan in components {
-        let source = Source::read(app, plan)?;
-        if !is_fresh(lock.components.get(&plan.id), &source, &folder) {
-            stale.push(source);
+    for source in sources(app, components)? {
+        match lock.made_from(&source.sha256, source.code).filter(|made| is_whole(made, &folder)) {
+            Some(made) => lock.set(&source.components, made.clone()),
+            None => stale.push(source),
         }
     }
-    if !stale.is_empty() {
-        compile_all(&stale, &app.board, &folder, &mut lock, volume)?;
+    compile_all(&stale, &app.board, &folder, &mut lock, volume)?;
+    if lock != before {
         put(&folder, LOCK_FILE, lock.to_toml().as_bytes())?;
+        sweep(&folder, &lock);
     }
     Ok(())
 }
@@ -50,37 +53,73 @@ pub(crate) fn present(app: &App, folder: &Path) -> Lock {
     if (&lock.app, &lock.made_by) != (&new.app, &new.made_by) {
         return new;
     }
-    lock.components.retain(|id, _| app.component(id).is_some());
+    let wanted: BTreeSet<&str> = app.components.iter().map(|plan| plan.id.as_str()).collect();
+    lock.retain(|id| wanted.contains(id));
     lock
 }
 
-/// A component as it was built.
+/// A file as it was built, and the components that are made from it.
 struct Source {
-    id: String,
+    components: Vec<String>,
     bytes: Vec<u8>,
     sha256: String,
     code: Code,
 }
 
-impl Source {
-    fn read(app: &App, plan: &ComponentPlan) -> Result<Source, Failure> {
-        let id = &plan.id;
+/// Each file that the components name, once.
+fn sources<'a>(
+    app: &App,
+    components: impl Iterator<Item = &'a ComponentPlan>,
+) -> Result<Vec<Source>, Failure> {
+    let mut files: BTreeMap<(PathBuf, &str), Source> = BTreeMap::new();
+    for plan in components {
+        check_dependencies(app, plan)?;
         let path = source_file(app, plan)?;
+        let code = artifact::code_of(plan.artifact);
+        let key = code.pulley_target().unwrap_or("native");
+        match files.entry((path, key)) {
+            Entry::Occupied(mut source) => source.get_mut().components.push(plan.id.clone()),
+            Entry::Vacant(place) => {
+                let source = Source::read(&place.key().0, &plan.id, code)?;
+                place.insert(source);
+            }
+        }
+    }
+    Ok(files.into_values().collect())
+}
+
+fn check_dependencies(app: &App, plan: &ComponentPlan) -> Outcome {
+    let id = &plan.id;
+    let manifest = app.manifest.components.get(id);
+    match manifest.and_then(|c| c.dependencies.keys().next()) {
+        None => Ok(()),
+        Some(import) => Err(Failure::wrong(format!(
+            "component {id}: dependency {import} cannot be composed by this build of pirn; \
+             compose it beforehand (wac plug) and name the result as `source`"
+        ))),
+    }
+}
+
+impl Source {
+    fn read(path: &Path, id: &str, code: Code) -> Result<Source, Failure> {
         let wrong = |reason: String| {
             Failure::wrong(format!("component {id}: {}: {reason}", path.display()))
         };
-        let manifest = app.manifest.components.get(id);
-        if let Some(import) = manifest.and_then(|c| c.dependencies.keys().next()) {
-            return Err(Failure::wrong(format!(
-                "component {id}: dependency {import} cannot be composed by this build of pirn; \
-                 compose it beforehand (wac plug) and name the result as `source`"
-            )));
-        }
-        let bytes = read(&path).map_err(&wrong)?;
+        let bytes = read(path).map_err(&wrong)?;
         check_component(&bytes).map_err(|reason| wrong(reason.to_owned()))?;
         let sha256 = artifact::digest(&mut bytes.as_slice()).map_err(|e| wrong(e.to_string()))?;
-        let code = artifact::code_of(plan.artifact);
-        Ok(Source { id: id.clone(), bytes, sha256, code })
+        Ok(Source { components: vec![id.to_owned()], bytes, sha256, code })
+    }
+
+    /// The first of its components, for people.
+    fn name(&self) -> &str {
+        self.components.first().map_or("", String::as_str)
+    }
+
+    /// Named for its content, so that a component never runs what another one has become.
+    fn artifact_file(&self) -> String {
+        let digest = self.sha256.get(..8).unwrap_or_default();
+        format!("{}-{digest}.cwasm", self.name())
     }
 }
 
@@ -120,11 +159,8 @@ fn check_component(bytes: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-fn is_fresh(locked: Option<&LockedArtifact>, source: &Source, folder: &Path) -> bool {
-    let Some(locked) = locked else { return false };
-    let is_whole =
-        || fs::metadata(folder.join(&locked.file)).is_ok_and(|m| m.len() == locked.bytes);
-    locked.source_sha256 == source.sha256 && locked.code == source.code && is_whole()
+fn is_whole(locked: &LockedArtifact, folder: &Path) -> bool {
+    fs::metadata(folder.join(&locked.file)).is_ok_and(|file| file.len() == locked.bytes)
 }
 
 fn compile_all(
@@ -137,16 +173,16 @@ fn compile_all(
     let mut compilers = Compilers::for_board(board);
     let progress = volume.progress(sources.len() as u64, "Compiling");
     for source in sources {
-        progress.set_message(source.id.clone());
+        progress.set_message(source.name().to_owned());
         let begun = Instant::now();
         let code = compilers.compile(source)?;
-        let file = format!("{}.cwasm", source.id);
+        let file = source.artifact_file();
         put(folder, &file, &code)?;
         let sha256 = artifact::digest(&mut code.as_slice()).map_err(Failure::failed)?;
         let bytes = code.len() as u64;
         let source_sha256 = source.sha256.clone();
         let locked = LockedArtifact { file, code: source.code, sha256, bytes, source_sha256 };
-        lock.components.insert(source.id.clone(), locked);
+        lock.set(&source.components, locked);
         progress.suspend(|| say_compiled(source, board, bytes, begun, volume));
         progress.inc(1);
     }
@@ -155,7 +191,11 @@ fn compile_all(
 }
 
 fn say_compiled(source: &Source, board: &Board, bytes: u64, begun: Instant, volume: Volume) {
-    let Source { id, code, .. } = source;
+    let (id, code) = (source.name(), source.code);
+    let id = match source.components.len() {
+        1 => id.to_owned(),
+        many => format!("{id} and {} more of the same file", many - 1),
+    };
     let (size, took) = (Bytes(bytes), time(begun.elapsed()));
     volume.step("Compiled", &format!("{id} for {} ({code}): {size} in {took}", board.name));
 }
@@ -172,7 +212,7 @@ impl Compilers<'_> {
     }
 
     fn compile(&mut self, source: &Source) -> Result<Vec<u8>, Failure> {
-        let id = &source.id;
+        let id = source.name();
         let engine = self.engine(source.code)?;
         engine.precompile_component(&source.bytes).map_err(|error| {
             Failure::wrong(format!("component {id}: it does not compile: {error:#}"))
@@ -190,6 +230,18 @@ impl Compilers<'_> {
             self.engines.insert(key, engine);
         }
         self.engines.get(key).ok_or_else(|| Failure::failed("the compiler is gone"))
+    }
+}
+
+/// Takes away artifacts that the lock file does not name. One that stays is no harm.
+fn sweep(folder: &Path, lock: &Lock) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_artifact = name.to_str().is_some_and(|name| name.ends_with(".cwasm"));
+        if is_artifact && !name.to_str().is_some_and(|name| lock.has_file(name)) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

@@ -18,3 +18,21 @@ pub(crate) const GOODBYE_WAIT: Duration = Duration::from_secs(2);
 
 /// Characters of a payload that are shown on one line.
 pub(crate) const SHOWN_CHARS_MAX: usize = 200;
+
+/// Caps of the simulated lines' socket.
+pub(crate) mod pins {
+    use std::time::Duration;
+
+    /// How long `pirn pin press` holds a line, if it is not told: as long as a finger.
+    pub(crate) const HOLD_MS: u64 = 100;
+    /// The longest press: whoever wants more has `pirn pin set`.
+    pub(crate) const PRESS_MAX: Duration = Duration::from_secs(3600);
+    /// A request holds one name.
+    pub(crate) const REQUEST_BYTES_MAX: u64 = 1024;
+    /// Commands that may talk to the app at the same time.
+    pub(crate) const CLIENTS_MAX: usize = 32;
+    /// After a connection that could not be accepted: descriptors are short, which passes.
+    pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+    /// Between two pictures of `pirn pins --watch`: faster than anybody reads.
+    pub(crate) const FRAME: Duration = Duration::from_millis(50);
+}

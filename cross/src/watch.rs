@@ -4,10 +4,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::Style;
+use pirn_runner::event::Happening;
 use pirn_runner::host::log::Stream;
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::worlds::Outcome;
+use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
 
 use crate::limits::SHOWN_CHARS_MAX;
@@ -82,7 +84,10 @@ fn trouble(sign: &'static str, style: Style, text: String) -> Line {
 /// What is said about a report, if anything.
 fn line(report: &Report<'_>) -> Option<Line> {
     Some(match report {
-        Report::Event { component, source, payload } => {
+        // Timers tick all the time; what their components do is worth a line, that they did it is not.
+        Report::Event { what: Happening::Tick, .. }
+        | Report::Outcome { what: Happening::Tick, outcome: Outcome::Done, .. } => return None,
+        Report::Event { component, source, payload, .. } => {
             ordinary("→", GOOD, message(source, payload, component))
         }
         Report::Published { component, topic, payload, .. } => {
@@ -98,6 +103,7 @@ fn line(report: &Report<'_>) -> Option<Line> {
             ordinary("│", ODD, format!("{component}: {line}"))
         }
         Report::Broker { address, notice } => notice_line(address, notice),
+        Report::Line(notice) => pin_line(notice),
         Report::Warning(sentence) => trouble("!", ODD, (*sentence).to_owned()),
         Report::Note(sentence) => ordinary("·", FAINT, (*sentence).to_owned()),
     })
@@ -148,6 +154,21 @@ fn notice_line(address: &str, notice: &Notice) -> Line {
         Notice::Oversize { topic, bytes } => {
             let topic = ui::escaped(topic);
             trouble("!", ODD, format!("{topic}: {bytes} bytes are too many, dropped"))
+        }
+    }
+}
+
+fn pin_line(notice: &gpio::Notice) -> Line {
+    match notice {
+        gpio::Notice::Lost { line, reason } => trouble("!", ODD, format!("{line}: {reason}")),
+        gpio::Notice::Back { line } => ordinary("·", FAINT, format!("{line} is there now")),
+        gpio::Notice::TurnedOff { line, on_longest } => {
+            let longest = ui::time(*on_longest);
+            trouble(
+                "!",
+                ODD,
+                format!("{line} was on for {longest}, its longest; now at its safe level"),
+            )
         }
     }
 }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pirn_runner::app::{App, AppFiles};
+use pirn_runner::event::{Event, Happening};
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::runner::Runner;
 use pirn_runner::worlds::Outcome;
+use pirn_triggers::gpio::Chips;
+use pirn_triggers::mqtt::Qos;
 use pirn_triggers::mqtt::broker::Broker;
 
 struct Nobody;
@@ -41,11 +44,13 @@ fn one_event(c: &mut Criterion) {
     let runner = Runner::load(app, Arc::new(Nobody))
         .expect("run `pirn build --compile-only -f examples/echo` first");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let _connected = runtime.block_on(async { runner.connect() }).unwrap();
+    let _connected = runtime.block_on(async { runner.connect(&Chips::Kernel) }).unwrap();
+    let payload = b"the quick brown fox jumps over the lazy dog, and so does the cat";
+    let what = Happening::Message { payload: payload[..].into(), qos: Qos::AtMostOnce };
+    let event = Event::local("bench/in/0".into(), what, 1, Arc::default());
     c.bench_function("echo, one event on a fresh instance", |b| {
         b.iter(|| {
-            let payload = b"the quick brown fox jumps over the lazy dog, and so does the cat";
-            let outcome = runtime.block_on(runner.invoke("echo", "bench/in/0", payload));
+            let outcome = runtime.block_on(runner.invoke("echo", &event));
             assert_eq!(outcome, Some(Outcome::Done));
         });
     });

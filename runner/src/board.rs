@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{Error, Rate};
+use crate::pins::PinSettings;
 
 mod read;
 mod shipped;
@@ -34,10 +35,14 @@ pub struct Board {
     pub instances_max: u32,
     /// GPIO chips; empty on boards without.
     pub chips: Vec<Chip>,
+    /// `[gpio.<NAME>]`: names for lines, and how lines may be driven.
+    pub gpio: BTreeMap<String, PinSettings>,
+    /// `[clock] not_before`, in seconds since the epoch: a clock that shows less was never set.
+    pub clock_not_before: Option<u64>,
 }
 
 /// What components are compiled to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ArtifactKind {
     /// Machine code for the board's processor.
     Native,
@@ -96,6 +101,8 @@ pub struct Line {
     pub pin: String,
     /// What kernels call the line, its own name first: distributions differ.
     pub kernel_names: Vec<String>,
+    /// The line's place on its chip, for chips whose lines no kernel names.
+    pub offset: Option<u32>,
 }
 
 impl Board {
@@ -115,6 +122,13 @@ impl Board {
         Self::parse(&format!("board-configs/{name}.toml"), name, text)
     }
 
+    /// Every line of the board, with the label of its chip.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &str, &Line)> {
+        self.chips.iter().flat_map(|chip| {
+            chip.lines.iter().map(|(name, line)| (chip.label.as_str(), name.as_str(), line))
+        })
+    }
+
     /// The bytecode for a board of this word size.
     pub fn pulley(&self) -> ArtifactKind {
         let narrow = ["arm", "i686", "i586", "riscv32"]
@@ -131,6 +145,8 @@ impl Board {
     pub fn default_name() -> &'static str {
         match std::env::consts::ARCH {
             "x86_64" => "generic-x86_64",
+            "arm" => "generic-arm",
+            "riscv64" => "generic-riscv64",
             _ => "generic-aarch64",
         }
     }

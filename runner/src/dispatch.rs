@@ -2,72 +2,31 @@
 //! run at the same time, up to the board's `instances_max`. A component that failed rests, then is
 //! tried again; an event that could not be handled is kept aside as a dead letter.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use pirn_triggers::mqtt::{Delivery, Message, Qos, Receipt};
-use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, mpsc};
+use pirn_triggers::mqtt::{Qos, Receipt};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::app::ComponentLimits;
 use crate::engine::{Allowance, Component};
+use crate::event::{Event, Happening, Waiting};
 use crate::host::{Grants, Host};
 use crate::limits::dispatch as limits;
+use crate::limits::gpio::FAILURES_BEFORE_SAFE;
 use crate::report::{Report, Reporter};
 use crate::status::ComponentCounters;
 use crate::store::DeadLetter;
-use crate::worlds::Outcome;
-use crate::worlds::mqtt::MqttWorld;
-
-/// An inbound message, shared by the lanes that it matches. It is acknowledged when the last of them
-/// is done with it, and stays unacknowledged if one of them lets go of it before.
-pub struct Inbound {
-    /// Where it came from.
-    pub topic: String,
-    /// Its bytes.
-    pub payload: Bytes,
-    /// How surely it was delivered.
-    pub qos: Qos,
-    /// What is left to do.
-    open: Mutex<Open>,
-    /// Told when it is acknowledged.
-    settled: Arc<Notify>,
-}
-
-struct Open {
-    lanes: usize,
-    delivery: Option<Delivery>,
-}
-
-impl Inbound {
-    /// An event for so many lanes. `settled` is told when all of them are done with it.
-    pub fn new(message: Message, lanes: usize, settled: Arc<Notify>) -> Self {
-        let Message { topic, payload, qos, delivery, .. } = message;
-        let open = Mutex::new(Open { lanes, delivery: Some(delivery) });
-        Self { topic, payload, qos, open, settled }
-    }
-
-    /// One lane is done with it.
-    fn settle(&self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.lanes = open.lanes.saturating_sub(1);
-        if open.lanes == 0
-            && let Some(delivery) = open.delivery.take()
-        {
-            delivery.settle();
-            self.settled.notify_one();
-        }
-    }
-}
+use crate::worlds::{Outcome, Worlds};
 
 /// What runs a component: loaded, linked, granted.
 pub struct Unit {
-    /// The component.
-    pub compiled: Component,
-    /// Its world.
-    pub world: MqttWorld,
+    /// The component; others may be made from the same artifact.
+    pub code: Arc<Component>,
+    /// What its triggers call.
+    pub worlds: Worlds,
     /// What it may do.
     pub grants: Arc<Grants>,
     /// What it may use.
@@ -78,14 +37,13 @@ pub struct Unit {
 
 impl Unit {
     /// One try at an event, on a fresh instance. Receipts are of what it published.
-    pub async fn invoke(&self, topic: &str, payload: &[u8]) -> (Outcome, Vec<Receipt>) {
+    pub async fn invoke(&self, event: &Event) -> (Outcome, Vec<Receipt>) {
         let host = Host::new(Arc::clone(&self.grants));
         let allowance = Allowance {
             memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
             deadline: self.limits.deadline,
         };
-        let call = self.world.handle(&self.compiled, host.clone(), allowance, topic, payload);
-        let outcome = call.await;
+        let outcome = self.worlds.handle(&self.code, host.clone(), allowance, event).await;
         (outcome, host.take_receipts())
     }
 
@@ -94,33 +52,65 @@ impl Unit {
     }
 }
 
+/// An event on its way through a lane.
+struct Queued {
+    event: Arc<Event>,
+    /// Told when it is taken out of the queue.
+    waiting: Option<Arc<Waiting>>,
+}
+
 /// The sending end of a lane.
 #[derive(Clone)]
 pub struct LaneEntry {
-    queue: mpsc::Sender<Arc<Inbound>>,
+    queue: mpsc::Sender<Queued>,
     counters: Arc<ComponentCounters>,
 }
 
 impl LaneEntry {
-    /// Hands an event to the lane. A full lane drops QoS 0 and counts it; for QoS 1 and 2 this waits,
-    /// and with it the inbox, so that the backlog stays with the broker. Dropped while waiting, the
-    /// event stays unacknowledged.
-    pub async fn push(&self, event: Arc<Inbound>) {
-        match self.queue.try_send(event) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(event)) if event.qos == Qos::AtMostOnce => {
-                self.counters.dropped.fetch_add(1, Relaxed);
-            }
-            Err(mpsc::error::TrySendError::Full(event)) => drop(self.queue.send(event).await),
-            Err(mpsc::error::TrySendError::Closed(_)) => {}
+    /// Hands an event to the lane. A full lane drops QoS 0 and counts it; for all else this waits, and
+    /// with it whoever brings events, so that the backlog stays with the broker or the kernel. Dropped
+    /// while waiting, a message stays unacknowledged.
+    pub async fn push(&self, event: Arc<Event>) {
+        match self.queue.try_send(Queued { event, waiting: None }) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(queued)) => match queued.event.what {
+                Happening::Message { qos: Qos::AtMostOnce, .. } => {
+                    self.counters.dropped.fetch_add(1, Relaxed);
+                }
+                _ => drop(self.queue.send(queued).await),
+            },
         }
+    }
+
+    /// Hands over a tick, unless one of the same trigger waits already: the two are then one, and
+    /// counted, so that ticks never pile up before a busy component.
+    pub fn tick(&self, waiting: &Arc<Waiting>, event: impl FnOnce() -> Event) {
+        if !waiting.begin() {
+            self.counters.coalesced.fetch_add(1, Relaxed);
+            return;
+        }
+        let queued = Queued { event: Arc::new(event()), waiting: Some(Arc::clone(waiting)) };
+        if self.queue.try_send(queued).is_err() {
+            waiting.end();
+            self.counters.coalesced.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts ticks that were due while nobody could look: they are one with the next.
+    pub fn count_coalesced(&self, ticks: u32) {
+        self.counters.coalesced.fetch_add(ticks.into(), Relaxed);
+    }
+
+    /// Counts edges that were lost before they reached us.
+    pub fn count_missed(&self, edges: u32) {
+        self.counters.missed.fetch_add(edges.into(), Relaxed);
     }
 }
 
 /// One worker of a component: as many as it may have instances share its queue.
 pub struct Lane {
     unit: Arc<Unit>,
-    queue: Arc<AsyncMutex<mpsc::Receiver<Arc<Inbound>>>>,
+    queue: Arc<AsyncMutex<mpsc::Receiver<Queued>>>,
     /// Shared by all lanes: live instances.
     slots: Arc<Semaphore>,
     pace: Arc<AsyncMutex<Pace>>,
@@ -156,21 +146,20 @@ impl Lane {
     }
 
     /// The next event, not before the component's rate lets it.
-    async fn next(&self) -> Option<Arc<Inbound>> {
-        let event = self.queue.lock().await.recv().await?;
+    async fn next(&self) -> Option<Arc<Event>> {
+        let Queued { event, waiting } = self.queue.lock().await.recv().await?;
         let ready = self.pace.lock().await.step(Instant::now());
         if let Some(ready) = ready {
             sleep_until(ready).await;
         }
+        if let Some(waiting) = waiting {
+            waiting.end();
+        }
         Some(event)
     }
 
-    async fn handle(&mut self, event: Arc<Inbound>) {
-        // At most once means one try.
-        let attempts_max = match event.qos {
-            Qos::AtMostOnce => 1,
-            _ => self.unit.limits.attempts_max,
-        };
+    async fn handle(&mut self, event: Arc<Event>) {
+        let attempts_max = event.attempts(self.unit.limits.attempts_max);
         for attempt in 1..=attempts_max {
             let (outcome, receipts) = self.attempt(&event, attempt, attempts_max).await;
             match outcome {
@@ -179,7 +168,12 @@ impl Lane {
                     return finish(&self.unit, event, receipts);
                 }
                 failed if attempt == attempts_max => {
-                    return bury(&self.unit, event, &failed).await;
+                    bury(&self.unit, &event, &failed).await;
+                    // The next tick is the next try, so it is what has to wait.
+                    if matches!(event.what, Happening::Tick) {
+                        sleep(rest(self.strikes)).await;
+                    }
+                    return;
                 }
                 _ => sleep(rest(self.strikes)).await,
             }
@@ -188,15 +182,17 @@ impl Lane {
 
     async fn attempt(
         &mut self,
-        event: &Inbound,
+        event: &Event,
         attempt: u32,
         attempts_max: u32,
     ) -> (Outcome, Vec<Receipt>) {
         let _slot = self.slots.acquire().await;
-        let (unit, component, source) = (&self.unit, &self.unit.grants.component, &event.topic);
-        unit.reporter().report(&Report::Event { component, source, payload: &event.payload });
+        let (unit, component, source) = (&self.unit, &self.unit.grants.component, &*event.source);
+        let payload = event.payload();
+        let what = &event.what;
+        unit.reporter().report(&Report::Event { component, source, payload: &payload, what });
         let begun = Instant::now();
-        let (outcome, receipts) = unit.invoke(source, &event.payload).await;
+        let (outcome, receipts) = unit.invoke(event).await;
         let took = begun.elapsed();
         unit.counters.count(&outcome, took);
         if outcome != Outcome::Done {
@@ -204,9 +200,18 @@ impl Lane {
         }
         let again = outcome != Outcome::Done && attempt < attempts_max;
         let retry_in = again.then(|| rest(self.strikes));
-        let report =
-            Report::Outcome { component, source, outcome: &outcome, took, attempt, retry_in };
-        unit.reporter().report(&report);
+        unit.reporter().report(&Report::Outcome {
+            component,
+            source,
+            what,
+            outcome: &outcome,
+            took,
+            attempt,
+            retry_in,
+        });
+        if outcome != Outcome::Done && self.strikes == FAILURES_BEFORE_SAFE {
+            unit.grants.pins.make_safe(component, unit.reporter());
+        }
         (outcome, receipts)
     }
 }
@@ -218,7 +223,7 @@ fn rest(strikes: u32) -> Duration {
 }
 
 /// Acknowledges the event once everything published for it is safe. The lane goes on meanwhile.
-fn finish(unit: &Arc<Unit>, event: Arc<Inbound>, receipts: Vec<Receipt>) {
+fn finish(unit: &Arc<Unit>, event: Arc<Event>, receipts: Vec<Receipt>) {
     if receipts.is_empty() {
         return event.settle();
     }
@@ -232,7 +237,7 @@ fn finish(unit: &Arc<Unit>, event: Arc<Inbound>, receipts: Vec<Receipt>) {
                 Err(error) => {
                     let outcome = Outcome::Undelivered(error.to_string());
                     unit.counters.count(&outcome, Duration::ZERO);
-                    return bury(&unit, event, &outcome).await;
+                    return bury(&unit, &event, &outcome).await;
                 }
             }
         }
@@ -240,18 +245,19 @@ fn finish(unit: &Arc<Unit>, event: Arc<Inbound>, receipts: Vec<Receipt>) {
     });
 }
 
-/// Keeps an event aside that could not be handled, then acknowledges it. What cannot be kept is not
-/// acknowledged. QoS 0 promises nothing, so it is counted only.
-async fn bury(unit: &Unit, event: Arc<Inbound>, outcome: &Outcome) {
-    if event.qos != Qos::AtMostOnce {
+/// Keeps an event aside that could not be handled, then settles it. What cannot be kept is not
+/// settled. What promised nothing is counted only.
+async fn bury(unit: &Unit, event: &Event, outcome: &Outcome) {
+    if event.is_kept() {
         let letter = DeadLetter {
             component: unit.grants.component.clone(),
-            source: event.topic.clone(),
-            payload: event.payload.to_vec(),
+            source: event.source.to_string(),
+            payload: event.payload().into_owned(),
             reason: outcome.to_string(),
         };
         if let Err(error) = unit.grants.store.bury(letter).await {
-            let sentence = format!("a dead letter from {} could not be kept: {error}", event.topic);
+            let sentence =
+                format!("a dead letter from {} could not be kept: {error}", event.source);
             return unit.reporter().report(&Report::Warning(&sentence));
         }
         unit.counters.dead_letters.fetch_add(1, Relaxed);

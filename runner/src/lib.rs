@@ -5,13 +5,17 @@ pub mod app;
 pub mod board;
 pub mod config;
 pub mod manifest;
+pub mod pins;
 pub mod runtime_config;
 pub mod variables;
 
 // From an event to its outcome.
 pub mod dispatch;
 pub mod engine;
+pub mod event;
+mod feeds;
 pub mod host;
+mod loading;
 pub mod runner;
 pub mod session;
 pub mod store;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::config::Rate;
 
-/// A configuration file. The longest manifest in the wild that we know has under 20 KB; a file of
-/// megabytes is a mistake (a component named as a manifest) and would not fit a small board's memory.
-pub const CONFIG_FILE_BYTES_MAX: usize = 256 * 1024;
+/// A configuration file. The longest manifest in the wild that we know has under 20 KB, one with 5 000
+/// timers 600 KB; a file of megabytes is a mistake (a component named as a manifest) and would not fit a
+/// small board's memory.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A template. Templates are addresses, topics and headers; a payload of a will is the longest of them.
 pub const TEMPLATE_BYTES_MAX: usize = 16 * 1024;
@@ -54,6 +55,22 @@ pub const KEEP_ALIVE_SECONDS_MAX: u32 = 65_535;
 
 const _: () = assert!(ATTEMPTS_DEFAULT <= ATTEMPTS_MAX);
 const _: () = assert!(MEMORY_BYTES_MIN < MEMORY_BYTES_MAX);
+
+/// Caps of timers and cron.
+pub mod time {
+    /// 1 January 2026, in seconds since the epoch. A clock that shows less was never set: this version
+    /// is younger. A board file can give a later date.
+    pub const CLOCK_NOT_BEFORE: u64 = 1_767_225_600;
+}
+
+/// Caps of GPIO.
+pub mod gpio {
+    /// A line's place on its chip. Expanders have up to 64, processors a few hundred.
+    pub const LINE_OFFSET_MAX: u32 = 1_023;
+    /// Failures of a component in a row after which its outputs go to their safe levels: as many as one
+    /// event is tried by default.
+    pub const FAILURES_BEFORE_SAFE: u32 = super::ATTEMPTS_DEFAULT;
+}
 
 /// Caps of the engines.
 pub mod engine {
@@ -252,12 +269,14 @@ pub mod status {
 
     /// Components in a snapshot; the board's budget ends sooner.
     pub const COMPONENTS_MAX: usize = 64;
-    /// The whole snapshot: a component's line is under 300 bytes.
-    pub const JSON_BYTES_MAX: usize = 32 << 10;
+    /// GPIO lines in a snapshot; headers have 40 pins, two of them make a large app.
+    pub const LINES_MAX: usize = 64;
+    /// The whole snapshot: a component's part is under 350 bytes, a line's under 120.
+    pub const JSON_BYTES_MAX: usize = 40 << 10;
     /// A client that does not read its answer is left.
     pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
     /// How long `pirnd status` waits for a runner that may be busy.
     pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
-    const _: () = assert!(COMPONENTS_MAX * 300 < JSON_BYTES_MAX);
+    const _: () = assert!(COMPONENTS_MAX * 350 + LINES_MAX * 120 < JSON_BYTES_MAX);
 }

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use pirn_triggers::gpio;
 use pirn_triggers::mqtt::{Notice, Qos};
 
+use crate::event::Happening;
 use crate::host::log::Stream;
 use crate::worlds::Outcome;
 
@@ -15,10 +17,12 @@ pub enum Report<'a> {
     Event {
         /// The component's id.
         component: &'a str,
-        /// Where it came from: a topic.
+        /// Where it came from: a topic, a line, a trigger's id.
         source: &'a str,
-        /// Its bytes.
+        /// What it says.
         payload: &'a [u8],
+        /// What it is.
+        what: &'a Happening,
     },
     /// An invocation ended.
     Outcome {
@@ -26,6 +30,8 @@ pub enum Report<'a> {
         component: &'a str,
         /// Where the event came from.
         source: &'a str,
+        /// What the event was.
+        what: &'a Happening,
         /// How it ended.
         outcome: &'a Outcome,
         /// How long it took.
@@ -62,6 +68,8 @@ pub enum Report<'a> {
         /// What.
         notice: &'a Notice,
     },
+    /// Something about a GPIO line.
+    Line(&'a gpio::Notice),
     /// A sentence for the operator: something of theirs needs a look.
     Warning(&'a str),
     /// A sentence about the runner's own life.

@@ -1,113 +1,61 @@
 //! From a checked plan to a running app: loads what the plan names, then turns messages into events
 //! until it is told to stop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use pirn_triggers::mqtt::{Inbox, Session, topic_matches};
+use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler, Outputs};
+use pirn_triggers::mqtt::{Inbox, Session};
+use pirn_triggers::time::{ClockNotice, First, Interval, Rule, Schedule, WallClock};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::app::{App, CodeSize, ComponentPlan, OverBudget, TriggerPlanKind};
-use crate::dispatch::{Inbound, Lane, LaneEntry, Unit};
-use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
-use crate::engine::compiled::{LoadError, Pool, StartError};
-use crate::engine::config::Code;
-use crate::engine::{Component, Engine};
+use crate::app::{App, Pin, TriggerPlan, TriggerPlanKind};
+use crate::dispatch::{Lane, LaneEntry, Unit};
+use crate::event::Event;
+use crate::feeds::{self, EdgeRoute, TickRoute, TopicRoute};
 use crate::host::brokers::{Brokers, Login};
-use crate::host::{self, Grants, log::Log, wasi};
+use crate::host::gpio::Lines;
 use crate::limits::dispatch as limits;
+use crate::loading::{self, LoadAppError, Shared};
+use crate::manifest::FirstTick;
 use crate::report::{Report, Reporter};
 use crate::session;
 use crate::status::ComponentCounters;
 use crate::store::{Layout, Store};
-use crate::worlds::mqtt::MqttWorld;
-use crate::worlds::{Outcome, WorldError};
-
-/// Why an app cannot be run: something about its artifacts or its components. Exit status 2.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadAppError {
-    /// The lock file says something wrong, or is not there.
-    #[error(transparent)]
-    Lock(#[from] crate::config::Error),
-    /// The app changed since it was built.
-    #[error("component `{component}` is not in {lock}: run `pirn build` again")]
-    NotBuilt {
-        /// The component.
-        component: String,
-        /// The lock file.
-        lock: PathBuf,
-    },
-    /// An artifact is missing or altered.
-    #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    /// The app does not fit the board.
-    #[error(transparent)]
-    OverBudget(#[from] OverBudget),
-    /// The engine does not start.
-    #[error(transparent)]
-    Engine(#[from] StartError),
-    /// The engine does not take an artifact.
-    #[error("{path}: {error}")]
-    Load {
-        /// The artifact.
-        path: PathBuf,
-        /// Why.
-        error: LoadError,
-    },
-    /// A component does not do what its trigger calls.
-    #[error("component `{component}`: {error}")]
-    World {
-        /// The component.
-        component: String,
-        /// What is missing.
-        error: WorldError,
-    },
-    /// A component cannot even start within its memory.
-    #[error(
-        "component `{component}` starts with {needed} KiB of memory, its limit is {limit} KiB: raise `memory` in [component.{component}.tool.pirn]"
-    )]
-    Memory {
-        /// The component.
-        component: String,
-        /// KiB.
-        needed: u64,
-        /// KiB.
-        limit: u64,
-    },
-    /// The manifest grants files that cannot be granted.
-    #[error("component `{component}`: {error}")]
-    Files {
-        /// The component.
-        component: String,
-        /// Why.
-        error: wasi::FilesError,
-    },
-    /// The store's thread does not start.
-    #[error("the store does not start: {0}")]
-    Store(std::io::Error),
-    /// There is no place for state.
-    #[error("state folder {path}: {error}; name another with --state-dir")]
-    State {
-        /// The folder.
-        path: PathBuf,
-        /// The system's reason.
-        error: std::io::Error,
-    },
-    /// The session's options are wrong.
-    #[error("the app's broker: {0}")]
-    Session(String),
-}
+use crate::worlds::Outcome;
 
 /// A loaded app.
 pub struct Runner {
     app: App,
     units: Vec<Arc<Unit>>,
     brokers: Arc<Brokers>,
+    lines: Arc<Lines>,
     store: Store,
     reporter: Arc<dyn Reporter>,
+}
+
+/// What a running app is connected to.
+pub struct Outside {
+    /// The session with the app's broker, if it has one.
+    pub session: Option<Session>,
+    inbox: Option<Inbox>,
+    inputs: Vec<Input>,
+    outputs: Outputs,
+}
+
+impl Outside {
+    /// The lines that are driven, for those who look at them.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// The lines that are read, for those who look at them; in the order of the plan.
+    pub fn inputs(&self) -> Vec<InputHandle> {
+        self.inputs.iter().map(Input::handle).collect()
+    }
 }
 
 /// When a run ends by itself.
@@ -123,27 +71,21 @@ impl Runner {
     /// Loads everything that the plan names; nothing of it runs yet. All that can be wrong with an
     /// app on this machine is found here.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
-        let folder = artifact::folder(&app.dir, &app.board);
-        let lock = Lock::read(&folder)?;
-        let locked = locked_artifacts(&app, &lock, &folder)?;
-        check_budget(&app, &locked)?;
         let store =
             Store::start(Layout { state_dir: app.state_dir.clone(), paths: store_paths(&app) })
                 .map_err(LoadAppError::Store)?;
         let tls = session::tls(&app);
         let brokers = Arc::new(Brokers::new(&app.name, tls, Arc::clone(&reporter)));
-        let mut engines = Engines::new(&app);
-        let mut units = Vec::with_capacity(app.components.len());
-        for (plan, artifact) in app.components.iter().zip(locked) {
-            let path = folder.join(&artifact.file);
-            let compiled = engines.load(&path, artifact)?;
-            let world = fitting(plan, &compiled)?;
-            let wasi = wasi_grant(&app, plan)?;
-            let grants = Arc::new(grants(&app, plan, &store, &brokers, &reporter, wasi));
-            let counters = Arc::<ComponentCounters>::default();
-            units.push(Arc::new(Unit { compiled, world, grants, limits: plan.limits, counters }));
-        }
-        Ok(Self { app, units, brokers, store, reporter })
+        let lines = Arc::<Lines>::default();
+        let shared = Shared {
+            app: &app,
+            store: &store,
+            brokers: &brokers,
+            lines: &lines,
+            reporter: &reporter,
+        };
+        let units = loading::units(&shared)?;
+        Ok(Self { app, units, brokers, lines, store, reporter })
     }
 
     /// The plan.
@@ -160,7 +102,7 @@ impl Runner {
     pub fn counters(&self) -> Vec<(String, String, Arc<ComponentCounters>)> {
         let of = |unit: &Arc<Unit>| {
             let id = unit.grants.component.clone();
-            (id, unit.compiled.form().to_string(), Arc::clone(&unit.counters))
+            (id, unit.code.form().to_string(), Arc::clone(&unit.counters))
         };
         self.units.iter().map(of).collect()
     }
@@ -168,8 +110,8 @@ impl Runner {
     /// The components and how each runs, in a line.
     pub fn described(&self) -> String {
         let one = |unit: &Arc<Unit>| {
-            let (id, code) = (&unit.grants.component, unit.compiled.form());
-            format!("{id} ({code}, {} KiB)", unit.compiled.code_bytes() / 1024)
+            let (id, form) = (&unit.grants.component, unit.code.form());
+            format!("{id} ({form}, {} KiB)", unit.code.code_bytes() / 1024)
         };
         self.units.iter().map(one).collect::<Vec<_>>().join(", ")
     }
@@ -183,9 +125,9 @@ impl Runner {
 
     /// Hands one event to a component, without retries; what it published is waited for. `None` if
     /// there is no such component.
-    pub async fn invoke(&self, component: &str, topic: &str, payload: &[u8]) -> Option<Outcome> {
+    pub async fn invoke(&self, component: &str, event: &Event) -> Option<Outcome> {
         let unit = self.units.iter().find(|unit| unit.grants.component == component)?;
-        let (outcome, receipts) = unit.invoke(topic, payload).await;
+        let (outcome, receipts) = unit.invoke(event).await;
         for receipt in receipts {
             if let Err(error) = receipt.await {
                 return Some(Outcome::Undelivered(error.to_string()));
@@ -199,9 +141,16 @@ impl Runner {
         self.brokers.stop(limits::FAREWELL_GRACE).await;
     }
 
-    /// Connects the app to its broker: the session, shared with its guests, and its inbox.
-    pub fn connect(&self) -> Result<Option<(Session, Inbox)>, LoadAppError> {
+    /// Connects the app to the outside: its broker, with a session that it shares with its guests, and
+    /// its GPIO lines. Lines that cannot be had now are tried again; a chip that is not there is an error.
+    pub fn connect(&self, chips: &Chips) -> Result<Outside, LoadAppError> {
         self.make_state_folder()?;
+        let (inputs, outputs) = self.open_lines(chips)?;
+        let (session, inbox) = self.open_session()?.unzip();
+        Ok(Outside { session, inbox, inputs, outputs })
+    }
+
+    fn open_session(&self) -> Result<Option<(Session, Inbox)>, LoadAppError> {
         let Some(plan) = &self.app.broker else { return Ok(None) };
         let options = session::options(&self.app, plan, Arc::clone(&self.reporter));
         let started = Session::start(options);
@@ -212,20 +161,42 @@ impl Runner {
         Ok(Some((session, inbox)))
     }
 
+    /// The app's GPIO lines, for its guests to use; they are held as long as what this returns.
+    pub fn open_lines(&self, chips: &Chips) -> Result<(Vec<Input>, Outputs), LoadAppError> {
+        let pins = &self.app.pins;
+        check_chips(chips, &pins.chip_labels())?;
+        let reporter = Arc::clone(&self.reporter);
+        let on_notice: NoticeHandler =
+            Arc::new(move |notice| reporter.report(&Report::Line(&notice)));
+        let open = |pin: &Pin<InputOptions>| {
+            Input::open(chips.clone(), pin.options.clone(), Some(Arc::clone(&on_notice)))
+        };
+        let inputs: Vec<Input> = pins.inputs.iter().map(open).collect();
+        let outputs = pins.outputs.iter().map(|pin| pin.options.clone()).collect();
+        let outputs = Outputs::open(chips.clone(), outputs, Some(on_notice.clone()));
+        let outputs = outputs.map_err(|error| LoadAppError::Chips(error.to_string()))?;
+        self.lines.open(inputs.iter().map(Input::handle).collect(), outputs.clone());
+        Ok((inputs, outputs))
+    }
+
     /// Runs until `stop` is done, or the first event if so asked. Invocations under way get a few
-    /// seconds; what is not finished then stays unacknowledged, so its broker sends it again.
-    pub async fn run(&self, inbox: Option<Inbox>, stop: impl Future<Output = ()>, until: Until) {
-        let slots = Arc::new(Semaphore::new(self.app.board.instances_max as usize));
+    /// seconds; what is not finished then stays unacknowledged, so its broker sends it again. At the
+    /// end every output is at its safe level.
+    pub async fn run(&self, outside: Outside, stop: impl Future<Output = ()>, until: Until) {
+        let Outside { session: _, inbox, inputs, outputs } = outside;
         let settled = Arc::new(Notify::new());
-        let mut lanes = JoinSet::new();
-        let mut entries = Vec::with_capacity(self.units.len());
-        for unit in &self.units {
-            let (entry, workers) = Lane::of(unit, &slots);
-            entries.push(entry);
-            workers.into_iter().for_each(|lane| drop(lanes.spawn(lane.run())));
-        }
-        let routes = self.routes(&entries);
+        let (entries, mut lanes) = self.lanes();
+        let driven = outputs.clone();
+        let driving = tokio::spawn(async move { driven.run().await });
+        let mut feeds = self.feeds(inputs, &entries, &settled);
+        let topics = self.topics(&entries);
         drop(entries);
+        let messages = async {
+            match inbox {
+                Some(inbox) => feeds::messages(inbox, topics, Arc::clone(&settled)).await,
+                None => std::future::pending().await,
+            }
+        };
         let first_event = async {
             match until {
                 Until::OneEvent => settled.notified().await,
@@ -235,9 +206,10 @@ impl Runner {
         tokio::select! {
             () = stop => {}
             () = first_event => {}
-            () = feed(inbox, &routes, &settled) => {}
+            () = messages => {}
         }
-        drop(routes);
+        // With the feeds go the lanes' entries: each lane ends when its queue is empty.
+        feeds.shutdown().await;
         let drained = async { while lanes.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::STOP_GRACE, drained).await.is_err() {
             self.reporter.report(&Report::Note(
@@ -245,155 +217,122 @@ impl Runner {
             ));
             lanes.abort_all();
         }
+        driving.abort();
+        outputs.stop();
         self.close().await;
     }
 
-    fn routes(&self, entries: &[LaneEntry]) -> Vec<Route> {
-        let route = |trigger: &crate::app::TriggerPlan| {
-            let TriggerPlanKind::Mqtt { topic, .. } = &trigger.kind;
-            let entry = entries.get(trigger.component)?.clone();
-            Some(Route { filter: topic.as_str().to_string(), entry })
+    /// Starts the lanes of every component; the entries are in the order of the plan.
+    fn lanes(&self) -> (Vec<LaneEntry>, JoinSet<()>) {
+        let slots = Arc::new(Semaphore::new(self.app.board.instances_max as usize));
+        let mut lanes = JoinSet::new();
+        let mut entries = Vec::with_capacity(self.units.len());
+        for unit in &self.units {
+            let (entry, workers) = Lane::of(unit, &slots);
+            entries.push(entry);
+            workers.into_iter().for_each(|lane| drop(lanes.spawn(lane.run())));
+        }
+        (entries, lanes)
+    }
+
+    /// Starts what needs no broker: one feed for each line, one for all timers.
+    fn feeds(
+        &self,
+        inputs: Vec<Input>,
+        entries: &[LaneEntry],
+        settled: &Arc<Notify>,
+    ) -> JoinSet<()> {
+        let mut feeds = JoinSet::new();
+        for (index, input) in inputs.into_iter().enumerate() {
+            let line = Arc::clone(&self.app.pins.inputs[index].options.line.name);
+            let routes = self.edge_routes(index, entries);
+            feeds.spawn(feeds::edges(input, line, routes, Arc::clone(settled)));
+        }
+        let (rules, routes) = self.rules(entries);
+        if rules.is_empty() {
+            return feeds;
+        }
+        match self.schedule(rules) {
+            Ok(schedule) => {
+                feeds.spawn(feeds::ticks(schedule, routes, Arc::clone(settled)));
+            }
+            Err(sentence) => self.reporter.report(&Report::Warning(&sentence)),
+        }
+        feeds
+    }
+
+    fn topics(&self, entries: &[LaneEntry]) -> Vec<TopicRoute> {
+        let route = |trigger: &TriggerPlan| match &trigger.kind {
+            TriggerPlanKind::Mqtt { topic, .. } => {
+                let entry = entries.get(trigger.component)?.clone();
+                Some(TopicRoute { filter: topic.as_str().to_string(), entry })
+            }
+            _ => None,
         };
         self.app.triggers.iter().filter_map(route).collect()
     }
-}
 
-/// Which lane takes what matches a filter.
-struct Route {
-    filter: String,
-    entry: LaneEntry,
-}
-
-/// Hands messages to the lanes whose filters they match. Ends when the session does. Dropped
-/// half-way, a message that was not handed over stays unacknowledged.
-async fn feed(inbox: Option<Inbox>, routes: &[Route], settled: &Arc<Notify>) {
-    let Some(mut inbox) = inbox else { return std::future::pending().await };
-    while let Some(message) = inbox.next().await {
-        let matching =
-            || routes.iter().filter(|route| topic_matches(&route.filter, &message.topic));
-        let entries: Vec<&LaneEntry> = matching().map(|route| &route.entry).collect();
-        // A message of a subscription that an earlier version of the app had: nobody's, so done.
-        if entries.is_empty() {
-            message.delivery.settle();
-            continue;
-        }
-        let event = Arc::new(Inbound::new(message, entries.len(), Arc::clone(settled)));
-        for entry in entries {
-            entry.push(Arc::clone(&event)).await;
-        }
-    }
-}
-
-/// One engine for each form of code that the app has.
-struct Engines {
-    started: Vec<Engine>,
-    pool: Pool,
-}
-
-impl Engines {
-    fn new(app: &App) -> Self {
-        let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
-        let memory_bytes_max = usize::try_from(memories.max().unwrap_or(0)).unwrap_or(usize::MAX);
-        let pool = Pool { instances: app.board.instances_max, memory_bytes_max };
-        Self { started: Vec::new(), pool }
-    }
-
-    fn load(&mut self, path: &Path, artifact: &LockedArtifact) -> Result<Component, LoadAppError> {
-        let file = artifact::open_verified(path, &artifact.sha256)?;
-        let engine = self.of(artifact.code)?;
-        let compiled = engine.load(&file);
-        compiled
-            .map(Component::Compiled)
-            .map_err(|error| LoadAppError::Load { path: path.into(), error })
-    }
-
-    fn of(&mut self, code: Code) -> Result<&Engine, StartError> {
-        let index = match self.started.iter().position(|engine| engine.code() == code) {
-            Some(index) => index,
-            None => {
-                self.started.push(Engine::start(code, self.pool, host::offer)?);
-                self.started.len() - 1
+    fn edge_routes(&self, index: usize, entries: &[LaneEntry]) -> Vec<EdgeRoute> {
+        let route = |trigger: &TriggerPlan| match &trigger.kind {
+            TriggerPlanKind::Gpio { input, edges } if *input == index => {
+                let entry = entries.get(trigger.component)?.clone();
+                Some(EdgeRoute { edges: *edges, entry })
             }
+            _ => None,
         };
-        Ok(&self.started[index])
+        self.app.triggers.iter().filter_map(route).collect()
+    }
+
+    fn rules(&self, entries: &[LaneEntry]) -> (Vec<Rule>, Vec<TickRoute>) {
+        let rule = |trigger: &TriggerPlan| {
+            let rule = match &trigger.kind {
+                TriggerPlanKind::Timer { interval, first, jitter } => Rule::Interval(Interval {
+                    every: *interval,
+                    first: match first {
+                        FirstTick::AtOnce => First::AtOnce,
+                        FirstTick::AfterInterval => First::AfterInterval,
+                    },
+                    jitter: *jitter,
+                }),
+                TriggerPlanKind::Cron { cron, .. } => Rule::Cron(cron.clone()),
+                _ => return None,
+            };
+            let entry = entries.get(trigger.component)?.clone();
+            let source = Arc::from(trigger.id.as_str());
+            Some((rule, TickRoute { source, entry, waiting: Arc::default() }))
+        };
+        self.app.triggers.iter().filter_map(rule).unzip()
+    }
+
+    /// All timers and times of the day; the latter once the system's clock can be believed.
+    fn schedule(&self, rules: Vec<Rule>) -> Result<Schedule, String> {
+        let build = crate::limits::time::CLOCK_NOT_BEFORE;
+        let not_before = self.app.board.clock_not_before.unwrap_or(build).max(build);
+        let clock = WallClock::system(not_before);
+        let clock = clock.map_err(|e| format!("timers and cron do not run: the clock: {e}"))?;
+        let schedule = Schedule::new(rules, clock);
+        let schedule = schedule.map_err(|e| format!("timers and cron do not run: {e}"))?;
+        let reporter = Arc::clone(&self.reporter);
+        Ok(schedule.on_notice(move |notice| {
+            let sentence = notice.to_string();
+            reporter.report(&match notice {
+                ClockNotice::Believed { .. } => Report::Note(&sentence),
+                _ => Report::Warning(&sentence),
+            });
+        }))
     }
 }
 
-fn locked_artifacts<'a>(
-    app: &App,
-    lock: &'a Lock,
-    folder: &Path,
-) -> Result<Vec<&'a LockedArtifact>, LoadAppError> {
-    let find = |plan: &ComponentPlan| {
-        lock.components.get(&plan.id).ok_or_else(|| LoadAppError::NotBuilt {
-            component: plan.id.clone(),
-            lock: folder.join(artifact::LOCK_FILE),
-        })
-    };
-    app.components.iter().map(find).collect()
-}
-
-fn check_budget(app: &App, locked: &[&LockedArtifact]) -> Result<(), OverBudget> {
-    let sizes = app.components.iter().zip(locked);
-    let sizes: Vec<_> = sizes
-        .map(|(plan, artifact)| CodeSize { component: &plan.id, bytes: artifact.bytes })
-        .collect();
-    app.budget(&sizes).check().map(drop)
-}
-
-fn fitting(plan: &ComponentPlan, compiled: &Component) -> Result<MqttWorld, LoadAppError> {
-    let world = MqttWorld::of(compiled);
-    let world = world.map_err(|error| LoadAppError::World { component: plan.id.clone(), error })?;
-    let needed = compiled.memory_bytes_min().unwrap_or(0) as u64;
-    let limit = plan.limits.memory_bytes_max;
-    if needed > limit {
-        let (needed, limit) = (needed / 1024, limit / 1024);
-        return Err(LoadAppError::Memory { component: plan.id.clone(), needed, limit });
-    }
-    Ok(world)
+/// Every chip that the app's lines are on must be there, and ours to open.
+pub fn check_chips(chips: &Chips, labels: &[&str]) -> Result<(), LoadAppError> {
+    chips.check(labels).map_err(|faults| {
+        let sentences: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        LoadAppError::Chips(sentences.join("\n"))
+    })
 }
 
 /// Files of stores that the operator put elsewhere, by label.
 fn store_paths(app: &App) -> BTreeMap<String, PathBuf> {
     let stores = app.components.iter().flat_map(|plan| &plan.capabilities.key_value_stores);
     stores.map(|(label, path)| (label.clone(), path.clone())).collect()
-}
-
-fn grants(
-    app: &App,
-    plan: &ComponentPlan,
-    store: &Store,
-    brokers: &Arc<Brokers>,
-    reporter: &Arc<dyn Reporter>,
-    wasi: wasi::Grant,
-) -> Grants {
-    Grants {
-        component: plan.id.clone(),
-        variables: app.variables.clone(),
-        key_value_stores: plan
-            .capabilities
-            .key_value_stores
-            .keys()
-            .cloned()
-            .collect::<BTreeSet<_>>(),
-        store: store.clone(),
-        hosts: plan.capabilities.hosts.clone(),
-        publish_topics: plan.capabilities.publish_topics.clone(),
-        brokers: Arc::clone(brokers),
-        log: Log::new(&plan.id, plan.limits.log_rate, Arc::clone(reporter)),
-        reporter: Arc::clone(reporter),
-        wasi,
-    }
-}
-
-fn wasi_grant(app: &App, plan: &ComponentPlan) -> Result<wasi::Grant, LoadAppError> {
-    let may = &plan.capabilities;
-    let files = wasi::Files::gather(&app.dir, &may.files, &may.exclude_files)
-        .map_err(|error| LoadAppError::Files { component: plan.id.clone(), error })?;
-    Ok(wasi::Grant {
-        environment: may.environment.clone().into_iter().collect(),
-        arguments: vec![plan.id.clone()],
-        files,
-        slots: wasi::Slots::default(),
-    })
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Error;
 use crate::manifest::{BlockedNetworks, HostPattern, TopicFilter};
+use crate::pins::PinSettings;
 
 mod read;
 
@@ -30,6 +31,8 @@ pub struct RuntimeConfig {
     pub block_networks: BlockedNetworks,
     /// `[tool.pirn.mqtt]`.
     pub mqtt: MqttOverrides,
+    /// `[tool.pirn.gpio.<NAME>]`: this device's names for lines, and how lines may be driven.
+    pub gpio: BTreeMap<String, PinSettings>,
     /// `[tool.pirn.policy]`.
     pub policy: Policy,
 }
@@ -81,6 +84,8 @@ pub struct Policy {
     pub key_value_stores: Option<Vec<String>>,
     /// Labels of databases.
     pub sqlite_databases: Option<Vec<String>>,
+    /// GPIO lines, by the names that manifests use.
+    pub gpio: Option<Vec<String>>,
 }
 
 impl RuntimeConfig {

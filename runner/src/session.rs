@@ -68,7 +68,7 @@ pub fn tls(app: &App) -> TlsOptions {
 fn subscriptions(app: &App) -> Vec<Subscription> {
     let mut subscriptions: Vec<Subscription> = Vec::new();
     for trigger in &app.triggers {
-        let TriggerPlanKind::Mqtt { topic, qos } = &trigger.kind;
+        let TriggerPlanKind::Mqtt { topic, qos } = &trigger.kind else { continue };
         let (filter, qos) = (topic.as_str(), on_the_wire(*qos));
         match subscriptions.iter_mut().find(|known| known.filter == filter) {
             Some(known) => known.qos = known.qos.max(qos),

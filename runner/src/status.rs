@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use pirn_triggers::gpio::{InputHandle, Level, Outputs};
 use pirn_triggers::mqtt::{Session, State};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
 
 use crate::limits::status as limits;
-use crate::runner::Runner;
+use crate::runner::{Outside, Runner};
 use crate::worlds::Outcome;
 
 /// What one component did since the start.
@@ -31,6 +32,10 @@ pub struct ComponentCounters {
     pub undelivered: AtomicU64,
     /// QoS 0 events dropped from a full queue.
     pub dropped: AtomicU64,
+    /// Ticks that were one with another because the component was busy.
+    pub coalesced: AtomicU64,
+    /// Edges that were lost before they reached us.
+    pub missed: AtomicU64,
     /// Events kept aside.
     pub dead_letters: AtomicU64,
     /// Time in invocations, in microseconds.
@@ -65,6 +70,10 @@ struct Snapshot<'a> {
     #[serde(borrow)]
     broker: Option<Broker<'a>>,
     #[serde(borrow)]
+    lines: heapless::Vec<Line<'a>, { limits::LINES_MAX }>,
+    /// How many components there are; the list may hold fewer.
+    components_total: usize,
+    #[serde(borrow)]
     components: heapless::Vec<Component<'a>, { limits::COMPONENTS_MAX }>,
 }
 
@@ -82,6 +91,15 @@ struct Broker<'a> {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+struct Line<'a> {
+    name: &'a str,
+    /// `in` or `out`.
+    way: &'a str,
+    /// `high`, `low`, or empty if it is not to be had.
+    level: &'a str,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct Component<'a> {
     id: &'a str,
     code: &'a str,
@@ -90,6 +108,8 @@ struct Component<'a> {
     faulted: u64,
     undelivered: u64,
     dropped: u64,
+    coalesced: u64,
+    missed: u64,
     dead_letters: u64,
     busy_us: u64,
 }
@@ -99,19 +119,23 @@ pub struct Source {
     app: String,
     board: String,
     broker: Option<(String, Session)>,
+    inputs: Vec<InputHandle>,
+    outputs: Option<Outputs>,
     components: Vec<(String, String, Arc<ComponentCounters>)>,
     started: Instant,
 }
 
 impl Source {
-    /// The numbers of this app and its session.
-    pub fn new(runner: &Runner, session: Option<Session>) -> Self {
+    /// The numbers of this app and what it is connected to.
+    pub fn new(runner: &Runner, outside: &Outside) -> Self {
         let app = runner.app();
         let address = app.broker.as_ref().map(|broker| broker.address.to_string());
         Self {
             app: app.name.clone(),
             board: app.board.name.clone(),
-            broker: address.zip(session),
+            broker: address.zip(outside.session.clone()),
+            inputs: outside.inputs(),
+            outputs: Some(outside.outputs().clone()),
             components: runner.counters(),
             started: Instant::now(),
         }
@@ -128,6 +152,8 @@ impl Source {
             uptime_s: self.started.elapsed().as_secs(),
             rss_kib: rss_kib(),
             broker: self.broker.as_ref().map(|(address, session)| broker(address, session)),
+            lines: self.lines(),
+            components_total: self.components.len(),
             components: components
                 .map(|(id, code, counters)| component(id, code, counters))
                 .collect(),
@@ -137,6 +163,31 @@ impl Source {
         buffer.truncate(written);
         buffer.push(b'\n');
         buffer
+    }
+}
+
+impl Source {
+    fn lines(&self) -> heapless::Vec<Line<'_>, { limits::LINES_MAX }> {
+        let inputs = self.inputs.iter().map(|input| Line {
+            name: &input.options().line.name,
+            way: "in",
+            level: input.level().map_or("", word),
+        });
+        let outputs = self.outputs.iter().flat_map(|outputs| {
+            outputs.options().iter().enumerate().map(|(index, options)| Line {
+                name: &options.line.name,
+                way: "out",
+                level: outputs.level(index).map_or("", word),
+            })
+        });
+        inputs.chain(outputs).take(limits::LINES_MAX).collect()
+    }
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Low => "low",
+        Level::High => "high",
     }
 }
 
@@ -164,6 +215,8 @@ fn component<'a>(id: &'a str, code: &'a str, counters: &ComponentCounters) -> Co
         faulted: counters.faulted.load(Relaxed),
         undelivered: counters.undelivered.load(Relaxed),
         dropped: counters.dropped.load(Relaxed),
+        coalesced: counters.coalesced.load(Relaxed),
+        missed: counters.missed.load(Relaxed),
         dead_letters: counters.dead_letters.load(Relaxed),
         busy_us: counters.busy_us.load(Relaxed),
     }
@@ -273,10 +326,14 @@ pub fn table(json: &str) -> Option<String> {
             );
         }
     }
+    for Line { name, way, level } in &snapshot.lines {
+        let level = if level.is_empty() { "NOT THERE" } else { level };
+        let _ = writeln!(text, "line {name} ({way}): {level}");
+    }
     let width = snapshot.components.iter().map(|c| c.id.len()).max().unwrap_or(0).max(9);
     let _ = writeln!(
         text,
-        "{:width$} {:8} {:>9} {:>8} {:>8} {:>11} {:>8} {:>12} {:>9}",
+        "{:width$} {:8} {:>9} {:>8} {:>8} {:>11} {:>8} {:>9} {:>7} {:>12} {:>9}",
         "component",
         "code",
         "done",
@@ -284,6 +341,8 @@ pub fn table(json: &str) -> Option<String> {
         "faulted",
         "undelivered",
         "dropped",
+        "coalesced",
+        "missed",
         "dead letters",
         "mean"
     );
@@ -292,7 +351,7 @@ pub fn table(json: &str) -> Option<String> {
         let mean = Duration::from_micros(c.busy_us / runs);
         let _ = writeln!(
             text,
-            "{:width$} {:8} {:>9} {:>8} {:>8} {:>11} {:>8} {:>12} {:>9}",
+            "{:width$} {:8} {:>9} {:>8} {:>8} {:>11} {:>8} {:>9} {:>7} {:>12} {:>9}",
             c.id,
             c.code,
             c.done,
@@ -300,9 +359,15 @@ pub fn table(json: &str) -> Option<String> {
             c.faulted,
             c.undelivered,
             c.dropped,
+            c.coalesced,
+            c.missed,
             c.dead_letters,
             format!("{mean:.1?}")
         );
+    }
+    if snapshot.components_total > snapshot.components.len() {
+        let more = snapshot.components_total - snapshot.components.len();
+        let _ = writeln!(text, "and {more} more");
     }
     Some(text)
 }
@@ -320,6 +385,8 @@ mod tests {
             app: "thermostat".into(),
             board: "pi-zero".into(),
             broker: None,
+            inputs: Vec::new(),
+            outputs: None,
             components: vec![("control".into(), "native".into(), counters)],
             started: Instant::now(),
         }
@@ -334,7 +401,7 @@ mod tests {
         let row = table.lines().find(|line| line.starts_with("control")).unwrap();
         assert_eq!(
             row.split_whitespace().collect::<Vec<_>>(),
-            ["control", "native", "1", "1", "0", "0", "0", "0", "30.0µs"]
+            ["control", "native", "1", "1", "0", "0", "0", "0", "0", "0", "30.0µs"]
         );
     }
 

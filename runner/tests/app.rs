@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pirn_runner::app::{App, AppError, AppFiles, CodeSize, RowKind, TriggerPlanKind};
+use pirn_runner::app::{App, AppError, AppFiles, RowKind, TriggerPlanKind};
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -164,7 +164,7 @@ fn components_that_no_trigger_names_are_not_in_the_plan() {
     let ids: Vec<_> = app.components.iter().map(|component| component.id.as_str()).collect();
     assert_eq!(ids, ["echo"]);
     assert!(app.component("unused").is_none());
-    let TriggerPlanKind::Mqtt { topic, .. } = &app.triggers[0].kind;
+    let TriggerPlanKind::Mqtt { topic, .. } = &app.triggers[0].kind else { panic!("another") };
     assert_eq!((app.triggers[0].component, topic.as_str()), (0, "in"));
 }
 
@@ -200,11 +200,9 @@ fn code_counts_once_its_size_is_known() {
     let folder = Folder::new("code");
     let app = App::load(&folder.files()).unwrap();
     let unknown = app.budget(&[]).check().unwrap();
-    let code = CodeSize { component: "echo", bytes: 1_000_000 };
-    let known = app.budget(&[code]).check().unwrap();
+    let known = app.budget(&[Some(1_000_000)]).check().unwrap();
     assert_eq!(known.total_bytes(), unknown.total_bytes() + 1_000_000);
-    let huge = CodeSize { component: "echo", bytes: u64::MAX };
-    let refused = app.budget(&[huge]).check().unwrap_err();
+    let refused = app.budget(&[Some(u64::MAX)]).check().unwrap_err();
     assert_eq!(refused.budget.total_bytes(), u64::MAX);
     let row = refused.budget.rows.iter().find(|row| row.kind == RowKind::Code).unwrap();
     assert_eq!((row.holder.as_str(), row.bytes), ("echo", Some(u64::MAX)));

@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use pirn_runner::app::{App, AppFiles, Purpose, TriggerPlanKind};
+use pirn_runner::app::{App, AppFiles, Purpose, UnknownLines};
 use pirn_runner::board::Board;
 use pirn_runner::runtime_config::RuntimeConfig;
 
@@ -99,6 +99,9 @@ fn app_files(path: &Path) -> AppFiles {
                 files.process_environment.insert(assignment.0, assignment.1);
             }
             "--purpose" if value == "inspect" => files.purpose = Purpose::Inspect,
+            "--unknown-lines" if value == "simulated" => {
+                files.unknown_lines = UnknownLines::Simulated;
+            }
             _ => panic!("{}: unknown flag {flag}", path.display()),
         }
     }
@@ -114,10 +117,12 @@ fn summary(app: &App) -> String {
         app.log_dir
     );
     for trigger in &app.triggers {
-        let TriggerPlanKind::Mqtt { topic, qos } = &trigger.kind;
+        let (id, fired_by) = (&trigger.id, app.fired_by(trigger));
         let component = &app.components[trigger.component].id;
-        writeln!(text, "trigger {}: {topic} at {qos:?} to {component}", trigger.id).unwrap();
+        writeln!(text, "trigger {id}: {fired_by} to {component}").unwrap();
     }
+    app.pins.inputs.iter().for_each(|pin| writeln!(text, "input {pin:?}").unwrap());
+    app.pins.outputs.iter().for_each(|pin| writeln!(text, "output {pin:?}").unwrap());
     summarise_broker(app, &mut text);
     summarise_components(app, &mut text);
     for warning in &app.warnings {
@@ -149,6 +154,9 @@ fn summarise_components(app: &App, text: &mut String) {
         writeln!(text, "  environment: {:?}", may.environment).unwrap();
         writeln!(text, "  files: {:?} but {:?}", may.files, may.exclude_files).unwrap();
         writeln!(text, "  publishes: {:?}", may.publish_topics).unwrap();
+        if !may.pins.is_empty() {
+            writeln!(text, "  lines: {:?}", may.pins).unwrap();
+        }
         for name in app.manifest.components[id].variables.keys() {
             writeln!(text, "  variable {name}: {:?}", app.variables.resolve(id, name)).unwrap();
         }

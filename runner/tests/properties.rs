@@ -184,10 +184,10 @@ fn nesting_as_deep_as_the_file_is_refused_without_a_stack_overflow() {
 
 #[test]
 fn a_file_of_megabytes_is_refused_before_it_is_parsed() {
-    let errors = read_all(&"#".repeat(1024 * 1024));
+    let errors = read_all(&"#".repeat(1024 * 1024 + 1));
     assert_eq!(errors.len(), 3);
     assert!(
-        errors.iter().all(|error| error.message.contains("is larger than 256 KiB")),
+        errors.iter().all(|error| error.message.contains("is larger than 1 MiB")),
         "{errors:?}"
     );
 }

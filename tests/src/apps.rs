@@ -127,7 +127,17 @@ impl ScratchApp {
     /// With what it printed if it does not.
     #[must_use]
     pub fn built(self) -> Self {
-        let ended = self.try_build(&["--compile-only"]);
+        self.built_with(&[])
+    }
+
+    /// The same for a board.
+    #[must_use]
+    pub fn built_for(self, board: &str) -> Self {
+        self.built_with(&["--board", board])
+    }
+
+    fn built_with(self, more: &[&str]) -> Self {
+        let ended = self.try_build(&[&["--compile-only"], more].concat());
         assert_eq!(ended.code, Some(0), "pirn build: {}{}", ended.out, ended.err);
         self
     }

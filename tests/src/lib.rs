@@ -2,6 +2,7 @@
 //! on loopback, on ports that the system gave; every wait has an end.
 
 pub mod apps;
+pub mod board;
 pub mod broker;
 pub mod guests;
 pub mod peer;
@@ -28,15 +29,30 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     panic!("waited {PATIENCE:?} for {what}");
 }
 
-/// The runner under test: `PIRND`, or what `tests/run` built, the very file that a board gets.
+/// The runner under test, the very file that a board gets: `PIRND`, or what `cross/targets/pirnd`
+/// built for this machine's processor.
 ///
 /// # Panics
 /// If it is not there.
 #[must_use]
 pub fn pirnd() -> PathBuf {
-    let built = std::env::var_os("PIRND").map(PathBuf::from);
-    let path = built.unwrap_or_else(|| guests::repository().join("target/tested/pirnd"));
-    assert!(path.is_file(), "there is no {}: run tests/run", path.display());
+    match std::env::var_os("PIRND").map(PathBuf::from) {
+        Some(path) if path.is_file() => path,
+        Some(path) => panic!("PIRND is {}, which is no file", path.display()),
+        None => pirnd_for(&format!("{}-unknown-linux-musl", std::env::consts::ARCH)),
+    }
+}
+
+/// The runner for a board's target, as `cross/targets/pirnd` built it.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn pirnd_for(target: &str) -> PathBuf {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| guests::repository().join("target"));
+    let path = folder.join(target).join("release/pirnd");
+    assert!(path.is_file(), "there is no {}: run cross/targets/pirnd {target}", path.display());
     path
 }
 

@@ -40,6 +40,13 @@ fn artifacts(app: &ScratchApp) -> PathBuf {
     app.file(".pirn").join(std::env::consts::ARCH)
 }
 
+/// The app's only artifact for a processor.
+fn artifact(app: &ScratchApp, processor: &str) -> PathBuf {
+    let folder = std::fs::read_dir(app.file(".pirn").join(processor)).unwrap();
+    let mut files = folder.map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|ending| ending == "cwasm")).unwrap()
+}
+
 /// The manifest with one text replaced.
 fn edited(app: &ScratchApp, from: &str, to: &str) {
     let manifest = std::fs::read_to_string(app.file("spin.toml")).unwrap();
@@ -95,28 +102,29 @@ fn an_app_that_is_not_built() {
 #[test]
 fn a_truncated_artifact() {
     let app = echo().built();
-    let file = artifacts(&app).join("app.cwasm");
+    let file = artifact(&app, std::env::consts::ARCH);
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
-    refused(&app, &["app.cwasm", "altered or cut short", "pirn build"]);
+    refused(&app, &[".cwasm", "altered or cut short", "pirn build"]);
 }
 
 #[test]
 fn an_altered_artifact() {
     let app = echo().built();
-    let file = artifacts(&app).join("app.cwasm");
+    let file = artifact(&app, std::env::consts::ARCH);
     let mut bytes = std::fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&file, &bytes).unwrap();
-    refused(&app, &["app.cwasm", "altered"]);
+    refused(&app, &[".cwasm", "altered"]);
 }
 
 /// Replaces the artifact and puts its digest into the lock file, as a careless person would.
 fn planted(app: &ScratchApp, bytes: &[u8]) {
     let folder = artifacts(app);
-    std::fs::write(folder.join("app.cwasm"), bytes).unwrap();
-    let digest = run(Command::new("sha256sum").arg(folder.join("app.cwasm"))).out;
+    let file = artifact(app, std::env::consts::ARCH);
+    std::fs::write(&file, bytes).unwrap();
+    let digest = run(Command::new("sha256sum").arg(file)).out;
     let digest = digest.split_whitespace().next().unwrap();
     let lock = std::fs::read_to_string(folder.join("lock.toml")).unwrap();
     let with_digest = |line: &str| match line.starts_with("sha256") {
@@ -130,13 +138,13 @@ fn planted(app: &ScratchApp, bytes: &[u8]) {
 #[test]
 fn an_artifact_of_another_version() {
     let app = echo().built();
-    let bytes = std::fs::read(artifacts(&app).join("app.cwasm")).unwrap();
+    let bytes = std::fs::read(artifact(&app, std::env::consts::ARCH)).unwrap();
     let (ours, other) = (b"wasmtime48.0.8", b"wasmtime48.0.7");
     let at = bytes.windows(ours.len()).position(|window| window == ours).unwrap();
     let mut bytes = bytes;
     bytes[at..at + ours.len()].copy_from_slice(other);
     planted(&app, &bytes);
-    refused(&app, &["app.cwasm", "wasmtime48.0.7", "build it again"]);
+    refused(&app, &[".cwasm", "wasmtime48.0.7", "build it again"]);
 }
 
 #[test]
@@ -144,16 +152,16 @@ fn an_artifact_of_another_cpu() {
     let app = echo().built();
     let ended = app.try_build(&["--board", "generic-aarch64"]);
     assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
-    let foreign = std::fs::read(app.file(".pirn/aarch64/app.cwasm")).unwrap();
+    let foreign = std::fs::read(artifact(&app, "aarch64")).unwrap();
     planted(&app, &foreign);
-    refused(&app, &["app.cwasm", "another CPU", "aarch64"]);
+    refused(&app, &[".cwasm", "another CPU", "aarch64"]);
 }
 
 #[test]
 fn a_file_that_is_no_artifact_at_all() {
     let app = echo().built();
     planted(&app, b"hello");
-    refused(&app, &["app.cwasm", "no compiled component"]);
+    refused(&app, &[".cwasm", "no compiled component"]);
 }
 
 #[test]

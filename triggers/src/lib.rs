@@ -1,4 +1,6 @@
 //! The outside world, turned into events. This crate knows no WebAssembly and no manifest.
 
+pub mod gpio;
 pub mod limits;
 pub mod mqtt;
+pub mod time;

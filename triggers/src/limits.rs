@@ -134,3 +134,88 @@ pub mod mqtt {
     const _: () = assert!(WINDOW < OUTBOUND_MESSAGES_MAX);
     const _: () = assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);
 }
+
+/// What the GPIO lines may hold.
+pub mod gpio {
+    use std::time::Duration;
+
+    /// Edges of one line that wait in the kernel while we are busy; then the oldest goes. The most
+    /// that the kernel grants, because a component may take a second while an encoder ticks at
+    /// 1 kHz. It costs 48 KiB of kernel memory for each line with edges, none of this process's.
+    pub const EDGES_WAITING_MAX: usize = 1024;
+
+    /// Edges fetched from the kernel at once: one system call instead of this many, 48 bytes each.
+    pub const EDGES_FETCHED_MAX: usize = 16;
+
+    /// Longest debounce: the kernel counts microseconds in 32 bits; beyond a minute it is a timer.
+    pub const DEBOUNCE_MAX: Duration = Duration::from_secs(60);
+
+    /// First pause before a line that cannot be had is tried again; doubled each time.
+    pub const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+    /// Longest such pause. Plugging a chip back in is noticed within this.
+    pub const RETRY_MAX: Duration = Duration::from_secs(30);
+
+    /// How often a line is asked whether its chip is still there. Kernels before 6.6 wake nobody
+    /// when a chip goes away (seen on 6.1). One system call for each line, one wake-up for all outputs.
+    pub const CHECK_EVERY: Duration = Duration::from_secs(30);
+
+    /// Highest limit of toggles a second: each costs 16 bytes, and the faster is a job for PWM.
+    pub const TOGGLES_PER_SECOND_CEILING: u32 = 1000;
+
+    /// Line names shown in an error.
+    pub const NAMES_SHOWN_MAX: usize = 16;
+
+    /// Changes of the simulated pins that a watcher may be behind; then it is told how many it lost.
+    pub const PIN_CHANGES_WAITING_MAX: usize = 1024;
+
+    const _: () = assert!(EDGES_FETCHED_MAX < EDGES_WAITING_MAX);
+    const _: () = assert!(DEBOUNCE_MAX.as_micros() <= u32::MAX as u128);
+}
+
+/// What the timers and cron may hold and how often they may come.
+pub mod time {
+    use std::time::Duration;
+
+    /// Rules of one schedule. One takes about 120 bytes: at this number as much as a small guest.
+    pub const RULES_MAX: usize = 16 * 1024;
+
+    /// Shortest interval. tokio's timers are good to a millisecond, and an event that is handled takes
+    /// about as long on a small board: below this a timer is a busy loop.
+    pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+    /// Longest interval, well within what the system's clock can add up.
+    pub const INTERVAL_MAX: Duration = Duration::from_hours(10 * 366 * 24);
+
+    /// Longest cron expression. The longest that is meant names all 60 seconds and minutes.
+    pub const EXPRESSION_BYTES_MAX: usize = 512;
+
+    /// Longest name of a time zone; the longest that there is has 32 bytes.
+    pub const ZONE_NAME_BYTES_MAX: usize = 64;
+
+    /// Most that is read of a zone's file. The largest that there are have 4 KB.
+    pub const ZONE_BYTES_MAX: u64 = 64 * 1024;
+
+    /// How often a clock that is not believable is looked at again, while there are cron rules. A
+    /// clock that is set is noticed at once; this is for a kernel that only begins to call its clock
+    /// synchronised.
+    pub const CLOCK_CHECK: Duration = Duration::from_secs(30);
+
+    /// Up to this much, a clock that was set was corrected, and no tick is lost. Beyond it, what lies
+    /// between never was. A leap second and the first steps of an NTP client are below.
+    pub const CLOCK_CORRECTION_MAX: Duration = Duration::from_secs(5);
+
+    /// How long what ran before the clock was set is remembered, and how far back the clock may be
+    /// set so that it still counts: so long, at most, does a wrong clock keep cron silent.
+    pub const LIVED_MAX: Duration = Duration::from_hours(24);
+
+    /// Stretches of time, each ended by the clock being set, that are remembered. The oldest goes.
+    pub const STRETCHES_MAX: usize = 8;
+
+    /// Occurrences of one rule counted as missed, one by one; a caller that was away for longer than
+    /// this many is told this number.
+    pub const MISSED_COUNT_MAX: u32 = 10_000;
+
+    const _: () = assert!(INTERVAL_MIN.as_millis() > 0);
+    const _: () = assert!(CLOCK_CORRECTION_MAX.as_secs() < LIVED_MAX.as_secs());
+}

@@ -1,6 +1,6 @@
 //! `pirn check`: is everything written as it must be, and does it fit? Runs and builds nothing.
 
-use pirn_runner::app::{App, AppError, AppFiles, CodeSize, Purpose, TriggerPlanKind};
+use pirn_runner::app::{App, AppError, AppFiles, ComponentPlan, Purpose};
 use pirn_runner::engine::artifact;
 
 use crate::cli::Check;
@@ -16,11 +16,8 @@ pub(crate) fn run(options: &Check) -> Outcome {
     let app = App::load(&files).map_err(|error| refusal(&error, volume))?;
     app.warnings.iter().for_each(|warning| volume.warning(warning));
     let lock = compile::present(&app, &artifact::folder(&app.dir, &app.board));
-    let sizes: Vec<_> = lock
-        .components
-        .iter()
-        .map(|(component, locked)| CodeSize { component, bytes: locked.bytes })
-        .collect();
+    let size = |plan: &ComponentPlan| Some(lock.artifact_of(&plan.id)?.bytes);
+    let sizes: Vec<_> = app.components.iter().map(size).collect();
     let budget = app.budget(&sizes);
     if volume == Volume::Normal {
         print(&format!("{}\n{}", plan(&app), ui::budget(&budget)));
@@ -59,11 +56,9 @@ fn plan(app: &App) -> String {
     let mut text =
         format!("{NAME}{name}{NAME:#} {version} on {board} {FAINT}({description}){FAINT:#}\n");
     for trigger in &app.triggers {
-        let TriggerPlanKind::Mqtt { topic, qos } = &trigger.kind;
         let component = app.components.get(trigger.component).map_or("?", |plan| plan.id.as_str());
-        let topic = ui::escaped(topic.as_str());
-        let qos = *qos as u8;
-        text.push_str(&format!("  {NAME}{topic}{NAME:#} at QoS {qos} fires {component}\n"));
+        let what = ui::escaped(&app.fired_by(trigger));
+        text.push_str(&format!("  {NAME}{what}{NAME:#} fires {component}\n"));
     }
     if let Some(broker) = &app.broker {
         text.push_str(&format!("  from the broker {}\n", broker.address));

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::cli::{EmbeddedBroker, Up};
 use crate::failure::{Failure, Outcome};
+use crate::pins::{self, Bench};
 use crate::ui::Volume;
 use crate::watch::Watch;
 use crate::{build, compile};
@@ -47,13 +48,14 @@ async fn up(app: App, options: &Up, volume: Volume) -> Outcome {
     let broker = embedded_broker(&app, options.embedded_broker, volume).await?;
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| Failure::wrong(format!("--log-dir: {error}")))?;
+    let bench = Bench::of(&app)?;
     let runner = Runner::load(app, Arc::new(Watch::new(volume, files))).map_err(Failure::wrong)?;
     runner.make_state_folder().map_err(Failure::wrong)?;
     set_key_values(&runner, &options.key_values).await?;
     match broker {
-        None => run_app(&runner, volume).await,
+        None => run_app(&runner, &bench, volume).await,
         Some(broker) => tokio::select! {
-            outcome = run_app(&runner, volume) => outcome,
+            outcome = run_app(&runner, &bench, volume) => outcome,
             ended = broker.run() => {
                 let reason = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
                 Err(Failure::failed(format!("the embedded broker ended{reason}")))
@@ -63,7 +65,7 @@ async fn up(app: App, options: &Up, volume: Volume) -> Outcome {
 }
 
 /// Until it is stopped. Others can ask how it is doing, with `pirnd status`.
-async fn run_app(runner: &Runner, volume: Volume) -> Outcome {
+async fn run_app(runner: &Runner, bench: &Bench, volume: Volume) -> Outcome {
     let socket = match StatusSocket::bind(&runner.app().state_dir).await {
         Ok(socket) => socket,
         Err(BindError::InUse(path)) => {
@@ -76,13 +78,27 @@ async fn run_app(runner: &Runner, volume: Volume) -> Outcome {
             return Err(Failure::failed(format!("no status socket: {error}")));
         }
     };
-    let (session, inbox) = runner.connect().map_err(Failure::wrong)?.unzip();
-    say_running(runner, volume);
-    let source = Source::new(runner, session);
-    tokio::select! {
-        () = runner.run(inbox, stop(), Until::Stopped) => Ok(()),
+    let outside = runner.connect(&bench.chips()).map_err(Failure::wrong)?;
+    say_running(runner, bench, volume);
+    let source = Source::new(runner, &outside);
+    let outcome = tokio::select! {
+        () = runner.run(outside, stop(), Until::Stopped) => Ok(()),
         _ = socket.serve(&source) => Err(Failure::failed("the status socket ended")),
-    }
+        outcome = serve_pins(runner.app(), bench) => outcome,
+    };
+    pins::Server::remove(&runner.app().state_dir);
+    outcome
+}
+
+/// Lets others press the simulated buttons, while the app runs.
+async fn serve_pins(app: &App, bench: &Bench) -> Outcome {
+    let Bench::Simulated(simulated) = bench else { return std::future::pending().await };
+    let server = pins::Server::bind(app, simulated.clone());
+    server
+        .map_err(|error| Failure::failed(format!("no socket for the pins: {error}")))?
+        .serve()
+        .await;
+    Err(Failure::failed("the socket for the pins ended"))
 }
 
 /// Until Ctrl-C or a polite kill.
@@ -155,20 +171,27 @@ async fn set_key_values(runner: &Runner, pairs: &[(String, String)]) -> Outcome 
     Ok(())
 }
 
-fn say_running(runner: &Runner, volume: Volume) {
+/// Triggers named when an app starts; one with more is better looked at with `pirn check`.
+const TRIGGERS_SHOWN_MAX: usize = 8;
+
+fn say_running(runner: &Runner, bench: &Bench, volume: Volume) {
     let app = runner.app();
-    let topics: Vec<_> = app
-        .triggers
-        .iter()
-        .map(|trigger| {
-            let pirn_runner::app::TriggerPlanKind::Mqtt { topic, .. } = &trigger.kind;
-            topic.as_str()
-        })
-        .collect();
-    let broker = app.broker.as_ref().map(|plan| plan.address.to_string()).unwrap_or_default();
-    let topics = topics.join(", ");
-    volume
-        .step("Running", &format!("{}, fired by {topics} from {broker}; Ctrl-C ends it", app.name));
+    let shown = app.triggers.iter().take(TRIGGERS_SHOWN_MAX);
+    let mut triggers: Vec<String> = shown.map(|trigger| app.fired_by(trigger)).collect();
+    if app.triggers.len() > TRIGGERS_SHOWN_MAX {
+        triggers.push(format!("{} more", app.triggers.len() - TRIGGERS_SHOWN_MAX));
+    }
+    let triggers = triggers.join(", ");
+    let broker = app.broker.as_ref().map(|plan| format!(" with {}", plan.address));
+    let broker = broker.unwrap_or_default();
+    volume.step("Running", &format!("{}, fired by {triggers}{broker}; Ctrl-C ends it", app.name));
+    if let Bench::Simulated(_) = bench {
+        let path = app.dir.display();
+        volume.step(
+            "Pins",
+            &format!("simulated: `pirn pins -f {path}` shows them, `pirn pin press NAME -f {path}` presses one"),
+        );
+    }
 }
 
 #[cfg(test)]

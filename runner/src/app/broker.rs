@@ -1,49 +1,14 @@
-//! The broker and the triggers with their templates filled in.
+//! The broker with its templates filled in.
 
 use super::capabilities::shown;
 use super::load::Hands;
-use super::{BrokerMessage, BrokerPlan, OnlineMessages, Purpose, TriggerPlan, TriggerPlanKind};
+use super::{BrokerMessage, BrokerPlan, OnlineMessages, Purpose};
 use crate::config::Error;
 use crate::limits::KEEP_ALIVE_DEFAULT;
 use crate::manifest::{
-    BrokerAddress, MqttMessage, MqttOnline, MqttSettings, Qos, Retain, Template, TopicFilter,
-    Trigger, TriggerKind, check_topic, parse_keep_alive,
+    BrokerAddress, MqttMessage, MqttOnline, MqttSettings, Qos, Retain, Template, check_topic,
+    parse_keep_alive,
 };
-
-/// The triggers of the plan, `ids` being the components of the plan in order. Where values are missing
-/// and the plan is only to be looked at, the topic stands as its template.
-pub(super) fn triggers(hands: &Hands<'_>, ids: &[&str]) -> Result<Vec<TriggerPlan>, Error> {
-    let plan = |trigger: &Trigger| {
-        let component = ids.iter().position(|id| *id == trigger.component).unwrap_or_default();
-        Ok(TriggerPlan { id: trigger.id.clone(), component, kind: kind(hands, trigger)? })
-    };
-    hands.manifest.triggers.iter().map(plan).collect()
-}
-
-fn kind(hands: &Hands<'_>, trigger: &Trigger) -> Result<TriggerPlanKind, Error> {
-    let TriggerKind::Mqtt { topic: template, qos } = &trigger.kind;
-    let error = |message: String| {
-        Error::at(&hands.manifest.file, trigger.line, "[trigger.mqtt]", "topic", message)
-    };
-    let text = match (hands.variables.expand(template), hands.files.purpose) {
-        (Ok(text), _) => text,
-        (Err(_), Purpose::Inspect) => template.to_string(),
-        (Err(missing), Purpose::Run) => return Err(error(missing.to_string())),
-    };
-    let topic =
-        TopicFilter::parse(&text).map_err(|e| error(shown(hands, template, &e.to_string())))?;
-    let policy = hands.operator.policy.mqtt_subscribe_topics.as_ref();
-    match policy.is_none_or(|allowed| allowed.iter().any(|filter| filter.covers(&topic))) {
-        true => Ok(TriggerPlanKind::Mqtt { topic, qos: *qos }),
-        false => {
-            let denied = error(format!(
-                "{topic:?} is not granted by this device's policy",
-                topic = topic.as_str()
-            ));
-            Err(denied.with_help(format!("see mqtt_subscribe_topics in {}", hands.operator.file)))
-        }
-    }
-}
 
 /// The broker, if the manifest has one and its values are known.
 pub(super) fn of(hands: &Hands<'_>) -> Result<Option<BrokerPlan>, Error> {

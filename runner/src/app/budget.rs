@@ -3,19 +3,12 @@
 //! Host reserve, plus the code of every component, plus the `instances_max` largest guest memories that
 //! can be alive together, plus a stack for each of those. It is a promise about the worst case, not a measurement.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use super::App;
 use crate::config::Bytes;
-
-/// The size of a component's artifact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CodeSize<'a> {
-    /// The component's id.
-    pub component: &'a str,
-    /// Bytes of its artifact.
-    pub bytes: u64,
-}
 
 /// The table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +28,7 @@ pub struct BudgetRow {
     pub kind: RowKind,
     /// Who: a component's id, or empty for the host's rows.
     pub holder: String,
-    /// How often it counts (instances of the same component).
+    /// How many there are: instances of the same component, components of the same code.
     pub count: u32,
     /// Bytes in all; `None` until the component is built.
     pub bytes: Option<u64>,
@@ -62,19 +55,14 @@ pub struct OverBudget {
     pub budget: Budget,
 }
 
-pub(super) fn of(app: &App, code: &[CodeSize<'_>]) -> Budget {
+pub(super) fn of(app: &App, code: &[Option<u64>]) -> Budget {
     let mut rows = vec![BudgetRow {
         kind: RowKind::Host,
         holder: String::new(),
         count: 1,
         bytes: Some(app.board.memory.host_bytes),
     }];
-    rows.extend(app.components.iter().map(|component| BudgetRow {
-        kind: RowKind::Code,
-        holder: component.id.clone(),
-        count: 1,
-        bytes: code.iter().find(|size| size.component == component.id).map(|size| size.bytes),
-    }));
+    rows.extend(codes(app, code));
     let memories = largest_memories(app);
     let instances = memories.iter().map(|row| row.count).sum();
     rows.extend(memories);
@@ -86,6 +74,27 @@ pub(super) fn of(app: &App, code: &[CodeSize<'_>]) -> Budget {
         bytes: Some(stacks),
     });
     Budget { board: app.board.name.clone(), limit_bytes: app.board.memory.budget_bytes, rows }
+}
+
+/// One row for each artifact: components made from one file share it.
+fn codes(app: &App, code: &[Option<u64>]) -> Vec<BudgetRow> {
+    let mut rows: Vec<BudgetRow> = Vec::new();
+    let mut row_of: HashMap<_, usize> = HashMap::new();
+    for (index, component) in app.components.iter().enumerate() {
+        match row_of.entry((&component.source, component.artifact)) {
+            Entry::Occupied(row) => rows[*row.get()].count += 1,
+            Entry::Vacant(place) => {
+                place.insert(rows.len());
+                rows.push(BudgetRow {
+                    kind: RowKind::Code,
+                    holder: component.id.clone(),
+                    count: 1,
+                    bytes: code.get(index).copied().flatten(),
+                });
+            }
+        }
+    }
+    rows
 }
 
 /// The worst set of instances that can be alive together.
@@ -132,7 +141,8 @@ impl BudgetRow {
         let Self { holder, count, .. } = self;
         match self.kind {
             RowKind::Host => "pirnd itself".to_owned(),
-            RowKind::Code => format!("code of {holder}"),
+            RowKind::Code if *count == 1 => format!("code of {holder}"),
+            RowKind::Code => format!("code of {holder} and {} more", count - 1),
             RowKind::Memory if *count == 1 => format!("memory of {holder}"),
             RowKind::Memory => format!("memory of {holder}, {count} instances"),
             RowKind::Stacks if *count == 1 => "stack of 1 instance".to_owned(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::load::Hands;
-use super::{Capabilities, Purpose, TopicGrant};
+use super::{Capabilities, Pins, Purpose, TopicGrant};
 use crate::config::{Error, unknown};
 use crate::manifest::{Component, FileEntry, HostPattern, Hosts, Secrecy, Template};
 use crate::runtime_config::StoreConfig;
@@ -16,6 +16,7 @@ use crate::runtime_config::StoreConfig;
 pub(super) fn of(
     hands: &Hands<'_>,
     component: &Component,
+    pins: &mut Pins,
 ) -> Result<(Capabilities, Vec<String>), Error> {
     let mut warnings = Vec::new();
     let policy = &hands.operator.policy;
@@ -59,6 +60,7 @@ pub(super) fn of(
                 .flatten()
                 .cloned(),
         ),
+        pins: pins.grants(hands, component, &mut warnings)?,
     };
     Ok((capabilities, warnings))
 }

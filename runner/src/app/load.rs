@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{App, AppError, AppFiles, Purpose, broker, capabilities, limits};
+use super::{App, AppError, AppFiles, Pins, Purpose, broker, capabilities, limits, triggers};
 use crate::board::Board;
 use crate::config::{Error, unknown};
 use crate::manifest::{Manifest, Trigger, is_environment};
@@ -33,13 +33,15 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
         check_variables(&hands)?;
     }
     let ids = triggered(&hands.manifest.triggers);
+    let mut pins = Pins::default();
+    let triggers = triggers::triggers(&hands, &ids, &mut pins)?;
     let mut components = Vec::with_capacity(ids.len());
     for id in &ids {
         let Some(component) = hands.manifest.components.get(*id) else {
             continue;
         };
         let limits = limits::of(&hands, component)?;
-        let (capabilities, warnings) = capabilities::of(&hands, component)?;
+        let (capabilities, warnings) = capabilities::of(&hands, component, &mut pins)?;
         hands.warnings.extend(warnings);
         components.push(super::ComponentPlan {
             id: component.id.clone(),
@@ -50,12 +52,13 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
             capabilities,
         });
     }
-    let triggers = broker::triggers(&hands, &ids)?;
+    pins.check(&hands)?;
     let broker = broker::of(&hands)?;
     let app = App {
         name: hands.manifest.application.name.clone(),
         components,
         triggers,
+        pins,
         broker,
         log_dir: files.log_dir.clone().or_else(|| hands.operator.log_dir.clone()),
         dir: hands.dir,
@@ -83,7 +86,7 @@ fn read(files: &AppFiles) -> Result<Hands<'_>, Error> {
     let providers = providers(files, &dir, &operator)?;
     Ok(Hands {
         files,
-        state_dir: state_dir(files, &dir, &operator),
+        state_dir: files.state_dir_with(operator.state_dir.as_deref()),
         dir,
         variables: Variables::new(&manifest, providers),
         warnings: manifest.warnings.clone(),
@@ -91,14 +94,6 @@ fn read(files: &AppFiles) -> Result<Hands<'_>, Error> {
         board,
         operator,
     })
-}
-
-/// The command line, then the operator, then systemd's `StateDirectory=`, then a folder beside the manifest.
-fn state_dir(files: &AppFiles, dir: &Path, operator: &RuntimeConfig) -> PathBuf {
-    let systemd = files.process_environment.get("STATE_DIRECTORY");
-    let first = systemd.and_then(|list| list.split(':').next()).filter(|path| !path.is_empty());
-    let given = files.state_dir.clone().or_else(|| operator.state_dir.clone());
-    given.or_else(|| first.map(PathBuf::from)).unwrap_or_else(|| dir.join(".pirn-state"))
 }
 
 fn providers(

@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pirn_triggers::gpio::Edges;
+use pirn_triggers::time::Cron;
+
 use crate::board::{ArtifactKind, Board};
 use crate::config::{Error, Rate};
 use crate::manifest::{
-    EngineChoice, FileEntry, Hosts, Manifest, MqttProtocol, Qos, Retain, Source, TopicFilter,
-    check_topic,
+    EngineChoice, FileEntry, FirstTick, Hosts, Manifest, MqttProtocol, Qos, Retain, Source,
+    TopicFilter, check_topic,
 };
 use crate::runtime_config::RuntimeConfig;
 use crate::variables::Variables;
@@ -25,9 +28,12 @@ mod broker;
 mod budget;
 mod capabilities;
 mod limits;
+mod pins;
+mod triggers;
 
 pub use crate::manifest::{AddressError, BrokerAddress, Transport};
-pub use budget::{Budget, BudgetRow, CodeSize, OverBudget, RowKind};
+pub use budget::{Budget, BudgetRow, OverBudget, RowKind};
+pub use pins::{Pin, Pins, SIMULATED_CHIP};
 
 /// Where the three hands' files are, and what the command line adds. Time and environment are arguments:
 /// loading the same `AppFiles` twice gives the same plan.
@@ -53,6 +59,18 @@ pub struct AppFiles {
     pub log_dir: Option<PathBuf>,
     /// Whether the plan will be run.
     pub purpose: Purpose,
+    /// What becomes of GPIO lines that the board does not list.
+    pub unknown_lines: UnknownLines,
+}
+
+/// What becomes of GPIO lines that the board does not list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownLines {
+    /// A mistake.
+    #[default]
+    Refused,
+    /// Made up, if the board lists none at all: there the developer tries an app before there is a board.
+    Simulated,
 }
 
 /// What the plan is for.
@@ -83,6 +101,8 @@ pub struct App {
     pub components: Vec<ComponentPlan>,
     /// The triggers, in the order of the manifest.
     pub triggers: Vec<TriggerPlan>,
+    /// The GPIO lines that the app uses.
+    pub pins: Pins,
     /// The app's broker, if a trigger needs one.
     pub broker: Option<BrokerPlan>,
     /// Variables, resolvable.
@@ -151,6 +171,27 @@ pub struct Capabilities {
     pub exclude_files: Vec<String>,
     /// Topics that it may publish to.
     pub publish_topics: TopicGrant,
+    /// GPIO lines that it may open, by name.
+    pub pins: BTreeMap<String, PinGrant>,
+}
+
+/// A line that a component may open, one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinGrant {
+    /// To read: index into [`Pins::inputs`].
+    Input(usize),
+    /// To drive: index into [`Pins::outputs`].
+    Output(usize),
+}
+
+impl PinGrant {
+    /// In a word.
+    pub fn way(self) -> &'static str {
+        match self {
+            Self::Input(_) => "input",
+            Self::Output(_) => "output",
+        }
+    }
 }
 
 /// Topics that a component may publish to.
@@ -174,7 +215,7 @@ impl TopicGrant {
 }
 
 /// One trigger, with its templates filled in.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TriggerPlan {
     /// Its id.
     pub id: String,
@@ -185,7 +226,7 @@ pub struct TriggerPlan {
 }
 
 /// What fires a trigger.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum TriggerPlanKind {
     /// A message on a topic.
     Mqtt {
@@ -193,6 +234,31 @@ pub enum TriggerPlanKind {
         topic: TopicFilter,
         /// The quality of service to ask for.
         qos: Qos,
+    },
+    /// Time that went by.
+    Timer {
+        /// From one tick to the next.
+        interval: Duration,
+        /// When the first tick is.
+        first: FirstTick,
+        /// How late each may be, at random.
+        jitter: Duration,
+    },
+    /// A time of the day.
+    Cron {
+        /// As written.
+        expression: String,
+        /// The zone that it is read in; UTC if absent.
+        zone: Option<String>,
+        /// The same, ready to be asked.
+        cron: Cron,
+    },
+    /// An edge on a line.
+    Gpio {
+        /// Index into [`Pins::inputs`].
+        input: usize,
+        /// Which edges.
+        edges: Edges,
     },
 }
 
@@ -263,8 +329,9 @@ impl App {
         load::load(files)
     }
 
-    /// The budget, with the components' code as far as its size is known. Never refuses: see [`Budget::check`].
-    pub fn budget(&self, code: &[CodeSize<'_>]) -> Budget {
+    /// The budget, with the size of each component's artifact as far as it is known, in the order of the
+    /// plan. Never refuses: see [`Budget::check`].
+    pub fn budget(&self, code: &[Option<u64>]) -> Budget {
         budget::of(self, code)
     }
 
@@ -296,6 +363,16 @@ impl AppFiles {
         };
         self.process_environment = std::env::vars_os().filter_map(utf8).collect();
         self
+    }
+
+    /// Where state is kept: the command line's word, then the operator's, then systemd's
+    /// `StateDirectory=`, then a folder beside the manifest.
+    pub fn state_dir_with(&self, operator: Option<&Path>) -> PathBuf {
+        let systemd = self.process_environment.get("STATE_DIRECTORY");
+        let first = systemd.and_then(|list| list.split(':').next()).filter(|path| !path.is_empty());
+        let given = self.state_dir.clone().or_else(|| operator.map(Path::to_owned));
+        let given = given.or_else(|| first.map(PathBuf::from));
+        given.unwrap_or_else(|| self.dir().join(".pirn-state"))
     }
 
     /// The manifest's file, whether the folder or the file was named.

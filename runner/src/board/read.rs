@@ -1,12 +1,14 @@
 //! A board file as written → [`Board`].
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{ArtifactKind, Board, BoardMemory, Bound, Chip, ComponentBounds, Line};
 use crate::config::{Bytes, Document, Error, Rate, Seconds, Table, Value, unknown};
 use crate::limits::INSTANCES_MAX;
+use crate::limits::gpio::LINE_OFFSET_MAX;
 use crate::manifest::{deadline, memory};
+use crate::pins;
 
 pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> {
     let document = Document::parse(file, text)?;
@@ -18,6 +20,8 @@ pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> 
         "run",
         "component",
         "chip",
+        "gpio",
+        "clock",
     ])?;
     let string = |key, what: &str| root.require(key, what)?.string().map(str::to_owned);
     let board = Board {
@@ -29,7 +33,10 @@ pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> 
         component: component(&table(&root, "component")?)?,
         instances_max: instances(&table(&root, "run")?)?,
         chips: chips(&root)?,
+        gpio: pins::pins(root.table("gpio")?)?,
+        clock_not_before: root.table("clock")?.map(clock).transpose()?.flatten(),
     };
+    check_gpio(&root, &board)?;
     check_sum(&root, &board)?;
     Ok(board)
 }
@@ -160,18 +167,45 @@ fn chip(table: &Table<'_>) -> Result<Chip, Error> {
 /// `GPIO17 = "11"`, or `GPIO2 = { pin = "3", kernel = ["SDA1"] }` where kernels call it otherwise.
 fn line(entry: &Value<'_>) -> Result<Line, Error> {
     if entry.is_string() {
-        return Ok(Line { pin: entry.string()?.to_owned(), kernel_names: vec![entry.key.clone()] });
+        let pin = entry.string()?.to_owned();
+        return Ok(Line { pin, kernel_names: vec![entry.key.clone()], offset: None });
     }
     if !entry.is_table() {
         return Err(
             entry.expected(r#"a pin of the header, like "11", or { pin = "…", kernel = ["…"] }"#)
         );
     }
-    let table = entry.table()?.only(&["pin", "kernel"])?;
+    let table = entry.table()?.only(&["pin", "kernel", "offset"])?;
     let pin = table.require("pin", "the pin of the header")?.string()?.to_owned();
     let mut kernel_names = vec![entry.key.clone()];
     kernel_names.extend(table.strings("kernel")?);
-    Ok(Line { pin, kernel_names })
+    let offset = table.number("offset", 0, LINE_OFFSET_MAX)?;
+    Ok(Line { pin, kernel_names, offset })
+}
+
+/// `not_before = "2026-11-01"`.
+fn clock(table: Table<'_>) -> Result<Option<u64>, Error> {
+    let table = table.only(&["not_before"])?;
+    let Some(written) = table.string("not_before")? else {
+        return Ok(None);
+    };
+    let midnight = humantime::parse_rfc3339(&format!("{written}T00:00:00Z")).ok();
+    let since_1970 = midnight.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let expected = || table.error("not_before", "expected a date, like \"2026-11-01\"");
+    since_1970.map(|time| Some(time.as_secs())).ok_or_else(expected)
+}
+
+/// Names stand for lines that the board has.
+fn check_gpio(root: &Table<'_>, board: &Board) -> Result<(), Error> {
+    let lines: Vec<&str> = board.lines().map(|(_, name, _)| name).collect();
+    for (name, settings) in &board.gpio {
+        let line = settings.line.as_deref().unwrap_or(name);
+        if !lines.contains(&line) {
+            let help = format!("lines of the chips above: {}", lines.join(", "));
+            return Err(root.error("gpio", unknown("line", line, &lines)).with_help(help));
+        }
+    }
+    Ok(())
 }
 
 /// A board on which not even one default component fits is a mistake in the file.

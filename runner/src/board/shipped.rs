@@ -12,12 +12,16 @@ macro_rules! shipped {
 pub const SHIPPED: &[(&str, &str)] = shipped![
     "beaglebone-black",
     "generic-aarch64",
+    "generic-arm",
+    "generic-riscv64",
     "generic-x86_64",
     "pi-3",
     "pi-4",
     "pi-5",
     "pi-zero",
     "pi-zero-2w",
+    "qemu-virt-aarch64",
+    "qemu-virt-arm",
 ];
 
 pub(super) fn unknown_board(name: &str) -> Error {

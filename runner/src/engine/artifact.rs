@@ -1,7 +1,7 @@
 //! Artifacts on the disk: the lock file that lists them, and the check of each against its digest
 //! before it is loaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 use super::config::{Code, PointerWidth, artifact_version};
 use crate::board::{ArtifactKind, Board};
 use crate::config::{Document, Error, Table, read_file};
+use crate::pins::word;
 
 /// The lock file's name, in its folder.
 pub const LOCK_FILE: &str = "lock.toml";
 /// The lock file's own format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Where the artifacts for a board are: one folder per processor, below the app.
 pub fn folder(app_dir: &Path, board: &Board) -> PathBuf {
@@ -33,15 +34,18 @@ pub fn code_of(kind: ArtifactKind) -> Code {
     }
 }
 
-/// The lock file: what `pirn build` made, and from what.
+/// The lock file: what `pirn build` made, and from what. Components made from one file share an
+/// artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
     /// The app's name.
     pub app: String,
     /// The settings that the artifacts were made with: [`artifact_version`].
     pub made_by: String,
-    /// The artifacts, by component.
-    pub components: BTreeMap<String, LockedArtifact>,
+    /// The artifacts, by their files.
+    artifacts: BTreeMap<String, LockedArtifact>,
+    /// The file of each component.
+    components: BTreeMap<String, String>,
 }
 
 /// One artifact.
@@ -62,7 +66,45 @@ pub struct LockedArtifact {
 impl Lock {
     /// An empty lock file of this build.
     pub fn new(app: &str) -> Self {
-        Self { app: app.into(), made_by: artifact_version(), components: BTreeMap::new() }
+        let (artifacts, components) = Default::default();
+        Self { app: app.into(), made_by: artifact_version(), artifacts, components }
+    }
+
+    /// What this component runs as.
+    pub fn artifact_of(&self, component: &str) -> Option<&LockedArtifact> {
+        self.artifacts.get(self.components.get(component)?)
+    }
+
+    /// An artifact that was made from this source, whoever runs it.
+    pub fn made_from(&self, source_sha256: &str, code: Code) -> Option<&LockedArtifact> {
+        let fits =
+            |made: &&LockedArtifact| made.source_sha256 == source_sha256 && made.code == code;
+        self.artifacts.values().find(fits)
+    }
+
+    /// Whether a component runs as the artifact in this file.
+    pub fn has_file(&self, file: &str) -> bool {
+        self.artifacts.contains_key(file)
+    }
+
+    /// From now on these components run as this artifact.
+    pub fn set(&mut self, components: &[String], artifact: LockedArtifact) {
+        for component in components {
+            self.components.insert(component.clone(), artifact.file.clone());
+        }
+        self.artifacts.insert(artifact.file.clone(), artifact);
+        self.drop_unused();
+    }
+
+    /// Forgets components that are not wanted any more.
+    pub fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.components.retain(|component, _| wanted(component));
+        self.drop_unused();
+    }
+
+    fn drop_unused(&mut self) {
+        let used: BTreeSet<&String> = self.components.values().collect();
+        self.artifacts.retain(|file, _| used.contains(file));
     }
 
     /// Reads the lock file in this folder.
@@ -79,50 +121,27 @@ impl Lock {
     }
 
     /// Checks the text of a lock file; `file` is its name in errors.
-    pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
-        let document = Document::parse(file, text)?;
-        let root = document.root().only(&["format", "app", "made_by", "component"])?;
-        match root.number("format", 0, u32::MAX)? {
-            Some(FORMAT) => {}
-            _ => {
-                return Err(root.error(
-                    "format",
-                    format!("expected {FORMAT}; build the app again with this version of pirn"),
-                ));
-            }
+    pub fn parse(file: &str, written: &str) -> Result<Self, Error> {
+        let document = Document::parse(file, written)?;
+        let root = document.root();
+        if root.number("format", 0, u32::MAX)? != Some(FORMAT) {
+            let message =
+                format!("expected {FORMAT}; build the app again with this version of pirn");
+            return Err(root.error("format", message));
         }
-        let text = |table: &Table<'_>, key| {
-            Ok::<_, Error>(table.require(key, "a string")?.string()?.to_owned())
-        };
-        let mut components = BTreeMap::new();
-        for entry in root.table("component")?.iter().flat_map(Table::entries) {
-            let table =
-                entry.table()?.only(&["file", "code", "sha256", "bytes", "source_sha256"])?;
-            let code = match table.require("code", "a string")?.string()? {
-                "native" => Code::Native,
-                "pulley32" => Code::Pulley(PointerWidth::Bits32),
-                "pulley64" => Code::Pulley(PointerWidth::Bits64),
-                other => {
-                    return Err(table.error(
-                        "code",
-                        format!(
-                            "{other:?} is no kind of code; known are native, pulley32, pulley64"
-                        ),
-                    ));
-                }
-            };
-            let file = text(&table, "file")?;
-            if file.contains('/') {
-                return Err(table.error("file", "expected the name of a file in the same folder"));
+        let root = root.only(&["format", "app", "made_by", "artifact"])?;
+        let (artifacts, components) = Default::default();
+        let (app, made_by) = (text(&root, "app")?, text(&root, "made_by")?);
+        let mut lock = Self { app, made_by, artifacts, components };
+        for entry in root.get("artifact").map(|list| list.list()).transpose()?.unwrap_or_default() {
+            let table = entry.table()?;
+            let artifact = locked(&table)?;
+            for component in table.strings("components")? {
+                lock.components.insert(component, artifact.file.clone());
             }
-            let (sha256, source_sha256) = (text(&table, "sha256")?, text(&table, "source_sha256")?);
-            let bytes = table.require("bytes", "a number")?.number(0, u32::MAX)?.into();
-            components.insert(
-                entry.key.clone(),
-                LockedArtifact { file, code, sha256, bytes, source_sha256 },
-            );
+            lock.artifacts.insert(artifact.file.clone(), artifact);
         }
-        Ok(Self { app: text(&root, "app")?, made_by: text(&root, "made_by")?, components })
+        Ok(lock)
     }
 
     /// The file's text.
@@ -131,15 +150,45 @@ impl Lock {
             "# Made by `pirn build`. Copy this folder to the board together with spin.toml.\nformat = {FORMAT}\napp = {:?}\nmade_by = {:?}\n",
             self.app, self.made_by
         );
-        for (id, artifact) in &self.components {
+        let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (component, file) in &self.components {
+            users.entry(file).or_default().push(component);
+        }
+        for (file, artifact) in &self.artifacts {
+            let components = users.get(file.as_str()).map(Vec::as_slice).unwrap_or_default();
             let LockedArtifact { file, code, sha256, bytes, source_sha256 } = artifact;
             let _ = write!(
                 text,
-                "\n[component.{id}]\nfile = {file:?}\ncode = \"{code}\"\nsha256 = {sha256:?}\nbytes = {bytes}\nsource_sha256 = {source_sha256:?}\n"
+                "\n[[artifact]]\ncomponents = {components:?}\nfile = {file:?}\ncode = \"{code}\"\nsha256 = {sha256:?}\nbytes = {bytes}\nsource_sha256 = {source_sha256:?}\n"
             );
         }
         text
     }
+}
+
+fn text(table: &Table<'_>, key: &str) -> Result<String, Error> {
+    Ok(table.require(key, "a string")?.string()?.to_owned())
+}
+
+fn locked(table: &Table<'_>) -> Result<LockedArtifact, Error> {
+    let keys = ["components", "file", "code", "sha256", "bytes", "source_sha256"];
+    let table = table.clone().only(&keys)?;
+    let file = text(&table, "file")?;
+    if file.contains('/') {
+        return Err(table.error("file", "expected the name of a file in the same folder"));
+    }
+    let words = [
+        ("native", Code::Native),
+        ("pulley32", Code::Pulley(PointerWidth::Bits32)),
+        ("pulley64", Code::Pulley(PointerWidth::Bits64)),
+    ];
+    Ok(LockedArtifact {
+        file,
+        code: word(&table.require("code", "a string")?, "kind of code", &words)?,
+        sha256: text(&table, "sha256")?,
+        bytes: table.require("bytes", "a number")?.number(0, u32::MAX)?.into(),
+        source_sha256: text(&table, "source_sha256")?,
+    })
 }
 
 /// Why an artifact is not even tried.
@@ -209,17 +258,25 @@ mod tests {
 
     fn lock() -> Lock {
         let mut lock = Lock::new("echo");
-        lock.components.insert(
-            "echo".into(),
-            LockedArtifact {
-                file: "echo.cwasm".into(),
-                code: Code::Native,
-                sha256: "00".into(),
-                bytes: 12,
-                source_sha256: "11".into(),
-            },
-        );
+        let artifact = LockedArtifact {
+            file: "echo.cwasm".into(),
+            code: Code::Native,
+            sha256: "00".into(),
+            bytes: 12,
+            source_sha256: "11".into(),
+        };
+        lock.set(&["echo".into(), "twin".into()], artifact);
         lock
+    }
+
+    #[test]
+    fn components_of_one_source_share_an_artifact_which_goes_with_the_last_of_them() {
+        let mut lock = lock();
+        assert_eq!(lock.artifact_of("twin"), lock.artifact_of("echo"));
+        lock.retain(|component| component == "twin");
+        assert!(lock.made_from("11", Code::Native).is_some());
+        lock.retain(|_| false);
+        assert_eq!(lock.made_from("11", Code::Native), None);
     }
 
     #[test]
@@ -229,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_lock_file_of_another_format_is_refused_with_what_to_do() {
-        let text = lock().to_toml().replace("format = 1", "format = 2");
+        let text = lock().to_toml().replace("format = 2", "format = 1");
         let error = Lock::parse("lock.toml", &text).unwrap_err().to_string();
         assert!(error.contains("build the app again"), "{error}");
     }

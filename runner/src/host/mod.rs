@@ -5,6 +5,7 @@
 //! what it has published so far.
 
 pub mod brokers;
+pub mod gpio;
 pub mod key_value;
 pub mod log;
 pub mod mqtt;
@@ -45,6 +46,8 @@ pub struct Grants {
     pub publish_topics: TopicGrant,
     /// The app's sessions with brokers.
     pub brokers: Arc<Brokers>,
+    /// GPIO lines that it may open.
+    pub pins: gpio::PinGrants,
     /// Where its output goes.
     pub log: log::Log,
     /// Who is told of what it does.
@@ -145,5 +148,6 @@ pub fn offer(door: &mut Door) -> Answer<()> {
     variables::offer(door)?;
     key_value::offer(door)?;
     mqtt::offer(door)?;
+    gpio::offer(door)?;
     wasi::offer(door)
 }

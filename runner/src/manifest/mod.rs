@@ -13,6 +13,7 @@ mod read;
 mod application;
 mod component;
 mod dependency;
+mod fires;
 mod source;
 mod tool;
 mod trigger;

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use pirn_triggers::gpio::{Bias, Edges};
+
 use super::{Template, TopicFilter};
 use crate::config::Rate;
+use crate::pins::Direction;
 
 /// A whole application.
 #[derive(Debug, Clone, PartialEq)]
@@ -206,6 +209,42 @@ pub enum TriggerKind {
         /// The quality of service to ask for.
         qos: Qos,
     },
+    /// Time that went by.
+    Timer {
+        /// From one tick to the next.
+        interval: Duration,
+        /// When the first tick is.
+        first: FirstTick,
+        /// Each tick is late by a random part of this, so that many boards do not act as one.
+        jitter: Duration,
+    },
+    /// A time of the day.
+    Cron {
+        /// Six or seven fields, seconds first.
+        expression: String,
+        /// The zone that it is read in, a name of the IANA database; UTC if absent.
+        zone: Option<String>,
+    },
+    /// An edge on a GPIO line.
+    Gpio {
+        /// The line, by a name of the board's or the operator's file.
+        line: String,
+        /// Which edges.
+        edges: Edges,
+        /// Changes shorter than this do not count; the line's own setting if absent.
+        debounce: Option<Duration>,
+        /// What pulls an undriven line; the line's own setting if absent.
+        bias: Option<Bias>,
+    },
+}
+
+/// When a timer ticks first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstTick {
+    /// When the app starts.
+    AtOnce,
+    /// One interval later.
+    AfterInterval,
 }
 
 /// `[component.<id>]`, with the chosen profile applied.
@@ -248,7 +287,7 @@ pub struct Component {
 }
 
 /// Where a component's bytes come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A file, relative to the manifest.
     Path(String),
@@ -365,6 +404,8 @@ pub struct ComponentTool {
     pub engine: EngineChoice,
     /// Topics that it may publish to; `None` means any that policy allows.
     pub mqtt_topics: Option<Vec<TopicFilter>>,
+    /// GPIO lines that it may open, by name.
+    pub gpio: BTreeMap<String, Direction>,
     /// The line of each key that is there, for errors that only the board can find.
     pub lines: BTreeMap<&'static str, u32>,
 }

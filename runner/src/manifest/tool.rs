@@ -6,6 +6,7 @@ use crate::config::{Bytes, Error, Seconds, Table, Value};
 use crate::limits::{
     ATTEMPTS_MAX, DEADLINE_MAX, DEADLINE_MIN, INSTANCES_MAX, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN,
 };
+use crate::pins;
 
 const KEYS: &[&str] = &[
     "memory",
@@ -17,6 +18,7 @@ const KEYS: &[&str] = &[
     "attempts_max",
     "engine",
     "mqtt_topics",
+    "gpio",
 ];
 
 pub(super) fn component_tool(component: &Table<'_>) -> Result<ComponentTool, Error> {
@@ -35,6 +37,7 @@ pub(super) fn component_tool(component: &Table<'_>) -> Result<ComponentTool, Err
         state_bytes: table.bytes("state")?,
         engine: table.get("engine").map(|value| engine(&value)).transpose()?.unwrap_or_default(),
         mqtt_topics: table.get("mqtt_topics").map(|value| topics(&value)).transpose()?,
+        gpio: table.table("gpio")?.map(pins::grants).transpose()?.unwrap_or_default(),
         lines,
     })
 }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::read::Reader;
-use super::{Component, Qos, TopicFilter, Trigger, TriggerKind, component, id};
+use super::{Component, Qos, TopicFilter, Trigger, TriggerKind, component, fires, id};
 use crate::config::{Error, Table, Value, unknown};
 
 /// Types that this build offers.
-const OFFERED: &[&str] = &["mqtt"];
+const OFFERED: &[&str] = &["cron", "gpio", "mqtt", "timer"];
 
 /// Types that are known to exist, here later or in Spin: not a typo, so not to be corrected.
-const KNOWN_ELSEWHERE: &[&str] = &["command", "cron", "gpio", "http", "redis", "sqs", "timer"];
+const KNOWN_ELSEWHERE: &[&str] = &["command", "http", "redis", "sqs"];
 
 pub(super) fn triggers(
     reader: &mut Reader<'_>,
@@ -25,6 +25,8 @@ pub(super) fn triggers(
     }
     Ok(triggers)
 }
+
+const MQTT_KEYS: &[&str] = &["id", "component", "topic", "qos"];
 
 /// All trigger tables with their types, in the order of the file.
 fn written<'a>(root: &Table<'a>) -> Result<Vec<(String, Table<'a>)>, Error> {
@@ -69,7 +71,13 @@ fn trigger(
     components: &mut BTreeMap<String, Component>,
     names: &mut Names,
 ) -> Result<Trigger, Error> {
-    let table = table.clone().only(&["id", "component", "topic", "qos"])?;
+    let keys = match kind {
+        "timer" => fires::TIMER_KEYS,
+        "cron" => fires::CRON_KEYS,
+        "gpio" => fires::GPIO_KEYS,
+        _ => MQTT_KEYS,
+    };
+    let table = table.clone().only(keys)?;
     let written = table.require("component", "the component that takes the events")?;
     let (id, component) = match written.is_string() {
         true => {
@@ -82,7 +90,13 @@ fn trigger(
             (id, component)
         }
     };
-    Ok(Trigger { id, component, kind: mqtt(reader, &table)?, line: table.line() })
+    let fires = match kind {
+        "timer" => fires::timer(&table)?,
+        "cron" => fires::cron(&table)?,
+        "gpio" => fires::gpio(&table)?,
+        _ => mqtt(reader, &table)?,
+    };
+    Ok(Trigger { id, component, kind: fires, line: table.line() })
 }
 
 /// The id of a component that exists.

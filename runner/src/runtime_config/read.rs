@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{MqttOverrides, Policy, ProviderConfig, RuntimeConfig, StoreConfig};
 use crate::config::{Document, Error, Table, Value, unknown};
 use crate::manifest::{BlockedNetworks, HostPattern, Network, PrivateNetworks, label, topics};
+use crate::pins;
 
 pub(super) fn runtime_config(file: &str, text: &str) -> Result<RuntimeConfig, Error> {
     let document = Document::parse(file, text)?;
@@ -29,6 +30,7 @@ pub(super) fn runtime_config(file: &str, text: &str) -> Result<RuntimeConfig, Er
         sqlite_databases: stores(&root, "sqlite_database")?,
         block_networks: block_networks(&root)?,
         mqtt: pirn_table("mqtt")?.map(mqtt).transpose()?.unwrap_or_default(),
+        gpio: pins::pins(pirn_table("gpio")?)?,
         policy: pirn_table("policy")?.map(policy).transpose()?.unwrap_or_default(),
     })
 }
@@ -38,7 +40,7 @@ fn pirn<'a>(root: &Table<'a>) -> Result<Option<Table<'a>>, Error> {
     let Some(tools) = root.table("tool")? else {
         return Ok(None);
     };
-    tools.table("pirn")?.map(|pirn| pirn.only(&["mqtt", "policy"])).transpose()
+    tools.table("pirn")?.map(|pirn| pirn.only(&["mqtt", "gpio", "policy"])).transpose()
 }
 
 fn path(table: &Table<'_>, key: &str) -> Result<Option<PathBuf>, Error> {
@@ -155,6 +157,7 @@ fn policy(table: Table<'_>) -> Result<Policy, Error> {
         "mqtt_subscribe_topics",
         "key_value_stores",
         "sqlite_databases",
+        "gpio",
     ])?;
     let filters = |key| table.get(key).map(|value| topics(&value)).transpose();
     let labels = |key| table.get(key).map(|value| labels(&value)).transpose();
@@ -167,6 +170,7 @@ fn policy(table: Table<'_>) -> Result<Policy, Error> {
         mqtt_subscribe_topics: filters("mqtt_subscribe_topics")?,
         key_value_stores: labels("key_value_stores")?,
         sqlite_databases: labels("sqlite_databases")?,
+        gpio: table.get("gpio").map(|value| value.strings()).transpose()?,
     })
 }
 

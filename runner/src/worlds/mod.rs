@@ -1,12 +1,136 @@
 //! One file per trigger world: an event becomes a typed call of the guest's export, and its result
 //! an [`Outcome`].
 
-pub mod mqtt;
+mod cron;
+mod gpio;
+mod mqtt;
+mod timer;
 
 use std::fmt;
 
-use crate::engine::Fault;
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
+
+use crate::engine::wire::{Wire, wire};
+use crate::engine::{Allowance, Component, Export, Fault};
+use crate::event::{Event, Happening};
+use crate::host::Host;
 use crate::limits::host::REFUSAL_BYTES_MAX;
+
+/// What one call of a guest needs.
+struct Call<'a> {
+    component: &'a Component,
+    host: Host,
+    allowance: Allowance,
+}
+
+wire! {
+    /// `variant error`, the same in every world whose guests can refuse.
+    #[derive(Clone, Debug, ComponentType, Lift)]
+    #[component(variant)]
+    enum Refusal {
+        #[component(name = "other")]
+        Other(String),
+    }
+}
+
+impl Call<'_> {
+    /// Calls a function that answers `result<_, error>`.
+    async fn of<P>(self, export: Export, params: P) -> Outcome
+    where
+        P: ComponentNamedList + Lower + Wire + Send + Sync + 'static,
+    {
+        let Self { component, host, allowance } = self;
+        let answer = component.call::<P, (Result<(), Refusal>,)>(export, host, allowance, params);
+        let answer = answer.await.map(|(result,)| result);
+        Outcome::of(answer.map(|result| result.map_err(|Refusal::Other(sentence)| sentence)))
+    }
+}
+
+/// A type of trigger, and so of world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WorldKind {
+    /// Messages.
+    Mqtt,
+    /// Intervals.
+    Timer,
+    /// Times of the day.
+    Cron,
+    /// Edges.
+    Gpio,
+}
+
+/// The worlds that a component's triggers call.
+#[derive(Default)]
+pub struct Worlds {
+    mqtt: Option<mqtt::MqttWorld>,
+    timer: Option<timer::TimerWorld>,
+    cron: Option<cron::CronWorld>,
+    gpio: Option<gpio::GpioWorld>,
+}
+
+impl Worlds {
+    /// Checks, before anything runs, that the component exports what its triggers call.
+    pub fn of(
+        component: &Component,
+        kinds: impl IntoIterator<Item = WorldKind>,
+    ) -> Result<Self, WorldError> {
+        let mut worlds = Self::default();
+        for kind in kinds {
+            match kind {
+                WorldKind::Mqtt => worlds.mqtt = Some(mqtt::MqttWorld::of(component)?),
+                WorldKind::Timer => worlds.timer = Some(timer::TimerWorld::of(component)?),
+                WorldKind::Cron => worlds.cron = Some(cron::CronWorld::of(component)?),
+                WorldKind::Gpio => worlds.gpio = Some(gpio::GpioWorld::of(component)?),
+            }
+        }
+        Ok(worlds)
+    }
+
+    /// Calls the guest with one event, on a fresh instance. Dropping this drops the guest.
+    pub async fn handle(
+        &self,
+        component: &Component,
+        host: Host,
+        allowance: Allowance,
+        event: &Event,
+    ) -> Outcome {
+        let call = Call { component, host, allowance };
+        match (&event.what, self) {
+            (Happening::Message { payload, .. }, Self { mqtt: Some(world), .. }) => {
+                world.handle(call, &event.source, payload).await
+            }
+            (Happening::Tick, Self { timer: Some(world), .. }) => world.handle(call).await,
+            (Happening::Time { timestamp }, Self { cron: Some(world), .. }) => {
+                world.handle(call, *timestamp).await
+            }
+            (Happening::Edge(edge), Self { gpio: Some(world), .. }) => {
+                world.handle(call, &event.source, edge).await
+            }
+            _ => Outcome::Refused("the component has no trigger for such events".into()),
+        }
+    }
+}
+
+/// The export that a world calls, if it has the type that the world expects.
+fn export(
+    component: &Component,
+    trigger: &'static str,
+    name: &'static str,
+    shape: &'static str,
+) -> Result<Export, WorldError> {
+    let wrong = |found| WorldError { trigger, found, name, shape };
+    let Some((found, export)) = component.exported_function(name) else {
+        let names = component.export_names();
+        return Err(wrong(match names.is_empty() {
+            true => "it exports nothing".into(),
+            false => format!("it exports {}", names.join(", ")),
+        }));
+    };
+    match found == shape {
+        true => Ok(export),
+        false => Err(wrong(format!("its `{name}` is a {found}"))),
+    }
+}
 
 /// How an invocation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,12 +183,16 @@ impl fmt::Display for Outcome {
 
 /// A component that does not fit its trigger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the component does not fit its {trigger} trigger: {found}; it must export `{expected}`")]
+#[error(
+    "the component does not fit its {trigger} trigger: {found}; it must export `{name}: {shape}`"
+)]
 pub struct WorldError {
     /// The trigger's type.
     pub trigger: &'static str,
     /// What the component has.
     pub found: String,
-    /// What the world asks for.
-    pub expected: &'static str,
+    /// The function that the world calls.
+    pub name: &'static str,
+    /// Its type.
+    pub shape: &'static str,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 use pirn_runner::app::AppFiles;
+use pirn_triggers::gpio::EdgeKind;
 
 use crate::log::Format;
 
@@ -13,8 +14,13 @@ pirnd: runs Spin applications on small boards
 
 Usage: pirnd up [PATH] [OPTIONS]               run an app until SIGTERM
        pirnd verify [PATH] [OPTIONS]           check everything that `up` would, run nothing
-       pirnd invoke COMPONENT --topic T (--payload P | --payload-file F) [OPTIONS]
-                                               hand one event to a component
+       pirnd invoke COMPONENT EVENT [PATH] [OPTIONS]
+                                               hand one event to a component; EVENT is
+                                                 --topic T (--payload P | --payload-file F)
+                                                 --line NAME --edge rising|falling
+                                                 --tick
+                                                 --timestamp SECONDS
+       pirnd safe-state [PATH] [OPTIONS]       set all outputs to their safe levels, after a crash
        pirnd status [PATH] [--socket S] [--format table|json]
                                                counters of a running pirnd
 
@@ -45,6 +51,7 @@ pub(crate) enum Command {
     Up(Up),
     Verify(Common),
     Invoke(Invoke),
+    SafeState(Common),
     Status(Status),
 }
 
@@ -77,8 +84,15 @@ pub(crate) struct Up {
 pub(crate) struct Invoke {
     pub(crate) common: Common,
     pub(crate) component: String,
-    pub(crate) topic: String,
-    pub(crate) payload: Payload,
+    pub(crate) cause: Cause,
+}
+
+/// The event that a component is to be handed.
+pub(crate) enum Cause {
+    Message { topic: String, payload: Payload },
+    Edge { line: String, edge: EdgeKind },
+    Tick,
+    Time(u64),
 }
 
 pub(crate) enum Payload {
@@ -109,6 +123,10 @@ struct Words {
     once: bool,
     topic: Option<String>,
     payload: Option<Payload>,
+    line: Option<String>,
+    edge: Option<EdgeKind>,
+    tick: bool,
+    timestamp: Option<u64>,
     socket: Option<PathBuf>,
     output: Option<Output>,
 }
@@ -132,6 +150,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Long("payload-file") => {
                 words.payload = Some(Payload::File(parser.value()?.into()));
             }
+            Arg::Long("line") => words.line = Some(parser.value()?.string()?),
+            Arg::Long("edge") => words.edge = Some(parser.value()?.parse_with(edge)?),
+            Arg::Long("tick") => words.tick = true,
+            Arg::Long("timestamp") => words.timestamp = Some(parser.value()?.parse()?),
             Arg::Long("socket") => words.socket = Some(parser.value()?.into()),
             Arg::Long("format") => words.output = Some(parser.value()?.parse_with(output)?),
             Arg::Long("log-format") => {
@@ -178,31 +200,53 @@ fn command(mut words: Words) -> Result<Command, lexopt::Error> {
     Ok(match (name.as_str(), component) {
         ("up", _) => Command::Up(Up { common: words.common, once: words.once }),
         ("verify", _) => Command::Verify(words.common),
-        ("invoke", Some(component)) => Command::Invoke(Invoke {
-            common: words.common,
-            component,
-            topic: words.topic.ok_or("invoke needs --topic")?,
-            payload: words.payload.ok_or("invoke needs --payload or --payload-file")?,
-        }),
+        ("invoke", Some(component)) => {
+            let cause = words.cause()?;
+            Command::Invoke(Invoke { common: words.common, component, cause })
+        }
+        ("safe-state", _) => Command::SafeState(words.common),
         ("status", _) => Command::Status(Status {
             common: words.common,
             socket: words.socket,
             output: words.output.unwrap_or_default(),
         }),
         (other, _) => {
-            let known = "up, verify, invoke, status";
+            let known = "up, verify, invoke, safe-state, status";
             return Err(format!("unknown command {other:?}; known are {known}").into());
         }
     })
 }
 
 impl Words {
+    /// The one event that the options describe.
+    fn cause(&mut self) -> Result<Cause, lexopt::Error> {
+        let message = self.topic.take().map(|topic| {
+            let payload = self.payload.take().ok_or("--topic needs --payload or --payload-file")?;
+            Ok(Cause::Message { topic, payload })
+        });
+        let edge = self.line.take().map(|line| {
+            let edge = self.edge.take().ok_or("--line needs --edge rising or --edge falling")?;
+            Ok(Cause::Edge { line, edge })
+        });
+        let tick = self.tick.then_some(Ok(Cause::Tick));
+        let time = self.timestamp.take().map(|seconds| Ok(Cause::Time(seconds)));
+        let mut given = [message, edge, tick, time].into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(cause), None) => cause,
+            _ => Err("invoke needs one event: --topic, --line, --tick or --timestamp".into()),
+        }
+    }
+
     /// Refuses options that belong to another command.
     fn only_for(&self, name: &str) -> Result<(), lexopt::Error> {
         let misplaced = [
             (self.once && name != "up", "--once", "up"),
             (self.topic.is_some() && name != "invoke", "--topic", "invoke"),
             (self.payload.is_some() && name != "invoke", "--payload", "invoke"),
+            (self.line.is_some() && name != "invoke", "--line", "invoke"),
+            (self.edge.is_some() && name != "invoke", "--edge", "invoke"),
+            (self.tick && name != "invoke", "--tick", "invoke"),
+            (self.timestamp.is_some() && name != "invoke", "--timestamp", "invoke"),
             (self.socket.is_some() && name != "status", "--socket", "status"),
             (self.output.is_some() && name != "status", "--format", "status"),
         ];
@@ -210,6 +254,14 @@ impl Words {
             Some((_, option, owner)) => Err(format!("{option} belongs to `pirnd {owner}`").into()),
             None => Ok(()),
         }
+    }
+}
+
+fn edge(text: &str) -> Result<EdgeKind, String> {
+    match text {
+        "rising" => Ok(EdgeKind::Rising),
+        "falling" => Ok(EdgeKind::Falling),
+        _ => Err("expected rising or falling".into()),
     }
 }
 
@@ -273,6 +325,10 @@ mod tests {
             ("verify --once", "belongs to `pirnd up`"),
             ("invoke", "name of a component"),
             ("invoke c --topic t", "--payload"),
+            ("invoke c", "one event"),
+            ("invoke c --tick --timestamp 1", "one event"),
+            ("invoke c --line BUTTON", "--edge"),
+            ("up --tick", "belongs to `pirnd invoke`"),
             ("up --bord x", "--bord"),
             ("up --log-format xml", "text or json"),
         ] {

@@ -8,15 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_runner::app::{App, AppFiles};
+use pirn_runner::event::{Event, Happening};
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
-use pirn_runner::runner::{Runner, Until};
+use pirn_runner::runner::{Runner, Until, check_chips};
 use pirn_runner::status::{self, StatusSocket};
 use pirn_runner::worlds::Outcome;
+use pirn_triggers::gpio::{self, Chips, Edge};
+use pirn_triggers::mqtt::Qos;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Common, Invoke, Output, Payload, Status, Up};
+use crate::args::{Cause, Common, Invoke, Output, Payload, Status, Up};
 use crate::log::Printer;
 
 pub(crate) const FAILED: u8 = 1;
@@ -80,8 +83,8 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
         Ok(stop) => stop,
         Err(error) => return failed(&format!("signals: {error}")),
     };
-    let (session, inbox) = match runner.connect() {
-        Ok(connected) => connected.unzip(),
+    let outside = match runner.connect(&Chips::Kernel) {
+        Ok(outside) => outside,
         Err(error) => return wrong(&error),
     };
     let socket = match StatusSocket::bind(&runner.app().state_dir).await {
@@ -97,7 +100,7 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
             None
         }
     };
-    let source = status::Source::new(&runner, session);
+    let source = status::Source::new(&runner, &outside);
     let told = tokio::spawn(async move {
         match socket {
             Some(socket) => socket.serve(&source).await,
@@ -113,7 +116,7 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
         stop.await;
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
     };
-    runner.run(inbox, stopping, until).await;
+    runner.run(outside, stopping, until).await;
     told.abort();
     watched.abort();
     reporter.report(&Report::Note("stopped"));
@@ -153,6 +156,9 @@ pub(crate) fn verify(common: Common) -> ExitCode {
     match Runner::load(app, reporter) {
         Ok(runner) => {
             let app = runner.app();
+            if let Err(error) = check_chips(&Chips::Kernel, &app.pins.chip_labels()) {
+                return wrong(&error);
+            }
             println!("{} is fine for {}: {}", app.name, app.board.name, runner.described());
             ExitCode::SUCCESS
         }
@@ -161,19 +167,22 @@ pub(crate) fn verify(common: Common) -> ExitCode {
 }
 
 pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
-    let payload = match invoke.payload {
-        Payload::Given(bytes) => bytes,
-        Payload::File(path) => match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) => return wrong(&format!("{}: {error}", path.display())),
-        },
+    let event = match event(invoke.cause) {
+        Ok(event) => event,
+        Err(status) => return status,
     };
     let (runner, _) = match load(invoke.common) {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
     on_the_loop(async {
-        let outcome = runner.invoke(&invoke.component, &invoke.topic, &payload).await;
+        // Its lines, if it drives any; they are held until it is done.
+        let lines = match runner.open_lines(&Chips::Kernel) {
+            Ok(lines) => lines,
+            Err(error) => return wrong(&error),
+        };
+        let outcome = runner.invoke(&invoke.component, &event).await;
+        drop(lines);
         runner.close().await;
         let Some(outcome) = outcome else {
             let known: Vec<_> = runner.app().components.iter().map(|c| c.id.as_str()).collect();
@@ -191,6 +200,51 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
             Outcome::Undelivered(_) => FAILED,
         })
     })
+}
+
+fn event(cause: Cause) -> Result<Event, ExitCode> {
+    let (source, what) = match cause {
+        Cause::Message { topic, payload } => {
+            let payload = read(payload)?.into();
+            (topic, Happening::Message { payload, qos: Qos::AtLeastOnce })
+        }
+        Cause::Edge { line, edge } => {
+            let (timestamp_ns, sequence, missed, epoch) = (0, 1, 0, 1);
+            (line, Happening::Edge(Edge { edge, timestamp_ns, sequence, missed, epoch }))
+        }
+        Cause::Tick => ("--tick".into(), Happening::Tick),
+        Cause::Time(timestamp) => ("--timestamp".into(), Happening::Time { timestamp }),
+    };
+    Ok(Event::local(source.into(), what, 1, Arc::default()))
+}
+
+fn read(payload: Payload) -> Result<Vec<u8>, ExitCode> {
+    match payload {
+        Payload::Given(bytes) => Ok(bytes),
+        Payload::File(path) => {
+            std::fs::read(&path).map_err(|error| wrong(&format!("{}: {error}", path.display())))
+        }
+    }
+}
+
+/// For `ExecStopPost=`: a crashed runner leaves lines as they were.
+pub(crate) fn safe_state(common: Common) -> ExitCode {
+    let app = match plan(&common.files) {
+        Ok(app) => app,
+        Err(status) => return status,
+    };
+    let outputs: Vec<_> = app.pins.outputs.iter().map(|pin| pin.options.clone()).collect();
+    match gpio::safe_state(&Chips::Kernel, &outputs) {
+        Ok(()) => {
+            let names: Vec<&str> = outputs.iter().map(|output| &*output.line.name).collect();
+            println!("outputs at their safe levels: {}", names.join(", "));
+            ExitCode::SUCCESS
+        }
+        Err(errors) => {
+            errors.iter().for_each(|error| eprintln!("pirnd: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
 }
 
 pub(crate) fn status(status: Status) -> ExitCode {

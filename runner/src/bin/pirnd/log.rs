@@ -9,6 +9,7 @@ use pirn_runner::host::log::Stream;
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::worlds::Outcome;
+use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
 use serde::Serialize;
 
@@ -86,7 +87,7 @@ impl Printer {
 impl Reporter for Printer {
     fn report(&self, report: &Report<'_>) {
         match report {
-            Report::Event { component, source, payload } if self.detail == Detail::Verbose => {
+            Report::Event { component, source, payload, .. } if self.detail == Detail::Verbose => {
                 self.print(
                     Level::Info,
                     component,
@@ -103,7 +104,7 @@ impl Reporter for Printer {
                 );
             }
             Report::Event { .. } | Report::Published { .. } => {}
-            Report::Outcome { component, source, outcome, took, attempt, retry_in } => {
+            Report::Outcome { component, source, outcome, took, attempt, retry_in, .. } => {
                 let level = if **outcome == Outcome::Done { Level::Info } else { Level::Warn };
                 if level == Level::Warn || self.detail == Detail::Verbose {
                     let next = match retry_in {
@@ -124,9 +125,26 @@ impl Reporter for Printer {
                 let (level, text) = broker(notice);
                 self.print(level, "pirnd", &format!("{address}: {text}"));
             }
+            Report::Line(notice) => {
+                let (level, text) = line(notice);
+                self.print(level, "pirnd", &text);
+            }
             Report::Warning(text) => self.print(Level::Warn, "pirnd", text),
             Report::Note(text) => self.print(Level::Info, "pirnd", text),
         }
+    }
+}
+
+fn line(notice: &gpio::Notice) -> (Level, String) {
+    match notice {
+        gpio::Notice::Lost { line, reason } => {
+            (Level::Warn, format!("line {line}: {reason}; it is tried again"))
+        }
+        gpio::Notice::Back { line } => (Level::Info, format!("line {line} is there now")),
+        gpio::Notice::TurnedOff { line, on_longest } => (
+            Level::Warn,
+            format!("line {line} was on for {on_longest:?}, its longest; set to its safe level"),
+        ),
     }
 }
 

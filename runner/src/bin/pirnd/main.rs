@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         args::Command::Up(up) => commands::up(up),
         args::Command::Verify(app) => commands::verify(app),
         args::Command::Invoke(invoke) => commands::invoke(invoke),
+        args::Command::SafeState(common) => commands::safe_state(common),
         args::Command::Status(status) => commands::status(status),
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn host_with(wasi: Grant, hosts: Hosts) -> (Host, Arc<Lines>) {
         hosts,
         publish_topics: TopicGrant::default(),
         brokers: Arc::new(Brokers::new("test", Default::default(), reporter.clone())),
+        pins: crate::host::gpio::PinGrants::new(Default::default(), Default::default()),
         log: Log::new("test", rate, reporter.clone()),
         reporter,
         wasi,

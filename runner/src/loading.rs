@@ -1,0 +1,255 @@
+//! From a checked plan to units that can run: artifacts are verified, loaded once each and linked; what
+//! each component is granted is put together. Nothing runs yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::app::{App, ComponentPlan, OverBudget, TriggerPlanKind};
+use crate::dispatch::Unit;
+use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
+use crate::engine::compiled::{LoadError, Pool, StartError};
+use crate::engine::config::Code;
+use crate::engine::{Component, Engine};
+use crate::host::brokers::Brokers;
+use crate::host::gpio::{Lines, PinGrants};
+use crate::host::{self, Grants, log::Log, wasi};
+use crate::report::Reporter;
+use crate::status::ComponentCounters;
+use crate::store::Store;
+use crate::worlds::{WorldError, WorldKind, Worlds};
+
+/// Why an app cannot be run: something about its artifacts or its components. Exit status 2.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadAppError {
+    /// The lock file says something wrong, or is not there.
+    #[error(transparent)]
+    Lock(#[from] crate::config::Error),
+    /// The app changed since it was built.
+    #[error("component `{component}` is not in {lock}: run `pirn build` again")]
+    NotBuilt {
+        /// The component.
+        component: String,
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// An artifact is missing or altered.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The app does not fit the board.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+    /// The engine does not start.
+    #[error(transparent)]
+    Engine(#[from] StartError),
+    /// The engine does not take an artifact.
+    #[error("{path}: {error}")]
+    Load {
+        /// The artifact.
+        path: PathBuf,
+        /// Why.
+        error: LoadError,
+    },
+    /// A component does not do what its trigger calls.
+    #[error("component `{component}`: {error}")]
+    World {
+        /// The component.
+        component: String,
+        /// What is missing.
+        error: WorldError,
+    },
+    /// A component cannot even start within its memory.
+    #[error(
+        "component `{component}` starts with {needed} KiB of memory, its limit is {limit} KiB: raise `memory` in [component.{component}.tool.pirn]"
+    )]
+    Memory {
+        /// The component.
+        component: String,
+        /// KiB.
+        needed: u64,
+        /// KiB.
+        limit: u64,
+    },
+    /// The manifest grants files that cannot be granted.
+    #[error("component `{component}`: {error}")]
+    Files {
+        /// The component.
+        component: String,
+        /// Why.
+        error: wasi::FilesError,
+    },
+    /// The store's thread does not start.
+    #[error("the store does not start: {0}")]
+    Store(std::io::Error),
+    /// There is no place for state.
+    #[error("state folder {path}: {error}; name another with --state-dir")]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// The session's options are wrong.
+    #[error("the app's broker: {0}")]
+    Session(String),
+    /// A GPIO chip of the board is not there, or not ours to open.
+    #[error("{0}")]
+    Chips(String),
+}
+
+/// What the components of an app have in common.
+pub(crate) struct Shared<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) store: &'a Store,
+    pub(crate) brokers: &'a Arc<Brokers>,
+    pub(crate) lines: &'a Arc<Lines>,
+    pub(crate) reporter: &'a Arc<dyn Reporter>,
+}
+
+/// Every component of the plan, in its order, ready to run.
+pub(crate) fn units(shared: &Shared<'_>) -> Result<Vec<Arc<Unit>>, LoadAppError> {
+    let app = shared.app;
+    let folder = artifact::folder(&app.dir, &app.board);
+    let lock = Lock::read(&folder)?;
+    let locked = locked_artifacts(app, &lock, &folder)?;
+    check_budget(app, &locked)?;
+    let mut engines = Engines::new(app);
+    let mut units = Vec::with_capacity(app.components.len());
+    for ((plan, artifact), kinds) in app.components.iter().zip(locked).zip(kinds(app)) {
+        let code = engines.load(&folder, artifact)?;
+        let worlds = fitting(plan, &code, &kinds)?;
+        let grants = Arc::new(shared.grants(plan)?);
+        let counters = Arc::<ComponentCounters>::default();
+        units.push(Arc::new(Unit { code, worlds, grants, limits: plan.limits, counters }));
+    }
+    Ok(units)
+}
+
+impl Shared<'_> {
+    fn grants(&self, plan: &ComponentPlan) -> Result<Grants, LoadAppError> {
+        let may = &plan.capabilities;
+        Ok(Grants {
+            component: plan.id.clone(),
+            variables: self.app.variables.clone(),
+            key_value_stores: may.key_value_stores.keys().cloned().collect(),
+            store: self.store.clone(),
+            hosts: may.hosts.clone(),
+            publish_topics: may.publish_topics.clone(),
+            brokers: Arc::clone(self.brokers),
+            pins: PinGrants::new(may.pins.clone(), Arc::clone(self.lines)),
+            log: Log::new(&plan.id, plan.limits.log_rate, Arc::clone(self.reporter)),
+            reporter: Arc::clone(self.reporter),
+            wasi: self.wasi(plan)?,
+        })
+    }
+
+    fn wasi(&self, plan: &ComponentPlan) -> Result<wasi::Grant, LoadAppError> {
+        let may = &plan.capabilities;
+        let files = wasi::Files::gather(&self.app.dir, &may.files, &may.exclude_files)
+            .map_err(|error| LoadAppError::Files { component: plan.id.clone(), error })?;
+        Ok(wasi::Grant {
+            environment: may.environment.clone().into_iter().collect(),
+            arguments: vec![plan.id.clone()],
+            files,
+            slots: wasi::Slots::default(),
+        })
+    }
+}
+
+/// Which types of triggers each component has, in the order of the plan.
+fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
+    let mut kinds = vec![BTreeSet::new(); app.components.len()];
+    for trigger in &app.triggers {
+        let kind = match trigger.kind {
+            TriggerPlanKind::Mqtt { .. } => WorldKind::Mqtt,
+            TriggerPlanKind::Timer { .. } => WorldKind::Timer,
+            TriggerPlanKind::Cron { .. } => WorldKind::Cron,
+            TriggerPlanKind::Gpio { .. } => WorldKind::Gpio,
+        };
+        if let Some(of_component) = kinds.get_mut(trigger.component) {
+            of_component.insert(kind);
+        }
+    }
+    kinds
+}
+
+/// One engine for each form of code that the app has.
+struct Engines {
+    started: Vec<Engine>,
+    pool: Pool,
+    /// What is loaded, by the artifact's digest: components made from one file share it.
+    loaded: BTreeMap<String, Arc<Component>>,
+}
+
+impl Engines {
+    fn new(app: &App) -> Self {
+        let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
+        let memory_bytes_max = usize::try_from(memories.max().unwrap_or(0)).unwrap_or(usize::MAX);
+        let pool = Pool { instances: app.board.instances_max, memory_bytes_max };
+        Self { started: Vec::new(), pool, loaded: BTreeMap::new() }
+    }
+
+    fn load(
+        &mut self,
+        folder: &Path,
+        artifact: &LockedArtifact,
+    ) -> Result<Arc<Component>, LoadAppError> {
+        if let Some(compiled) = self.loaded.get(&artifact.sha256) {
+            return Ok(Arc::clone(compiled));
+        }
+        let path = folder.join(&artifact.file);
+        let file = artifact::open_verified(&path, &artifact.sha256)?;
+        let compiled = self.of(artifact.code)?.load(&file);
+        let compiled = compiled.map_err(|error| LoadAppError::Load { path, error })?;
+        let compiled = Arc::new(Component::Compiled(compiled));
+        self.loaded.insert(artifact.sha256.clone(), Arc::clone(&compiled));
+        Ok(compiled)
+    }
+
+    fn of(&mut self, code: Code) -> Result<&Engine, StartError> {
+        let index = match self.started.iter().position(|engine| engine.code() == code) {
+            Some(index) => index,
+            None => {
+                self.started.push(Engine::start(code, self.pool, host::offer)?);
+                self.started.len() - 1
+            }
+        };
+        Ok(&self.started[index])
+    }
+}
+
+fn locked_artifacts<'a>(
+    app: &App,
+    lock: &'a Lock,
+    folder: &Path,
+) -> Result<Vec<&'a LockedArtifact>, LoadAppError> {
+    let find = |plan: &ComponentPlan| {
+        lock.artifact_of(&plan.id).ok_or_else(|| LoadAppError::NotBuilt {
+            component: plan.id.clone(),
+            lock: folder.join(artifact::LOCK_FILE),
+        })
+    };
+    app.components.iter().map(find).collect()
+}
+
+fn check_budget(app: &App, locked: &[&LockedArtifact]) -> Result<(), OverBudget> {
+    let sizes: Vec<_> = locked.iter().map(|artifact| Some(artifact.bytes)).collect();
+    app.budget(&sizes).check().map(drop)
+}
+
+fn fitting(
+    plan: &ComponentPlan,
+    code: &Component,
+    kinds: &BTreeSet<WorldKind>,
+) -> Result<Worlds, LoadAppError> {
+    let worlds = Worlds::of(code, kinds.iter().copied());
+    let worlds =
+        worlds.map_err(|error| LoadAppError::World { component: plan.id.clone(), error })?;
+    let needed = code.memory_bytes_min().unwrap_or(0) as u64;
+    let limit = plan.limits.memory_bytes_max;
+    if needed > limit {
+        let (needed, limit) = (needed / 1024, limit / 1024);
+        return Err(LoadAppError::Memory { component: plan.id.clone(), needed, limit });
+    }
+    Ok(worlds)
+}

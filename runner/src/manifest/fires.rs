@@ -1,0 +1,80 @@
+//! What fires a trigger that needs no broker: `[[trigger.timer]]`, `[[trigger.cron]]`,
+//! `[[trigger.gpio]]`.
+
+use std::time::Duration;
+
+use pirn_triggers::gpio::Edges;
+use pirn_triggers::time::{Cron, First, Interval, Zone};
+
+use super::{FirstTick, TriggerKind};
+use crate::config::{Error, Seconds, Table, Value};
+use crate::limits::time as limits;
+use crate::pins;
+
+pub(super) const TIMER_KEYS: &[&str] =
+    &["id", "component", "interval", "interval_secs", "first", "jitter"];
+pub(super) const CRON_KEYS: &[&str] = &["id", "component", "cron_expression", "timezone"];
+pub(super) const GPIO_KEYS: &[&str] = &["id", "component", "line", "edge", "debounce", "bias"];
+
+pub(super) fn timer(table: &Table<'_>) -> Result<TriggerKind, Error> {
+    let interval = interval(table)?;
+    let first = table.get("first").map(|value| first(&value)).transpose()?;
+    let jitter = table.duration("jitter")?.unwrap_or_default();
+    if jitter > interval {
+        let message = format!("must not be more than the interval, {}", Seconds(interval));
+        return Err(table.error("jitter", message));
+    }
+    Ok(TriggerKind::Timer { interval, first: first.unwrap_or(FirstTick::AfterInterval), jitter })
+}
+
+/// Spin's timer has `interval_secs`; `interval` is for what is shorter than a second, or easier to read.
+fn interval(table: &Table<'_>) -> Result<Duration, Error> {
+    let both = r#"write one of interval = "250ms" and interval_secs = 5"#;
+    let (key, time) = match (table.has("interval"), table.has("interval_secs")) {
+        (true, true) => {
+            return Err(table
+                .error("interval", "given twice, as interval_secs too")
+                .with_help(both));
+        }
+        (true, false) => ("interval", table.duration("interval")?.unwrap_or_default()),
+        (false, _) => {
+            let secs = table.number("interval_secs", 1, u32::MAX)?.ok_or_else(|| {
+                table.error("interval", "missing: the time from tick to tick").with_help(both)
+            })?;
+            ("interval_secs", Duration::from_secs(secs.into()))
+        }
+    };
+    let allowed = Interval { every: time, first: First::AfterInterval, jitter: Duration::ZERO };
+    allowed.check().map_err(|error| table.error(key, error.to_string()))?;
+    Ok(time)
+}
+
+fn first(value: &Value<'_>) -> Result<FirstTick, Error> {
+    let words = [("at-once", FirstTick::AtOnce), ("after-interval", FirstTick::AfterInterval)];
+    pins::word(value, "first tick", &words)
+}
+
+pub(super) fn cron(table: &Table<'_>) -> Result<TriggerKind, Error> {
+    let value = table.require("cron_expression", "when, like \"0 30 6 * * *\", seconds first")?;
+    let expression = value.string()?;
+    // The zone is looked up on the device, which is where its rules are.
+    Cron::parse(expression, &Zone::utc(), limits::CLOCK_NOT_BEFORE)
+        .map_err(|error| value.error(format!("{expression:?}: {error}")))?;
+    let zone = table.string("timezone")?.filter(|zone| *zone != "UTC").map(str::to_owned);
+    Ok(TriggerKind::Cron { expression: expression.to_owned(), zone })
+}
+
+pub(super) fn gpio(table: &Table<'_>) -> Result<TriggerKind, Error> {
+    let line = table.require("line", "the line's name, from the board's or the operator's file")?;
+    if line.string()?.is_empty() {
+        return Err(line.error("a line's name cannot be empty"));
+    }
+    let words = [("rising", Edges::Rising), ("falling", Edges::Falling), ("both", Edges::Both)];
+    let edges = table.get("edge").map(|value| pins::word(&value, "edge", &words)).transpose()?;
+    Ok(TriggerKind::Gpio {
+        line: line.string()?.to_owned(),
+        edges: edges.unwrap_or(Edges::Both),
+        debounce: pins::debounce(table)?,
+        bias: table.get("bias").map(|value| pins::bias(&value)).transpose()?,
+    })
+}

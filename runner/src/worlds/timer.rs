@@ -1,0 +1,23 @@
+//! The timer world of Spin's example: package `fermyon:example`, a function that takes nothing and
+//! answers nothing, so such a guest cannot refuse.
+
+use super::{Call, Outcome, WorldError};
+use crate::engine::{Component, Export};
+
+/// A component that is called at intervals.
+pub(super) struct TimerWorld {
+    export: Export,
+}
+
+impl TimerWorld {
+    pub(super) fn of(component: &Component) -> Result<Self, WorldError> {
+        let export = super::export(component, "timer", "handle-timer-request", "func()")?;
+        Ok(Self { export })
+    }
+
+    pub(super) async fn handle(&self, call: Call<'_>) -> Outcome {
+        let Call { component, host, allowance } = call;
+        let answer = component.call::<(), ()>(self.export, host, allowance, ()).await;
+        Outcome::of(answer.map(Ok))
+    }
+}

@@ -1,0 +1,99 @@
+//! Rules on one timer: waits for whichever is due next, and says which it was.
+
+use super::belief::ClockNotice;
+use super::plan::{Moment, Plan, Rule, ScheduleError, Step, Tick};
+use super::wall::WallClock;
+use embassy_time::{Instant, Timer};
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+/// Where notices about the clock go. Must not block.
+type NoticeHandler = Box<dyn Fn(ClockNotice) + Send + Sync>;
+
+/// Thousands of rules, and one timer for the earliest.
+///
+/// It runs in whoever awaits [`next`](Self::next), without a task or a thread, and is awake only when a
+/// rule is due or the wall clock was set; while cron waits for a believable clock, every 30 s.
+pub struct Schedule {
+    plan: Plan,
+    clock: WallClock,
+    on_notice: Option<NoticeHandler>,
+}
+
+impl Schedule {
+    /// A schedule that begins now: intervals count from here. Ticks name rules by their index.
+    ///
+    /// # Errors
+    /// If an interval cannot be kept, or there are too many rules.
+    pub fn new(rules: Vec<Rule>, clock: WallClock) -> Result<Self, ScheduleError> {
+        let plan = Plan::new(rules, clock.not_before(), Instant::now().as_micros(), random())?;
+        Ok(Self { plan, clock, on_notice: None })
+    }
+
+    /// Has what happens to the clock told to somebody: that cron waits for it, that it does no longer,
+    /// that the clock was set. Only rules of cron make these.
+    #[must_use]
+    pub fn on_notice(mut self, handler: impl Fn(ClockNotice) + Send + Sync + 'static) -> Self {
+        self.on_notice = Some(Box::new(handler));
+        self
+    }
+
+    /// Whether there are cron rules that wait for a believable clock. True before the first
+    /// [`next`](Self::next), which looks at it.
+    pub fn waiting_for_clock(&self) -> bool {
+        self.plan.is_waiting_for_clock()
+    }
+
+    /// The next tick, when it is due. For ever, if none is to come.
+    ///
+    /// Rules that are due at the same time come in the order of their index. A rule that nobody
+    /// asked for in time comes once, and says how often it was missed.
+    ///
+    /// Safe to drop: a tick is taken off the plan only in the moment in which it is returned, so
+    /// dropping this half-way (in a `select!`, at a deadline) loses and doubles none.
+    pub async fn next(&mut self) -> Tick {
+        loop {
+            match self.plan.step(self.now()) {
+                Step::Tick(tick) => return tick,
+                Step::Notice(notice) => {
+                    if let Some(handler) = &self.on_notice {
+                        handler(notice);
+                    }
+                }
+                Step::Wait(until) => self.wait(until).await,
+            }
+        }
+    }
+
+    fn now(&self) -> Moment {
+        let wall = self.clock.read();
+        Moment { mono: Instant::now().as_micros(), wall, random: random() }
+    }
+
+    async fn wait(&self, until: Option<u64>) {
+        let timer = async {
+            match until {
+                Some(at) => Timer::at(Instant::from_micros(at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = timer => {}
+            () = self.clock.set(), if self.plan.has_cron() => {}
+        }
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schedule").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+/// Randomness that is good enough to spread timers: the standard library's hash keys.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
+#[cfg(test)]
+mod tests;
