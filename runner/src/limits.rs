@@ -133,6 +133,9 @@ pub mod engine {
     pub const WASM_FRAME_BYTES_MIN: usize = 32;
     /// Interpreter stacks kept for the next call, a few KiB each: one for each nested component.
     pub const INTERPRETER_STACKS_KEPT: usize = 8;
+    /// What a byte of an interpreted component takes in memory, once all of its functions were called:
+    /// a copy of its code and what that is translated to.
+    pub const INTERPRETED_BYTES_PER_BYTE: u64 = 4;
     /// Definitions of an interpreted component, counted each time one is instantiated: the largest
     /// we know (a Python runtime) has some four thousand.
     pub const DEFINITIONS_MAX: usize = 100_000;
