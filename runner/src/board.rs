@@ -155,6 +155,18 @@ impl Board {
         }
     }
 
+    /// The same board with the processor that this program was compiled for.
+    #[must_use]
+    pub fn with_this_processor(self) -> Self {
+        let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+        let artifact = match (self.artifact, size_of::<usize>()) {
+            (ArtifactKind::Native, _) => ArtifactKind::Native,
+            (_, 8) => ArtifactKind::Pulley64,
+            _ => ArtifactKind::Pulley32,
+        };
+        Self { target, artifact, ..self }
+    }
+
     /// Reads a board file.
     pub fn read_file(path: &Path) -> Result<Self, Error> {
         let file = path.display().to_string();

@@ -6,6 +6,7 @@ pub mod board;
 pub mod broker;
 pub mod guests;
 pub mod peer;
+pub mod pins;
 pub mod process;
 
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_runner::app::{App, BrokerPlan, Transport};
+use pirn_runner::app::{App, AppFiles, BrokerPlan, Processor, Transport};
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::runner::{Runner, Until};
 use pirn_runner::status::{BindError, Source, StatusSocket};
@@ -26,6 +26,7 @@ const LOCAL_CONNECT_WAIT: Duration = Duration::from_secs(1);
 pub(crate) fn run(options: &Up) -> Outcome {
     let volume = Volume::from_flag(options.app.quiet);
     let files = super::app_files_with(&options.app, &options.operator);
+    let files = AppFiles { processor: Processor::Here, ..files };
     let app = App::load(&files).map_err(Failure::wrong)?;
     app.warnings.iter().for_each(|warning| volume.warning(warning));
     build_what_is_missing(&app, options, volume)?;

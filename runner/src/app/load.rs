@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{App, AppError, AppFiles, Pins, Purpose, broker, capabilities, limits, triggers};
+use super::{
+    App, AppError, AppFiles, Pins, Processor, Purpose, broker, capabilities, limits, triggers,
+};
 use crate::board::Board;
 use crate::config::{Error, unknown};
 use crate::manifest::{Manifest, Trigger, is_environment};
@@ -77,6 +79,10 @@ fn read(files: &AppFiles) -> Result<Hands<'_>, Error> {
     let dir = files.dir();
     let manifest = Manifest::read_file(&files.manifest_file(), files.profile.as_deref())?;
     let board = Board::find(files.board.as_deref().unwrap_or(Board::default_name()))?;
+    let board = match files.processor {
+        Processor::Board => board,
+        Processor::Here => board.with_this_processor(),
+    };
     let operator = files
         .runtime_config
         .as_deref()

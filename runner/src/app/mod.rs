@@ -61,6 +61,18 @@ pub struct AppFiles {
     pub purpose: Purpose,
     /// What becomes of GPIO lines that the board does not list.
     pub unknown_lines: UnknownLines,
+    /// Whose processor the components are compiled for.
+    pub processor: Processor,
+}
+
+/// Whose processor the components are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Processor {
+    /// The board's.
+    #[default]
+    Board,
+    /// This machine's, within the limits of the board: to try an app before it goes there.
+    Here,
 }
 
 /// What becomes of GPIO lines that the board does not list.

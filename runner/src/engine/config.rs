@@ -11,7 +11,7 @@ use crate::limits::engine as limits;
 pub const WASMTIME_VERSION: &str = "48.0.8";
 
 /// Grows whenever the settings below change in a way wasmtime itself would not notice.
-const SETTINGS_REVISION: u32 = 1;
+const SETTINGS_REVISION: u32 = 2;
 
 /// The form of compiled code in an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

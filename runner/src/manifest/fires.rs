@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use pirn_triggers::gpio::Edges;
-use pirn_triggers::time::{Cron, First, Interval, Zone};
+use pirn_triggers::time::{Cron, First, Interval, IntervalError, Zone};
 
 use super::{FirstTick, TriggerKind};
-use crate::config::{Error, Seconds, Table, Value};
+use crate::config::{Error, Table, Value};
 use crate::limits::time as limits;
 use crate::pins;
 
@@ -17,18 +17,19 @@ pub(super) const CRON_KEYS: &[&str] = &["id", "component", "cron_expression", "t
 pub(super) const GPIO_KEYS: &[&str] = &["id", "component", "line", "edge", "debounce", "bias"];
 
 pub(super) fn timer(table: &Table<'_>) -> Result<TriggerKind, Error> {
-    let interval = interval(table)?;
+    let (key, interval) = interval(table)?;
     let first = table.get("first").map(|value| first(&value)).transpose()?;
     let jitter = table.duration("jitter")?.unwrap_or_default();
-    if jitter > interval {
-        let message = format!("must not be more than the interval, {}", Seconds(interval));
-        return Err(table.error("jitter", message));
-    }
+    let asked = Interval { every: interval, first: First::AfterInterval, jitter };
+    asked.check().map_err(|error| match error {
+        IntervalError::Every(_) => table.error(key, error.to_string()),
+        IntervalError::Jitter { .. } => table.error("jitter", error.to_string()),
+    })?;
     Ok(TriggerKind::Timer { interval, first: first.unwrap_or(FirstTick::AfterInterval), jitter })
 }
 
 /// Spin's timer has `interval_secs`; `interval` is for what is shorter than a second, or easier to read.
-fn interval(table: &Table<'_>) -> Result<Duration, Error> {
+fn interval<'k>(table: &Table<'_>) -> Result<(&'k str, Duration), Error> {
     let both = r#"write one of interval = "250ms" and interval_secs = 5"#;
     let (key, time) = match (table.has("interval"), table.has("interval_secs")) {
         (true, true) => {
@@ -44,9 +45,7 @@ fn interval(table: &Table<'_>) -> Result<Duration, Error> {
             ("interval_secs", Duration::from_secs(secs.into()))
         }
     };
-    let allowed = Interval { every: time, first: First::AfterInterval, jitter: Duration::ZERO };
-    allowed.check().map_err(|error| table.error(key, error.to_string()))?;
-    Ok(time)
+    Ok((key, time))
 }
 
 fn first(value: &Value<'_>) -> Result<FirstTick, Error> {

@@ -17,7 +17,7 @@
 
 use super::calendar::Utc;
 use super::cron::Cron;
-use super::interval::micros;
+use super::interval::{SECOND, micros};
 use super::wall::Reading;
 use crate::limits::time::{CLOCK_CORRECTION_MAX, LIVED_MAX, STRETCHES_MAX};
 use std::fmt;
@@ -112,7 +112,7 @@ impl Belief {
         now: u64,
         not_before: u64,
     ) -> Option<ClockNotice> {
-        let shows = reading.micros / 1_000_000;
+        let shows = reading.micros / SECOND;
         match &mut self.state {
             State::Waiting if !reading.believable => return None,
             State::Believed(run) if reading.believable => {
@@ -123,7 +123,7 @@ impl Belief {
                     return None;
                 }
                 self.begin(shows, (reading.micros, now));
-                return Some(ClockNotice::Set { instead_of: expected / 1_000_000, shows });
+                return Some(ClockNotice::Set { instead_of: expected / SECOND, shows });
             }
             _ => {}
         }
@@ -142,6 +142,19 @@ impl Belief {
 
     pub(super) fn is_believed(&self) -> bool {
         matches!(self.state, State::Believed(_))
+    }
+
+    /// The latest second that a believed clock showed: all up to it is due.
+    pub(super) fn until(&self) -> u64 {
+        if let State::Believed(run) = &self.state { run.until } else { 0 }
+    }
+
+    /// When the clock shows this second, by the monotonic clock, if nobody sets it.
+    pub(super) fn monotonic(&self, second: u64) -> u64 {
+        let State::Believed(run) = &self.state else { return u64::MAX };
+        let (wall, mono) = run.last;
+        let at = second.saturating_mul(SECOND);
+        if at <= wall { mono.saturating_sub(wall - at) } else { mono.saturating_add(at - wall) }
     }
 
     /// What comes next of an expression, that has not had its turn.

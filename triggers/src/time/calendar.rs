@@ -81,6 +81,7 @@ impl std::fmt::Display for Utc {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
 

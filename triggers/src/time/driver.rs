@@ -18,10 +18,6 @@
 //! Exactly one driver may be linked into a program: whoever links this crate gets this one, and must
 //! not turn on embassy-time's `std` or `mock-driver`.
 
-// SAFETY: embassy-time finds its driver by two symbols, which its macro exports. Nothing else of this
-// name may be linked; the linker refuses two of them.
-#![allow(unsafe_code)]
-
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -128,6 +124,7 @@ fn to_instant(ticks: u64) -> Instant {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use embassy_time::{Duration, Instant, Timer};
     use std::future::poll_fn;

@@ -3,6 +3,9 @@
 use crate::limits::time::{INTERVAL_MAX, INTERVAL_MIN};
 use std::time::Duration;
 
+/// Microseconds of a second.
+pub(super) const SECOND: u64 = 1_000_000;
+
 /// Again and again. Each run is due at a multiple of `every`, its phase, whatever happened to the
 /// one before. Setting the wall clock does not matter, and a sleep of the whole machine does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,7 @@ pub(super) fn micros(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
 

@@ -10,7 +10,7 @@
 
 use super::belief::{Belief, ClockNotice};
 use super::cron::Cron;
-use super::interval::{Interval, IntervalError, micros};
+use super::interval::{Interval, IntervalError, SECOND, micros};
 use super::wall::Reading;
 use crate::limits::time::{CLOCK_CHECK, MISSED_COUNT_MAX, RULES_MAX};
 use std::cmp::Reverse;
@@ -133,20 +133,24 @@ impl Plan {
 
     /// What to do now. To be asked again, with the time as it is then, until it says to wait.
     pub(super) fn step(&mut self, now: Moment) -> Step {
+        // What was due by the last reading has its turn, whatever the clock shows meanwhile.
+        let cron = self.crons.peek().map(|&Reverse(due)| due);
+        let is_due = cron.is_some_and(|(at, _)| at <= self.belief.until());
         if self.has_cron()
+            && !is_due
             && let Some(notice) = self.belief.observe(now.wall, now.mono, self.not_before)
         {
             self.plan_crons(now.wall.micros / SECOND);
             return Step::Notice(notice);
         }
         let interval = self.intervals.peek().map(|&Reverse(due)| due);
-        let cron = self.crons.peek().map(|&Reverse((at, rule))| (monotonic(at, now), rule));
+        let cron = cron.map(|(at, rule)| (self.belief.monotonic(at), rule));
         let check = self.belief.is_waiting().then(|| now.mono.saturating_add(micros(CLOCK_CHECK)));
         match (interval, cron) {
             (Some(due), cron) if due.0 <= now.mono && cron.is_none_or(|cron| due < cron) => {
                 self.run_interval(now)
             }
-            (_, Some(due)) if due.0 <= now.mono => self.run_cron(now),
+            (_, Some(due)) if due.0 <= now.mono => self.run_cron(),
             _ => {
                 let dues = [interval, cron].into_iter().flatten().map(|due| due.0);
                 Step::Wait(dues.chain(check).min())
@@ -183,11 +187,11 @@ impl Plan {
         Step::Tick(Tick { rule, scheduled, missed: u32::try_from(missed).unwrap_or(u32::MAX) })
     }
 
-    fn run_cron(&mut self, now: Moment) -> Step {
+    fn run_cron(&mut self) -> Step {
         let Some(Reverse((mut at, index))) = self.crons.pop() else { return Step::Wait(None) };
         let rule = index as usize;
         let Rule::Cron(cron) = &self.rules[rule] else { return Step::Wait(None) };
-        let (wall, mut missed) = (now.wall.micros / SECOND, 0);
+        let (wall, mut missed) = (self.belief.until(), 0);
         let mut next = self.belief.next(cron, at);
         while let Some(late) = next.filter(|&next| next <= wall && missed < MISSED_COUNT_MAX) {
             (at, missed) = (late, missed + 1);
@@ -201,18 +205,6 @@ impl Plan {
     }
 }
 
-const SECOND: u64 = 1_000_000;
-
-/// When the wall clock shows this second, by the monotonic clock, if nobody sets it.
-fn monotonic(at: u64, now: Moment) -> u64 {
-    let at = at.saturating_mul(SECOND);
-    if at <= now.wall.micros {
-        now.mono.saturating_sub(now.wall.micros - at)
-    } else {
-        now.mono.saturating_add(at - now.wall.micros)
-    }
-}
-
 /// Another random number for each rule of a moment (the finish of splitmix64).
 fn mix(random: u64, rule: usize) -> u64 {
     let mut mixed = random ^ (rule as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -222,4 +214,5 @@ fn mix(random: u64, rule: usize) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;

@@ -9,7 +9,7 @@
 //!
 //! What this is not: the clock of intervals, which is embassy-time's.
 
-use super::interval::micros;
+use super::interval::{SECOND, micros};
 use embassy_time::Instant;
 use rustix::io::Errno;
 use rustix::time::{
@@ -89,7 +89,7 @@ impl WallClock {
             Source::System(_) => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, micros),
             Source::Manual(manual) => manual.shows(),
         };
-        let believable = micros / 1_000_000 >= self.not_before || self.is_synchronised();
+        let believable = micros / SECOND >= self.not_before || self.is_synchronised();
         Reading { micros, believable }
     }
 
@@ -107,7 +107,7 @@ impl WallClock {
         };
         if timer.async_io(Interest::READABLE, read).await.is_err() {
             // Not a timer any more: then the clock is looked at when a rule is due.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -180,6 +180,7 @@ fn kernel_is_synchronised() -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
     use std::time::Duration;

@@ -3,7 +3,7 @@
 //! and answered on `answer/<command>` with `ok`, `true`, `false` or `error: …`:
 //!
 //! `high`, `low`, `toggle`, `is-high` and `is-low` (of an output: to which level it is set), `read` (of an
-//! input), `blip` (on and off again in one event), `hang` (on, and then an endless loop).
+//! input), `blip` (on and off again in one event), `flicker` (over and over ten times in one event), `hang` (on, and then an endless loop).
 
 mod bindings {
     wit_bindgen::generate!({
@@ -65,6 +65,12 @@ fn obey(command: &str, line: &str) -> Result<String, ErrorCode> {
             let pin = open_output(line)?;
             pin.set_state(PinState::High)?;
             pin.set_state(PinState::Low)?;
+        }
+        "flicker" => {
+            let pin = open_stateful_output(line)?;
+            for _ in 0..10 {
+                pin.toggle()?;
+            }
         }
         "hang" => {
             open_output(line)?.set_high()?;

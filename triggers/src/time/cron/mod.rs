@@ -308,4 +308,5 @@ fn years(text: &str) -> Result<[u64; 3], CronError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;

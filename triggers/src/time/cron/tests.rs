@@ -37,7 +37,7 @@ fn check(cron: &Cron, after: &str, expected: &[&str]) {
 }
 
 #[test]
-fn expressions_as_spin_s_documentation_writes_them_run_when_it_says() {
+fn expressions_as_the_known_documentation_writes_them_run_when_it_says() {
     let after = "2026-01-01T00:00:00Z";
     check(&cron("0 0 */2 * * *"), after, &["2026-01-01T02:00:00Z", "2026-01-01T04:00:00Z"]);
     check(&cron("1/2 * * * * *"), after, &["2026-01-01T00:00:01Z", "2026-01-01T00:00:03Z"]);
@@ -199,7 +199,7 @@ fn every_second_of_some_days_is_named_or_not_as_the_fields_say() {
 }
 
 #[test]
-fn the_parser_behind_spin_s_trigger_agrees_about_what_comes_next() {
+fn the_parser_that_apps_were_written_for_agrees_about_what_comes_next() {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let (mut compared, mut never) = (0, 0);
     for _ in 0..400 {

@@ -347,6 +347,24 @@ fn a_clock_set_to_1970_makes_cron_wait_and_put_right_again_runs_nothing_twice() 
 }
 
 #[test]
+fn a_clock_set_between_ticks_that_are_due_together_loses_none_of_them() {
+    for wall in [NOON + YEAR, NOON - HOUR, 0] {
+        let mut world = World::new(vec![cron("* * * * * *"); 5], NOON);
+        world.due();
+        world.stall(SECOND);
+        let mut rules = Vec::new();
+        for _ in 0..2 {
+            let Step::Tick(tick) = world.plan.step(world.moment()) else { panic!("five are due") };
+            rules.push(tick.rule);
+        }
+        let rest = world.set(wall);
+        rules.extend(rest.iter().map(|tick| tick.rule));
+        assert_eq!(rules, [0, 1, 2, 3, 4]);
+        assert_eq!(unix(&rest), [NOON + 1; 3]);
+    }
+}
+
+#[test]
 fn small_corrections_lose_and_double_no_second() {
     let mut world = World::new(vec![cron("* * * * * *")], NOON);
     let mut ticks = world.run(100);
