@@ -129,8 +129,9 @@ pub mod engine {
     /// How much an interpreted guest copies or grows for one unit of fuel: memory moves this fast even
     /// on the smallest boards.
     pub const BYTES_COPIED_PER_FUEL: u32 = 64;
-    /// What a frame of an interpreted guest takes at least: ties the depth of calls to the stack.
-    pub const WASM_FRAME_BYTES_MIN: usize = 32;
+    /// What a frame of a guest takes of its stack, roughly, when it is compiled: interpreted, calls nest
+    /// as deep. Rust guests run out of this before they run out of the megabyte of their data stack.
+    pub const WASM_FRAME_BYTES: usize = 64;
     /// Interpreter stacks kept for the next call, a few KiB each: one for each nested component.
     pub const INTERPRETER_STACKS_KEPT: usize = 8;
     /// What a byte of an interpreted component takes in memory, once all of its functions were called:

@@ -15,7 +15,6 @@ use crate::engine::{Component, Engine, interpreted};
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
 use crate::host::{self, Grants, log::Log, wasi};
-use crate::limits::engine::INTERPRETED_BYTES_PER_BYTE;
 use crate::report::Reporter;
 use crate::status::ComponentCounters;
 use crate::store::Store;
@@ -193,8 +192,8 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
 enum Origin {
     /// An artifact of the lock file's, with its path.
     Artifact(PathBuf, LockedArtifact),
-    /// The component itself, of this size. It is checked like any input, so it needs no digest.
-    Component(PathBuf, u64),
+    /// The component itself. It is checked like any input, so it needs no digest.
+    Component(PathBuf),
 }
 
 impl Origin {
@@ -202,15 +201,7 @@ impl Origin {
     fn key(&self) -> String {
         match self {
             Self::Artifact(_, artifact) => artifact.sha256.clone(),
-            Self::Component(path, _) => path.display().to_string(),
-        }
-    }
-
-    /// What it takes in memory.
-    fn bytes(&self) -> u64 {
-        match self {
-            Self::Artifact(_, artifact) => artifact.bytes,
-            Self::Component(_, bytes) => bytes.saturating_mul(INTERPRETED_BYTES_PER_BYTE),
+            Self::Component(path) => path.display().to_string(),
         }
     }
 }
@@ -237,8 +228,7 @@ fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
 fn component(app: &App, plan: &ComponentPlan) -> Result<Origin, LoadAppError> {
     let path = app.component_file(plan);
     let path = path.ok_or_else(|| LoadAppError::Elsewhere { component: plan.id.clone() })?;
-    let metadata = std::fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
-    Ok(Origin::Component(path, metadata.len()))
+    Ok(Origin::Component(path))
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> ArtifactError {
@@ -273,7 +263,7 @@ impl Engines {
                 let compiled = self.compiled(artifact.code)?.load(&file);
                 Component::Compiled(compiled.map_err(|error| LoadAppError::Load { path, error })?)
             }
-            Origin::Component(path, _) => {
+            Origin::Component(path) => {
                 let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
                 let interpreted = self.interpreted()?.load(&bytes);
                 Component::Interpreted(
@@ -306,7 +296,11 @@ impl Engines {
 }
 
 fn check_budget(app: &App, origins: &[Origin]) -> Result<(), OverBudget> {
-    let sizes: Vec<_> = origins.iter().map(|origin| Some(origin.bytes())).collect();
+    let size = |(plan, origin): (&ComponentPlan, &Origin)| match origin {
+        Origin::Artifact(_, artifact) => Some(artifact.bytes),
+        Origin::Component(_) => app.interpreted_bytes(plan),
+    };
+    let sizes: Vec<_> = app.components.iter().zip(origins).map(size).collect();
     app.budget(&sizes).check().map(drop)
 }
 

@@ -108,7 +108,7 @@ fn config() -> Config {
         })
         .compilation_mode(CompilationMode::LazyTranslation)
         .ignore_custom_sections(true)
-        .set_max_recursion_depth(limits::WASM_STACK_BYTES / limits::WASM_FRAME_BYTES_MIN)
+        .set_max_recursion_depth(limits::WASM_STACK_BYTES / limits::WASM_FRAME_BYTES)
         .set_max_stack_height(limits::WASM_STACK_BYTES)
         .set_max_cached_stacks(limits::INTERPRETER_STACKS_KEPT);
     config
