@@ -50,14 +50,19 @@ pub(crate) const TEMPLATES: &[Template] = &[Template {
 /// The interfaces, the same for every template.
 const INTERFACES: &[(&str, &str)] = &[
     wit!("worlds.wit"),
+    wit!("deps/fermyon-example/timer.wit"),
+    wit!("deps/fermyon-spin-cron@2.0.0/cron.wit"),
     wit!("deps/fermyon-spin@2.0.0/key-value.wit"),
     wit!("deps/fermyon-spin@2.0.0/mqtt.wit"),
     wit!("deps/fermyon-spin@2.0.0/variables.wit"),
+    wit!("deps/pirn-gpio-trigger@0.1.0/gpio-trigger.wit"),
+    wit!("deps/spin-cron@3.0.0/cron.wit"),
     wit!("deps/spin-key-value@3.0.0/key-value.wit"),
     wit!("deps/spin-mqtt-trigger/mqtt-trigger.wit"),
     wit!("deps/spin-mqtt-trigger@3.0.0/mqtt-trigger.wit"),
     wit!("deps/spin-mqtt@3.0.0/mqtt.wit"),
     wit!("deps/spin-variables@3.0.0/variables.wit"),
+    wit!("deps/wasi-gpio@0.2.0/gpio.wit"),
 ];
 
 impl Template {

@@ -224,6 +224,66 @@ fn an_app_over_budget_with_the_sum() {
     );
 }
 
+/// An app that a trigger with these lines fires, and what stands at the end of its manifest.
+fn fired_by(trigger: &str, more: &str) -> ScratchApp {
+    ScratchApp::with_manifest(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"scratch\"\n{trigger}\ncomponent = \"app\"\n\
+         [component.app]\nsource = \"timer.wasm\"\n{more}\n"
+    ))
+}
+
+const ON_A_PI: &[&str] = &["--board", "pi-zero-2w"];
+
+#[test]
+fn an_unknown_line_with_the_names_that_there_are() {
+    let app = fired_by("[[trigger.gpio]]\nline = \"GPIO71\"", "");
+    refused_with(&app, ON_A_PI, &["spin.toml:", "unknown line \"GPIO71\"", "GPIO2", "GPIO27"]);
+    refused(&app, &["lists no GPIO lines", "--board"]);
+}
+
+#[test]
+fn a_line_that_is_both_input_and_output() {
+    let grant = "[component.app.tool.pirn]\ngpio = { GPIO17 = \"output\" }";
+    let app = fired_by("[[trigger.gpio]]\nline = \"GPIO17\"", grant);
+    refused_with(&app, ON_A_PI, &["gpio: line \"GPIO17\" is an input already", "one or the other"]);
+}
+
+#[test]
+fn a_debounce_that_is_no_duration() {
+    let app = fired_by("[[trigger.gpio]]\nline = \"GPIO17\"\ndebounce = \"soon\"", "");
+    refused_with(&app, ON_A_PI, &["debounce: cannot read \"soon\"", "\"250ms\""]);
+}
+
+#[test]
+fn a_cron_expression_that_never_fires() {
+    let app = fired_by("[[trigger.cron]]\ncron_expression = \"0 0 0 30 2 *\"", "");
+    refused(&app, &["cron_expression", "never fires"]);
+}
+
+#[test]
+fn a_cron_expression_with_a_field_that_is_wrong_or_missing() {
+    let app = fired_by("[[trigger.cron]]\ncron_expression = \"0 61 6 * * *\"", "");
+    refused(&app, &["minute \"61\"", "0 to 59"]);
+    let app = fired_by("[[trigger.cron]]\ncron_expression = \"30 6 * * *\"", "");
+    refused(&app, &["5 fields", "second"]);
+}
+
+#[test]
+fn a_chip_that_this_machine_does_not_have() {
+    let board =
+        std::fs::read_to_string(guests::repository().join("board-configs/generic-x86_64.toml"))
+            .unwrap();
+    let chip = "\n[[chip]]\nlabel = \"pinctrl-nowhere\"\nlines = { LAMP = \"1\" }\n";
+    let grant = "[component.app.tool.pirn]\ngpio = { LAMP = \"output\" }";
+    let app = fired_by("[[trigger.timer]]\ninterval = \"1s\"", grant);
+    app.copy(&guests::guest("timer"), "timer.wasm");
+    let file = app.file("chip.toml");
+    std::fs::write(&file, board + chip).unwrap();
+    let file = file.to_str().unwrap();
+    let app = app.built_for(file);
+    refused_with(&app, &["--board", file], &["no GPIO chip with the label \"pinctrl-nowhere\""]);
+}
+
 #[test]
 fn a_forbidden_host_is_refused_to_the_guest_by_name() {
     let broker = pirn_tests::broker::Mosquitto::start();
@@ -241,6 +301,7 @@ fn a_command_line_that_is_wrong() {
         (&["fly"][..], "unknown command"),
         (&["up", "--bord", "x"], "--bord"),
         (&["invoke", "app"], "--topic"),
+        (&["invoke", "app", "--tick", "--timestamp", "1"], "one event"),
     ] {
         expect(&run(Command::new(pirnd()).args(words)), &[part, "pirnd --help"]);
     }

@@ -111,7 +111,7 @@ mod tests {
             row("DOOR", "", "in", "low"),
         ];
         let drawn = anstream::adapter::strip_str(&draw(&rows)).to_string();
-        let expected = "            1 · · 2  \n GPIO2      3 ○ ● 4  in  BUTTON\nP8\n         1 · ○ 2  out LAMP\nDOOR in  ○ low\n";
+        let expected = "            1 · · 2  \n GPIO2      3 ○ ● 4  in  BUTTON\nP8\n          1 · ○ 2  out LAMP\nDOOR in  ○ low\n";
         assert_eq!(drawn, expected, "\n{drawn}");
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
         });
     }
     pins.check(&hands)?;
+    hands.warnings.extend(pins.warnings(&hands));
     let broker = broker::of(&hands)?;
     let app = App {
         name: hands.manifest.application.name.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pirn_triggers::gpio::{Bias, Edges, InputOptions, Level, LineId, OutputOptions, Outputs};
 
 use super::load::Hands;
-use super::{PinGrant, UnknownLines};
+use super::{PinGrant, Purpose, UnknownLines};
 use crate::config::{Error, unknown};
 use crate::manifest::{Component, Trigger};
 use crate::pins::{Direction, PinSettings};
@@ -71,6 +71,22 @@ impl Pins {
         labels.sort_unstable();
         labels.dedup();
         labels
+    }
+
+    /// Names that the board does not have, while that is no error: the device's operator must know them.
+    pub(super) fn warnings(&self, hands: &Hands<'_>) -> Vec<String> {
+        let inputs = self.inputs.iter().map(|pin| &pin.options.line);
+        let lines = inputs.chain(self.outputs.iter().map(|pin| &pin.options.line));
+        let made_up = lines.filter(|line| line.chip_label == SIMULATED_CHIP);
+        let names: Vec<&str> = made_up.map(|line| &*line.name).collect();
+        if names.is_empty() || hands.board.chips.is_empty() {
+            return Vec::new();
+        }
+        vec![format!(
+            "the board {:?} has no line {}; the device needs [tool.pirn.gpio.NAME] tables in its runtime-config.toml",
+            hands.board.name,
+            names.join(", ")
+        )]
     }
 
     /// Whether what the board and the operator say of all outputs together can be kept.
@@ -226,9 +242,12 @@ impl Pins {
     }
 }
 
-/// Whether lines are made up as manifests name them: on the workbench, for a board that lists none.
+/// Whether lines are made up as manifests name them: on the workbench, for a board that lists none, or
+/// while an app is only looked at and the file in which the operator names lines is not at hand.
 fn simulates(hands: &Hands<'_>) -> bool {
-    hands.files.unknown_lines == UnknownLines::Simulated && hands.board.chips.is_empty()
+    let is_nobodys = hands.board.chips.is_empty()
+        || (hands.files.purpose == Purpose::Inspect && hands.files.runtime_config.is_none());
+    hands.files.unknown_lines == UnknownLines::Simulated && is_nobodys
 }
 
 fn simulated(name: &str, own: &str) -> LineId {
