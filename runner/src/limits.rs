@@ -130,8 +130,9 @@ pub mod engine {
     /// on the smallest boards.
     pub const BYTES_COPIED_PER_FUEL: u32 = 64;
     /// What a frame of a guest takes of its stack, roughly, when it is compiled: interpreted, calls nest
-    /// as deep. Rust guests run out of this before they run out of the megabyte of their data stack.
-    pub const WASM_FRAME_BYTES: usize = 64;
+    /// as deep. Rust guests, whose frames on the data stack are seldom above 512 bytes, then run out of
+    /// this before they run out of their megabyte there, which would end them with less fitting words.
+    pub const WASM_FRAME_BYTES: usize = 128;
     /// Interpreter stacks kept for the next call, a few KiB each: one for each nested component.
     pub const INTERPRETER_STACKS_KEPT: usize = 8;
     /// What a byte of an interpreted component takes in memory, once all of its functions were called:
