@@ -75,7 +75,8 @@ fn sources<'a>(
     for plan in components {
         check_dependencies(app, plan)?;
         let path = source_file(app, plan)?;
-        let code = artifact::code_of(plan.artifact);
+        // What is interpreted is its own artifact.
+        let Some(code) = artifact::code_of(plan.artifact) else { continue };
         let key = code.pulley_target().unwrap_or("native");
         match files.entry((path, key)) {
             Entry::Occupied(mut source) => source.get_mut().components.push(plan.id.clone()),

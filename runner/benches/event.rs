@@ -1,5 +1,6 @@
 //! One event on a fresh instance: the echo component, from the event to its outcome, publishing
-//! included. Needs the artifact: `pirn build --compile-only -f examples/echo` makes it.
+//! included, interpreted and compiled. The latter needs the artifact, which
+//! `pirn build --compile-only -f examples/echo` makes.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pirn_runner::app::{App, AppFiles};
+use pirn_runner::board::ArtifactKind;
 use pirn_runner::event::{Event, Happening};
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::runner::Runner;
@@ -35,26 +37,42 @@ fn broker() -> u16 {
     known.recv().unwrap()
 }
 
-fn one_event(c: &mut Criterion) {
-    let state = std::env::temp_dir().join(format!("pirn-bench-{}", std::process::id()));
+/// The echo example, connected, with components as the board's default or as they are.
+fn runner(state: &Path, broker: u16, artifact: Option<ArtifactKind>) -> Result<Runner, String> {
     let mut files = AppFiles::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/echo"));
-    files.variables.push(("broker".into(), format!("mqtt://127.0.0.1:{}", broker())));
-    files.state_dir = Some(state.clone());
-    let app = App::load(&files).expect("the echo example is fine");
-    let runner = Runner::load(app, Arc::new(Nobody))
-        .expect("run `pirn build --compile-only -f examples/echo` first");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let _connected = runtime.block_on(async { runner.connect(&Chips::Kernel) }).unwrap();
-    let payload = b"the quick brown fox jumps over the lazy dog, and so does the cat";
-    let what = Happening::Message { payload: payload[..].into(), qos: Qos::AtMostOnce };
-    let event = Event::local("bench/in/0".into(), what, 1, Arc::default());
-    c.bench_function("echo, one event on a fresh instance", |b| {
-        b.iter(|| {
-            let outcome = runtime.block_on(runner.invoke("echo", &event));
-            assert_eq!(outcome, Some(Outcome::Done));
+    files.variables.push(("broker".into(), format!("mqtt://127.0.0.1:{broker}")));
+    files.state_dir = Some(state.to_owned());
+    let mut app = App::load(&files).expect("the echo example is fine");
+    for component in &mut app.components {
+        component.artifact = artifact.unwrap_or(component.artifact);
+    }
+    Runner::load(app, Arc::new(Nobody)).map_err(|error| error.to_string())
+}
+
+fn one_event(c: &mut Criterion) {
+    let port = broker();
+    for (name, artifact) in [("interpreted", Some(ArtifactKind::Wasm)), ("compiled", None)] {
+        let state = std::env::temp_dir().join(format!("pirn-bench-{}-{name}", std::process::id()));
+        let runner = match runner(&state, port, artifact) {
+            Ok(runner) => runner,
+            Err(error) => {
+                println!("{name}: left out: {error}");
+                continue;
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _connected = runtime.block_on(async { runner.connect(&Chips::Kernel) }).unwrap();
+        let payload = b"the quick brown fox jumps over the lazy dog, and so does the cat";
+        let what = Happening::Message { payload: payload[..].into(), qos: Qos::AtMostOnce };
+        let event = Event::local("bench/in/0".into(), what, 1, Arc::default());
+        c.bench_function(&format!("echo, one event on a fresh instance, {name}"), |b| {
+            b.iter(|| {
+                let outcome = runtime.block_on(runner.invoke("echo", &event));
+                assert_eq!(outcome, Some(Outcome::Done));
+            });
         });
-    });
-    std::fs::remove_dir_all(state).unwrap();
+        std::fs::remove_dir_all(state).unwrap();
+    }
 }
 
 criterion_group!(benches, one_event);

@@ -50,6 +50,8 @@ pub enum ArtifactKind {
     Pulley32,
     /// Bytecode for 64-bit hosts.
     Pulley64,
+    /// Nothing: the component itself, interpreted.
+    Wasm,
 }
 
 /// `[memory]`.
@@ -135,8 +137,10 @@ impl Board {
             .iter()
             .any(|processor| self.target.starts_with(processor));
         match (self.artifact, narrow) {
-            (ArtifactKind::Pulley32, _) | (ArtifactKind::Native, true) => ArtifactKind::Pulley32,
-            (ArtifactKind::Pulley64, _) | (ArtifactKind::Native, false) => ArtifactKind::Pulley64,
+            (ArtifactKind::Pulley32, _) => ArtifactKind::Pulley32,
+            (ArtifactKind::Pulley64, _) => ArtifactKind::Pulley64,
+            (ArtifactKind::Native | ArtifactKind::Wasm, true) => ArtifactKind::Pulley32,
+            (ArtifactKind::Native | ArtifactKind::Wasm, false) => ArtifactKind::Pulley64,
         }
     }
 

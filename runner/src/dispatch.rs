@@ -11,7 +11,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::app::ComponentLimits;
-use crate::engine::compiled::{Allowance, Compiled};
+use crate::engine::{Allowance, Component};
 use crate::event::{Event, Happening, Waiting};
 use crate::host::{Grants, Host};
 use crate::limits::dispatch as limits;
@@ -24,7 +24,7 @@ use crate::worlds::{Outcome, Worlds};
 /// What runs a component: loaded, linked, granted.
 pub struct Unit {
     /// The component; others may be made from the same artifact.
-    pub compiled: Arc<Compiled>,
+    pub code: Arc<Component>,
     /// What its triggers call.
     pub worlds: Worlds,
     /// What it may do.
@@ -43,7 +43,7 @@ impl Unit {
             memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
             deadline: self.limits.deadline,
         };
-        let outcome = self.worlds.handle(&self.compiled, host.clone(), allowance, event).await;
+        let outcome = self.worlds.handle(&self.code, host.clone(), allowance, event).await;
         (outcome, host.take_receipts())
     }
 

@@ -123,6 +123,31 @@ pub mod engine {
     /// Frames kept of a trap's backtrace.
     pub const BACKTRACE_FRAMES_MAX: usize = 12;
 
+    /// One slice of an interpreted guest, in operations: some 6 ms on an ARMv6 board, under 1 ms on a
+    /// desk. The loop waits this long at most; a switch costs about a thousand operations.
+    pub const FUEL_SLICE: u64 = 200_000;
+    /// How much an interpreted guest copies or grows for one unit of fuel: memory moves this fast even
+    /// on the smallest boards.
+    pub const BYTES_COPIED_PER_FUEL: u32 = 64;
+    /// What a frame of a guest takes of its stack, roughly, when it is compiled: interpreted, calls nest
+    /// as deep. Rust guests, whose frames on the data stack are seldom above 512 bytes, then run out of
+    /// this before they run out of their megabyte there, which would end them with less fitting words.
+    pub const WASM_FRAME_BYTES: usize = 128;
+    /// Interpreter stacks kept for the next call, a few KiB each: one for each nested component.
+    pub const INTERPRETER_STACKS_KEPT: usize = 8;
+    /// What a byte of an interpreted component takes in memory, once all of its functions were called:
+    /// a copy of its code and what that is translated to.
+    pub const INTERPRETED_BYTES_PER_BYTE: u64 = 4;
+    /// Definitions of an interpreted component, counted each time one is instantiated: the largest
+    /// we know (a Python runtime) has some four thousand.
+    pub const DEFINITIONS_MAX: usize = 100_000;
+    /// Components within a component, each counted as often as it is instantiated.
+    pub const COMPONENT_INSTANCES_MAX: usize = 64;
+    /// A value of a component's type, without what its strings and lists hold.
+    pub const TYPE_BYTES_MAX: u32 = 64 << 10;
+    /// Types within types: bounds our recursion over values.
+    pub const TYPE_DEPTH_MAX: u32 = 64;
+
     const _: () = assert!(HOST_RESOURCES_MAX <= HANDLES_MAX);
     const _: () = assert!(FIBER_STACK_BYTES > WASM_STACK_BYTES);
 }

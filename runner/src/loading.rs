@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::{App, ComponentPlan, OverBudget, TriggerPlanKind};
+use crate::board::ArtifactKind;
 use crate::dispatch::Unit;
 use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
 use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;
-use crate::engine::{Compiled, Engine};
+use crate::engine::{Component, Engine, interpreted};
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
 use crate::host::{self, Grants, log::Log, wasi};
@@ -49,6 +50,22 @@ pub enum LoadAppError {
         path: PathBuf,
         /// Why.
         error: LoadError,
+    },
+    /// A component cannot be interpreted.
+    #[error("{path}: {error}")]
+    Interpret {
+        /// The component's file.
+        path: PathBuf,
+        /// Why.
+        error: interpreted::LoadError,
+    },
+    /// A component is to be interpreted, but its file is not on this machine.
+    #[error(
+        "component `{component}`: its source is elsewhere; download it and name its path in `source`"
+    )]
+    Elsewhere {
+        /// The component.
+        component: String,
     },
     /// A component does not do what its trigger calls.
     #[error("component `{component}`: {error}")]
@@ -109,18 +126,16 @@ pub(crate) struct Shared<'a> {
 /// Every component of the plan, in its order, ready to run.
 pub(crate) fn units(shared: &Shared<'_>) -> Result<Vec<Arc<Unit>>, LoadAppError> {
     let app = shared.app;
-    let folder = artifact::folder(&app.dir, &app.board);
-    let lock = Lock::read(&folder)?;
-    let locked = locked_artifacts(app, &lock, &folder)?;
-    check_budget(app, &locked)?;
+    let origins = origins(app)?;
+    check_budget(app, &origins)?;
     let mut engines = Engines::new(app);
     let mut units = Vec::with_capacity(app.components.len());
-    for ((plan, artifact), kinds) in app.components.iter().zip(locked).zip(kinds(app)) {
-        let compiled = engines.load(&folder, artifact)?;
-        let worlds = fitting(plan, &compiled, &kinds)?;
+    for ((plan, origin), kinds) in app.components.iter().zip(origins).zip(kinds(app)) {
+        let code = engines.load(origin)?;
+        let worlds = fitting(plan, &code, &kinds)?;
         let grants = Arc::new(shared.grants(plan)?);
         let counters = Arc::<ComponentCounters>::default();
-        units.push(Arc::new(Unit { compiled, worlds, grants, limits: plan.limits, counters }));
+        units.push(Arc::new(Unit { code, worlds, grants, limits: plan.limits, counters }));
     }
     Ok(units)
 }
@@ -173,12 +188,60 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
     kinds
 }
 
+/// What a component is loaded from.
+enum Origin {
+    /// An artifact of the lock file's, with its path.
+    Artifact(PathBuf, LockedArtifact),
+    /// The component itself. It is checked like any input, so it needs no digest.
+    Component(PathBuf),
+}
+
+impl Origin {
+    /// Components with the same key share what is loaded.
+    fn key(&self) -> String {
+        match self {
+            Self::Artifact(_, artifact) => artifact.sha256.clone(),
+            Self::Component(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// What each component of the plan is loaded from. Only what is compiled needs a lock file.
+fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
+    let folder = artifact::folder(&app.dir, &app.board);
+    let compiled = app.components.iter().any(|plan| plan.artifact != ArtifactKind::Wasm);
+    let lock = compiled.then(|| Lock::read(&folder)).transpose()?;
+    let origin = |plan: &ComponentPlan| match plan.artifact {
+        ArtifactKind::Wasm => component(app, plan),
+        _ => {
+            let locked = lock.as_ref().and_then(|lock| lock.artifact_of(&plan.id)).cloned();
+            let locked = locked.ok_or_else(|| LoadAppError::NotBuilt {
+                component: plan.id.clone(),
+                lock: folder.join(artifact::LOCK_FILE),
+            })?;
+            Ok(Origin::Artifact(folder.join(&locked.file), locked))
+        }
+    };
+    app.components.iter().map(origin).collect()
+}
+
+fn component(app: &App, plan: &ComponentPlan) -> Result<Origin, LoadAppError> {
+    let path = app.component_file(plan);
+    let path = path.ok_or_else(|| LoadAppError::Elsewhere { component: plan.id.clone() })?;
+    Ok(Origin::Component(path))
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> ArtifactError {
+    ArtifactError::Unreadable { path: path.display().to_string(), error }
+}
+
 /// One engine for each form of code that the app has.
 struct Engines {
-    started: Vec<Engine>,
+    compiled: Vec<Engine>,
+    interpreted: Option<interpreted::Engine>,
     pool: Pool,
-    /// What is loaded, by the artifact's digest: components made from one file share it.
-    loaded: BTreeMap<String, Arc<Compiled>>,
+    /// What is loaded: components made from one file share it.
+    loaded: BTreeMap<String, Arc<Component>>,
 }
 
 impl Engines {
@@ -186,66 +249,70 @@ impl Engines {
         let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
         let memory_bytes_max = usize::try_from(memories.max().unwrap_or(0)).unwrap_or(usize::MAX);
         let pool = Pool { instances: app.board.instances_max, memory_bytes_max };
-        Self { started: Vec::new(), pool, loaded: BTreeMap::new() }
+        Self { compiled: Vec::new(), interpreted: None, pool, loaded: BTreeMap::new() }
     }
 
-    fn load(
-        &mut self,
-        folder: &Path,
-        artifact: &LockedArtifact,
-    ) -> Result<Arc<Compiled>, LoadAppError> {
-        if let Some(compiled) = self.loaded.get(&artifact.sha256) {
-            return Ok(Arc::clone(compiled));
+    fn load(&mut self, origin: Origin) -> Result<Arc<Component>, LoadAppError> {
+        let key = origin.key();
+        if let Some(code) = self.loaded.get(&key) {
+            return Ok(Arc::clone(code));
         }
-        let path = folder.join(&artifact.file);
-        let file = artifact::open_verified(&path, &artifact.sha256)?;
-        let compiled = self.of(artifact.code)?.load(&file);
-        let compiled = compiled.map_err(|error| LoadAppError::Load { path, error })?;
-        let compiled = Arc::new(compiled);
-        self.loaded.insert(artifact.sha256.clone(), Arc::clone(&compiled));
-        Ok(compiled)
+        let code = Arc::new(match origin {
+            Origin::Artifact(path, artifact) => {
+                let file = artifact::open_verified(&path, &artifact.sha256)?;
+                let compiled = self.compiled(artifact.code)?.load(&file);
+                Component::Compiled(compiled.map_err(|error| LoadAppError::Load { path, error })?)
+            }
+            Origin::Component(path) => {
+                let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
+                let interpreted = self.interpreted()?.load(&bytes);
+                Component::Interpreted(
+                    interpreted.map_err(|error| LoadAppError::Interpret { path, error })?,
+                )
+            }
+        });
+        self.loaded.insert(key, Arc::clone(&code));
+        Ok(code)
     }
 
-    fn of(&mut self, code: Code) -> Result<&Engine, StartError> {
-        let index = match self.started.iter().position(|engine| engine.code() == code) {
+    fn compiled(&mut self, code: Code) -> Result<&Engine, StartError> {
+        let index = match self.compiled.iter().position(|engine| engine.code() == code) {
             Some(index) => index,
             None => {
-                self.started.push(Engine::start(code, self.pool, host::offer)?);
-                self.started.len() - 1
+                self.compiled.push(Engine::start(code, self.pool, host::offer)?);
+                self.compiled.len() - 1
             }
         };
-        Ok(&self.started[index])
+        Ok(&self.compiled[index])
+    }
+
+    fn interpreted(&mut self) -> Result<&interpreted::Engine, StartError> {
+        let engine = match self.interpreted.take() {
+            Some(engine) => engine,
+            None => interpreted::Engine::start(host::offer).map_err(StartError::Engine)?,
+        };
+        Ok(self.interpreted.insert(engine))
     }
 }
 
-fn locked_artifacts<'a>(
-    app: &App,
-    lock: &'a Lock,
-    folder: &Path,
-) -> Result<Vec<&'a LockedArtifact>, LoadAppError> {
-    let find = |plan: &ComponentPlan| {
-        lock.artifact_of(&plan.id).ok_or_else(|| LoadAppError::NotBuilt {
-            component: plan.id.clone(),
-            lock: folder.join(artifact::LOCK_FILE),
-        })
+fn check_budget(app: &App, origins: &[Origin]) -> Result<(), OverBudget> {
+    let size = |(plan, origin): (&ComponentPlan, &Origin)| match origin {
+        Origin::Artifact(_, artifact) => Some(artifact.bytes),
+        Origin::Component(_) => app.interpreted_bytes(plan),
     };
-    app.components.iter().map(find).collect()
-}
-
-fn check_budget(app: &App, locked: &[&LockedArtifact]) -> Result<(), OverBudget> {
-    let sizes: Vec<_> = locked.iter().map(|artifact| Some(artifact.bytes)).collect();
+    let sizes: Vec<_> = app.components.iter().zip(origins).map(size).collect();
     app.budget(&sizes).check().map(drop)
 }
 
 fn fitting(
     plan: &ComponentPlan,
-    compiled: &Compiled,
+    code: &Component,
     kinds: &BTreeSet<WorldKind>,
 ) -> Result<Worlds, LoadAppError> {
-    let worlds = Worlds::of(compiled, kinds.iter().copied());
+    let worlds = Worlds::of(code, kinds.iter().copied());
     let worlds =
         worlds.map_err(|error| LoadAppError::World { component: plan.id.clone(), error })?;
-    let needed = compiled.memory_bytes_min().unwrap_or(0) as u64;
+    let needed = code.memory_bytes_min().unwrap_or(0) as u64;
     let limit = plan.limits.memory_bytes_max;
     if needed > limit {
         let (needed, limit) = (needed / 1024, limit / 1024);

@@ -102,7 +102,7 @@ impl Runner {
     pub fn counters(&self) -> Vec<(String, String, Arc<ComponentCounters>)> {
         let of = |unit: &Arc<Unit>| {
             let id = unit.grants.component.clone();
-            (id, unit.compiled.code().to_string(), Arc::clone(&unit.counters))
+            (id, unit.code.form().to_string(), Arc::clone(&unit.counters))
         };
         self.units.iter().map(of).collect()
     }
@@ -110,8 +110,8 @@ impl Runner {
     /// The components and how each runs, in a line.
     pub fn described(&self) -> String {
         let one = |unit: &Arc<Unit>| {
-            let (id, code) = (&unit.grants.component, unit.compiled.code());
-            format!("{id} ({code}, {} KiB)", unit.compiled.code_bytes() / 1024)
+            let (id, form) = (&unit.grants.component, unit.code.form());
+            format!("{id} ({form}, {} KiB)", unit.code.code_bytes() / 1024)
         };
         self.units.iter().map(one).collect::<Vec<_>>().join(", ")
     }

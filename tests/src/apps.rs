@@ -1,5 +1,8 @@
 //! Apps in scratch folders: a manifest written by the test, components from the guests, built by the
 //! workbench as a developer would.
+//!
+//! `PIRN_TEST_ARTIFACT` (`native`, `pulley64`, `wasm`) makes every scratch app run as that kind of artifact: one
+//! suite for all engines.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -136,7 +139,22 @@ impl ScratchApp {
         self.built_with(&["--board", board])
     }
 
+    /// The generic board with the kind of artifacts that the environment asks for, if it does.
+    fn board(&self) -> Vec<String> {
+        let Ok(kind) = std::env::var("PIRN_TEST_ARTIFACT") else { return Vec::new() };
+        let generic = format!("board-configs/generic-{}.toml", std::env::consts::ARCH);
+        let generic = std::fs::read_to_string(crate::guests::repository().join(generic));
+        let text = generic.expect("a generic board for this processor");
+        let file = self.file("board.toml");
+        let artifact = format!("artifact = \"{kind}\"");
+        std::fs::write(&file, text.replace("artifact = \"native\"", &artifact)).expect("a board");
+        vec!["--board".into(), file.display().to_string()]
+    }
+
     fn built_with(self, more: &[&str]) -> Self {
+        let board = self.board();
+        let board: Vec<&str> = board.iter().map(String::as_str).collect();
+        let more = if more.is_empty() { &board[..] } else { more };
         let ended = self.try_build(&[&["--compile-only"], more].concat());
         assert_eq!(ended.code, Some(0), "pirn build: {}{}", ended.out, ended.err);
         self
@@ -146,7 +164,8 @@ impl ScratchApp {
     #[must_use]
     pub fn pirnd(&self, words: &[&str]) -> Command {
         let mut command = Command::new(pirnd());
-        command.args(words).arg("-f").arg(self.path()).env_remove("JOURNAL_STREAM");
+        command.args(words).arg("-f").arg(self.path()).args(self.board());
+        command.env_remove("JOURNAL_STREAM");
         command
     }
 

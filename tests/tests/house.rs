@@ -63,6 +63,10 @@ fn named_only_in(word: &str, rooms: &[&str]) {
 fn each_outside_library_is_named_in_its_own_rooms_only() {
     let engine_rooms = ["runner/src/engine/", "runner/src/worlds/", "runner/src/host/"];
     named_only_in("wasmtime", &[&engine_rooms[..], &["cross/src/compile"]].concat());
+    let interpreter_rooms =
+        ["interpreted/", "limiter", "fault"].map(|room| format!("runner/src/engine/{room}"));
+    named_only_in("wasmi", &interpreter_rooms.each_ref().map(String::as_str));
+    named_only_in("wasmparser", &["runner/src/engine/interpreted/"]);
     named_only_in("rumqttc", &["triggers/src/mqtt/"]);
     named_only_in("rusqlite", &["runner/src/store"]);
     named_only_in("gpiocdev_uapi", &["triggers/src/gpio/"]);

@@ -1,6 +1,7 @@
 //! `pirn check`: is everything written as it must be, and does it fit? Runs and builds nothing.
 
 use pirn_runner::app::{App, AppError, AppFiles, ComponentPlan, Purpose};
+use pirn_runner::board::ArtifactKind;
 use pirn_runner::engine::artifact;
 
 use crate::cli::Check;
@@ -16,7 +17,10 @@ pub(crate) fn run(options: &Check) -> Outcome {
     let app = App::load(&files).map_err(|error| refusal(&error, volume))?;
     app.warnings.iter().for_each(|warning| volume.warning(warning));
     let lock = compile::present(&app, &artifact::folder(&app.dir, &app.board));
-    let size = |plan: &ComponentPlan| Some(lock.artifact_of(&plan.id)?.bytes);
+    let size = |plan: &ComponentPlan| match plan.artifact {
+        ArtifactKind::Wasm => app.interpreted_bytes(plan),
+        _ => Some(lock.artifact_of(&plan.id)?.bytes),
+    };
     let sizes: Vec<_> = app.components.iter().map(size).collect();
     let budget = app.budget(&sizes);
     if volume == Volume::Normal {

@@ -62,11 +62,15 @@ pub(super) fn artifact(hands: &Hands<'_>, component: &Component) -> Result<Artif
             Ok(kind)
         }
         (EngineChoice::Pulley, _) => Ok(board.pulley()),
-        (EngineChoice::Native, ArtifactKind::Pulley32 | ArtifactKind::Pulley64) => {
+        (EngineChoice::Interpreted, _) => Ok(ArtifactKind::Wasm),
+        (
+            EngineChoice::Native,
+            ArtifactKind::Pulley32 | ArtifactKind::Pulley64 | ArtifactKind::Wasm,
+        ) => {
             let message = format!("the board {:?} runs bytecode only", board.name);
             let error = Wish { hands, component }.error("engine", message);
             Err(error.with_help(
-                "nothing generates code for its processor; remove the key, or write \"pulley\"",
+                "nothing generates code for its processor; remove the key, or write \"pulley\" or \"interpreted\"",
             ))
         }
     }

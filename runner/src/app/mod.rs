@@ -15,6 +15,7 @@ use pirn_triggers::time::Cron;
 
 use crate::board::{ArtifactKind, Board};
 use crate::config::{Error, Rate};
+use crate::limits::engine::INTERPRETED_BYTES_PER_BYTE;
 use crate::manifest::{
     EngineChoice, FileEntry, FirstTick, Hosts, Manifest, MqttProtocol, Qos, Retain, Source,
     TopicFilter, check_topic,
@@ -358,6 +359,12 @@ impl App {
             Source::Path(path) => Some(self.dir.join(path)),
             Source::Url { .. } | Source::Registry { .. } => None,
         }
+    }
+
+    /// What a component takes in memory once all of it was interpreted, if its file is here.
+    pub fn interpreted_bytes(&self, component: &ComponentPlan) -> Option<u64> {
+        let file = std::fs::metadata(self.component_file(component)?).ok()?;
+        Some(file.len().saturating_mul(INTERPRETED_BYTES_PER_BYTE))
     }
 }
 

@@ -46,11 +46,12 @@ fn table<'a>(root: &Table<'a>, key: &str) -> Result<Table<'a>, Error> {
 }
 
 fn artifact(value: &Value<'_>) -> Result<ArtifactKind, Error> {
-    const KINDS: &[&str] = &["native", "pulley32", "pulley64"];
+    const KINDS: &[&str] = &["native", "pulley32", "pulley64", "wasm"];
     match value.string()? {
         "native" => Ok(ArtifactKind::Native),
         "pulley32" => Ok(ArtifactKind::Pulley32),
         "pulley64" => Ok(ArtifactKind::Pulley64),
+        "wasm" => Ok(ArtifactKind::Wasm),
         other => {
             let error = value.error(unknown("artifact kind", other, KINDS));
             Err(error.with_help(format!("allowed: {}", KINDS.join(", "))))

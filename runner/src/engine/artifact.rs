@@ -25,12 +25,13 @@ pub fn folder(app_dir: &Path, board: &Board) -> PathBuf {
     app_dir.join(".pirn").join(processor)
 }
 
-/// The engine's word for a kind of artifact.
-pub fn code_of(kind: ArtifactKind) -> Code {
+/// The compiled engine's word for a kind of artifact; `None` if nothing is compiled.
+pub fn code_of(kind: ArtifactKind) -> Option<Code> {
     match kind {
-        ArtifactKind::Native => Code::Native,
-        ArtifactKind::Pulley32 => Code::Pulley(PointerWidth::Bits32),
-        ArtifactKind::Pulley64 => Code::Pulley(PointerWidth::Bits64),
+        ArtifactKind::Native => Some(Code::Native),
+        ArtifactKind::Pulley32 => Some(Code::Pulley(PointerWidth::Bits32)),
+        ArtifactKind::Pulley64 => Some(Code::Pulley(PointerWidth::Bits64)),
+        ArtifactKind::Wasm => None,
     }
 }
 

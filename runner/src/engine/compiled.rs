@@ -4,11 +4,11 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::time::Duration;
 
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, types};
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
+use super::component::Allowance;
 use super::config::{self, Code};
 use super::door::Door;
 use super::fault::Fault;
@@ -100,7 +100,7 @@ impl Engine {
                 config.allocation_strategy(strategy);
             }
             let inner = wasmtime::Engine::new(&config)?;
-            let mut door = Door::new(&inner);
+            let mut door = Door::compiled(&inner);
             offer(&mut door)?;
             Ok((inner, door))
         };
@@ -160,15 +160,6 @@ pub struct Compiled {
     ticker: Ticker,
     code: Code,
     missing: Vec<String>,
-}
-
-/// What one instance may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Allowance {
-    /// Linear memory, all memories together.
-    pub memory_bytes_max: usize,
-    /// Wall-clock time of the whole invocation.
-    pub deadline: Duration,
 }
 
 /// A fresh instance and its store; both end together.

@@ -2,8 +2,9 @@
 //! Rust functions over a [`Host`]; the engine decides how a guest's call reaches them. Capabilities
 //! know nothing else of an engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use wasmtime::component::types::ComponentItem;
@@ -12,7 +13,9 @@ use wasmtime::component::{
     ResourceType, StreamReader,
 };
 
+use super::canonical::{FuncType, Shape, Type, Value};
 use super::compiled::Guest;
+use super::wire::Wire;
 use crate::host::Host;
 
 /// What a capability's function answers: a value for the guest, or an error that ends the guest.
@@ -27,9 +30,10 @@ pub enum Twin {
     Async,
 }
 
-/// Collects what is offered to guests.
+/// Collects what is offered to guests, for one engine.
 pub struct Door {
-    linker: Linker<Guest>,
+    /// The compiled engine's, if it is that engine's door.
+    linker: Option<Linker<Guest>>,
     offered: Offered,
 }
 
@@ -40,24 +44,126 @@ type Offered = BTreeMap<String, Offer>;
 struct Offer {
     /// The interface's full name, as it stands in the linker.
     interface: String,
-    items: BTreeSet<String>,
+    items: BTreeMap<String, Offering>,
+}
+
+/// One thing that is offered.
+enum Offering {
+    /// It is in the compiled engine's linker.
+    Linked,
+    /// A function, for the interpreted engine.
+    Function(Arc<Function>),
+    /// A resource type, with what happens when the guest drops one.
+    Resource(DropResource),
+}
+
+/// Ends a resource of a guest's.
+pub type DropResource = fn(&Host, u32) -> Answer<()>;
+
+/// A capability's function over values instead of Rust types.
+pub struct Function {
+    fits: fn(&FuncType) -> bool,
+    act: Act,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Answer<Option<Value>>> + Send>>;
+
+type AtOnce = dyn Fn(&Host, Vec<Value>) -> Answer<Option<Value>> + Send + Sync;
+type Waiting = dyn Fn(Host, Vec<Value>) -> Answering + Send + Sync;
+
+enum Act {
+    AtOnce(Box<AtOnce>),
+    Waiting(Box<Waiting>),
+}
+
+impl Function {
+    /// Whether a component means the same by this function's type.
+    pub(super) fn fits(&self, ty: &FuncType) -> bool {
+        (self.fits)(ty)
+    }
+
+    /// Calls it. Dropped half-way when the guest's deadline passes.
+    pub(super) async fn call(&self, host: &Host, params: Vec<Value>) -> Answer<Option<Value>> {
+        match &self.act {
+            Act::AtOnce(act) => act(host, params),
+            Act::Waiting(act) => act(host.clone(), params).await,
+        }
+    }
+}
+
+/// Whether parameters and results of these types, as lists of both, are those of a function.
+pub(super) fn signature_fits<P: Wire, R: Wire>(ty: &FuncType) -> bool {
+    let listed = |ty: &Type| Type::new(Shape::Tuple(Box::new([ty.clone()]))).ok();
+    list_fits::<P>(ty.params.as_ref())
+        && list_fits::<R>(ty.result.as_ref().and_then(listed).as_ref())
+}
+
+fn list_fits<L: Wire>(list: Option<&Type>) -> bool {
+    match list {
+        Some(list) => L::fits(list),
+        None => L::from_value(Value::Fields(Vec::new())).is_some(),
+    }
+}
+
+/// A guest's parameters as the Rust types they were found to fit.
+fn taken<P: Wire>(params: Vec<Value>) -> Answer<P> {
+    let taken = P::from_value(Value::Fields(params));
+    taken.ok_or_else(|| wasmtime::Error::msg("it passed values of other types than it declared"))
+}
+
+/// The one result, or none.
+fn given<R: Wire>(results: R) -> Option<Value> {
+    match results.into_value() {
+        Value::Fields(results) => results.into_iter().next(),
+        result => Some(result),
+    }
 }
 
 impl Door {
-    pub(super) fn new(engine: &wasmtime::Engine) -> Self {
-        Self { linker: Linker::new(engine), offered: Offered::new() }
+    /// A door for the compiled engine.
+    pub(super) fn compiled(engine: &wasmtime::Engine) -> Self {
+        Self { linker: Some(Linker::new(engine)), offered: Offered::new() }
+    }
+
+    /// A door for the interpreted engine.
+    pub(super) fn interpreted() -> Self {
+        Self { linker: None, offered: Offered::new() }
     }
 
     /// Opens an interface, by its full WIT name, to add functions to.
     pub fn interface(&mut self, name: &str) -> Answer<Interface<'_>> {
         let offer = self.offered.entry(compatible(name)).or_default();
         offer.interface = name.to_string();
-        Ok(Interface { instance: self.linker.instance(name)?, offer })
+        let linker = self.linker.as_mut().map(|linker| linker.instance(name)).transpose()?;
+        Ok(Interface { linker, offer })
+    }
+
+    fn item(&self, interface: &str, name: &str) -> Option<&Offering> {
+        self.offered.get(&compatible(interface))?.items.get(name)
+    }
+
+    /// The function that is offered to interpreted components under this name.
+    pub(super) fn function(&self, interface: &str, name: &str) -> Option<&Arc<Function>> {
+        match self.item(interface, name)? {
+            Offering::Function(function) => Some(function),
+            Offering::Linked | Offering::Resource(_) => None,
+        }
+    }
+
+    /// The resource that is offered to interpreted components under this name.
+    pub(super) fn resource(&self, interface: &str, name: &str) -> Option<DropResource> {
+        match self.item(interface, name)? {
+            Offering::Resource(drop) => Some(*drop),
+            Offering::Linked | Offering::Function(_) => None,
+        }
     }
 
     /// A linker for one component: what is offered, and traps that name what is not.
     pub(super) fn linker_for(&self, component: &Component) -> Answer<Linker<Guest>> {
-        let mut linker = self.linker.clone();
+        let Some(linker) = &self.linker else {
+            return Err(wasmtime::Error::msg("this door is not the compiled engine's"));
+        };
+        let mut linker = linker.clone();
         for missing in self.missing(component) {
             match missing.interface {
                 Some(interface) => {
@@ -94,7 +200,7 @@ impl Door {
                     }
                     known.push(resource);
                 }
-                if !offer.is_some_and(|o| o.items.contains(item_name)) {
+                if !offer.is_some_and(|o| o.items.contains_key(item_name)) {
                     let interface = Some(name.to_string());
                     missing.push(Missing { interface, name: item_name.into(), item: item.ty });
                 }
@@ -164,23 +270,34 @@ enum Nothing {}
 
 /// One interface that a capability fills.
 pub struct Interface<'a> {
-    instance: LinkerInstance<'a, Guest>,
+    /// The compiled engine's, if it is that engine's door.
+    linker: Option<LinkerInstance<'a, Guest>>,
     offer: &'a mut Offer,
 }
 
 impl Interface<'_> {
-    fn note(&mut self, name: &str) {
-        self.offer.items.insert(name.to_string());
+    fn note(&mut self, name: &str, offering: Offering) -> Answer<()> {
+        self.offer.items.insert(name.to_string(), offering);
+        Ok(())
+    }
+
+    fn function<P: Wire, R: Wire>(&mut self, name: &str, act: Act) -> Answer<()> {
+        let function = Function { fits: signature_fits::<P, R>, act };
+        self.note(name, Offering::Function(Arc::new(function)))
     }
 
     /// A function that answers at once.
     pub fn at_once<P, R>(&mut self, name: &str, f: fn(&Host, P) -> Answer<R>) -> Answer<()>
     where
-        P: ComponentNamedList + Lift + 'static,
-        R: ComponentNamedList + Lower + 'static,
+        P: ComponentNamedList + Lift + Wire + 'static,
+        R: ComponentNamedList + Lower + Wire + 'static,
     {
-        self.note(name);
-        self.instance.func_wrap(name, move |store, params| f(&store.data().host, params))
+        if let Some(linker) = &mut self.linker {
+            linker.func_wrap(name, move |store, params| f(&store.data().host, params))?;
+            return self.note(name, Offering::Linked);
+        }
+        let act = move |host: &Host, params| Ok(given(f(host, taken(params)?)?));
+        self.function::<P, R>(name, Act::AtOnce(Box::new(act)))
     }
 
     /// A function that may wait. Dropped half-way when the guest's deadline passes, so it must not
@@ -192,20 +309,26 @@ impl Interface<'_> {
         f: impl Fn(Host, P) -> Fut + Copy + Send + Sync + 'static,
     ) -> Answer<()>
     where
-        P: ComponentNamedList + Lift + Send + 'static,
-        R: ComponentNamedList + Lower + Send + 'static,
+        P: ComponentNamedList + Lift + Wire + Send + 'static,
+        R: ComponentNamedList + Lower + Wire + Send + 'static,
         Fut: Future<Output = Answer<R>> + Send + 'static,
     {
-        self.note(name);
+        let Some(linker) = &mut self.linker else {
+            let act = move |host: Host, params| -> Answering {
+                Box::pin(async move { Ok(given(f(host, taken(params)?).await?)) })
+            };
+            return self.function::<P, R>(name, Act::Waiting(Box::new(act)));
+        };
         match twin {
-            Twin::Sync => self.instance.func_wrap_async(name, move |store, params| {
+            Twin::Sync => linker.func_wrap_async(name, move |store, params| {
                 Box::new(f(store.data().host.clone(), params))
-            }),
-            Twin::Async => self.instance.func_wrap_concurrent(name, move |accessor, params| {
+            })?,
+            Twin::Async => linker.func_wrap_concurrent(name, move |accessor, params| {
                 let host = accessor.with(|mut access| access.get().host.clone());
                 Box::pin(f(host, params))
-            }),
+            })?,
         }
+        self.note(name, Offering::Linked)
     }
 
     /// An `async func` that answers with a stream of items and a future of how it ended.
@@ -220,8 +343,9 @@ impl Interface<'_> {
         E: Lift + Lower + Send + Sync + 'static,
         Fut: Future<Output = Answer<Result<Vec<T>, E>>> + Send + 'static,
     {
-        self.note(name);
-        self.instance.func_wrap_concurrent(name, move |accessor, params| {
+        // Components that are interpreted have no streams.
+        let Some(linker) = &mut self.linker else { return Ok(()) };
+        linker.func_wrap_concurrent(name, move |accessor, params| {
             let host = accessor.with(|mut access| access.get().host.clone());
             Box::pin(async move {
                 let (items, end) = match f(host, params).await? {
@@ -235,15 +359,20 @@ impl Interface<'_> {
                     Ok(((stream, future),))
                 })
             })
-        })
+        })?;
+        self.note(name, Offering::Linked)
     }
 
     /// A resource type whose values live in the host's table until the guest drops them.
     pub fn resource<T: Send + 'static>(&mut self, name: &str) -> Answer<()> {
-        self.note(name);
-        self.instance.resource(name, ResourceType::host::<T>(), |store, handle| {
-            store.data().host.drop_resource(Resource::<T>::new_own(handle))
-        })
+        let drop = |host: &Host, rep| host.drop_resource(Resource::<T>::new_own(rep));
+        let Some(linker) = &mut self.linker else {
+            return self.note(name, Offering::Resource(drop));
+        };
+        linker.resource(name, ResourceType::host::<T>(), move |store, rep| {
+            drop(&store.data().host, rep)
+        })?;
+        self.note(name, Offering::Linked)
     }
 }
 

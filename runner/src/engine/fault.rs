@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use wasmi::TrapCode;
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::limiter::{Limiter, Refused};
@@ -66,24 +67,63 @@ impl Fault {
         if let Some(ended) = error.downcast_ref::<Ended>() {
             return ended.0.clone();
         }
-        let backtrace = backtrace(error);
-        let trap = error.downcast_ref::<Trap>();
-        match (trap, limiter.refused()) {
-            (Some(Trap::StackOverflow), _) => Self::Stack { backtrace },
-            (Some(Trap::UnreachableCodeReached) | None, Some(Refused::Memory)) => {
+        let cause = match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => Cause::Stack,
+            Some(Trap::UnreachableCodeReached) => {
+                Cause::GaveUp(Trap::UnreachableCodeReached.to_string())
+            }
+            Some(trap) => Cause::Trap(trap.to_string()),
+            None if is_host_call_fuel(error) => Cause::HostCallBytes,
+            None => Cause::GaveUp(error.root_cause().to_string()),
+        };
+        Self::of(cause, limiter, backtrace(error))
+    }
+
+    /// The same of an error of the interpreter, which keeps no backtraces.
+    pub(super) fn from_interpreter(error: &wasmi::Error, limiter: &Limiter) -> Self {
+        let cause = match error.as_trap_code() {
+            Some(TrapCode::StackOverflow) => Cause::Stack,
+            Some(code @ TrapCode::UnreachableCodeReached) => Cause::GaveUp(described(code)),
+            Some(code) => Cause::Trap(described(code)),
+            None => Cause::GaveUp(error.to_string()),
+        };
+        Self::of(cause, limiter, Vec::new())
+    }
+
+    /// What a cause means, given what the limiter refused on the way.
+    fn of(cause: Cause, limiter: &Limiter, backtrace: Vec<String>) -> Self {
+        match (cause, limiter.refused()) {
+            (Cause::Stack, _) => Self::Stack { backtrace },
+            (Cause::GaveUp(_), Some(Refused::Memory)) => {
                 Self::Memory { bytes_max: limiter.memory_bytes_max(), backtrace }
             }
             (_, Some(Refused::Table)) => Self::Limit(format!(
                 "it needed a table of more than {} entries",
                 limits::TABLE_ELEMENTS_MAX
             )),
-            (Some(trap), _) => Self::Trap { message: trap.to_string(), backtrace },
-            (None, _) if is_host_call_fuel(error) => Self::Limit(format!(
+            (Cause::HostCallBytes, _) => Self::Limit(format!(
                 "it passed more than {} KiB to one host call",
                 limits::HOST_CALL_BYTES_MAX / 1024
             )),
-            (None, _) => Self::Trap { message: error.root_cause().to_string(), backtrace },
+            (Cause::GaveUp(message) | Cause::Trap(message), _) => Self::Trap { message, backtrace },
         }
+    }
+}
+
+/// What an engine says happened.
+enum Cause {
+    Stack,
+    HostCallBytes,
+    /// It aborted, or could not even be made: the reason may be something it was refused before.
+    GaveUp(String),
+    Trap(String),
+}
+
+/// An interpreter's trap in the words of the other engine, so that operators read the same.
+fn described(code: TrapCode) -> String {
+    match code {
+        TrapCode::IndirectCallToNull => "wasm trap: uninitialized element".into(),
+        code => format!("wasm trap: {code}"),
     }
 }
 

@@ -2,8 +2,6 @@
 //! refused, because a guest that could not grow its memory usually traps a little later, and the
 //! outcome should name the cause.
 
-use wasmtime::ResourceLimiter;
-
 use crate::limits::engine as limits;
 
 #[derive(Debug)]
@@ -33,61 +31,78 @@ impl Limiter {
     pub(super) fn memory_bytes_max(&self) -> usize {
         self.memory_bytes_max
     }
-}
 
-impl ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    /// Whether all memories together may grow by as much as one of them wants to.
+    fn memory_may_grow(&mut self, current: usize, desired: usize) -> bool {
         let total = self.memory_bytes.saturating_sub(current).saturating_add(desired);
         if total > self.memory_bytes_max {
             self.refused.get_or_insert(Refused::Memory);
-            return Ok(false);
+            return false;
         }
         self.memory_bytes = total;
-        Ok(true)
+        true
     }
 
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    /// Whether a table may be as large as it wants to be.
+    fn table_may_grow(&mut self, desired: usize) -> bool {
         if desired > limits::TABLE_ELEMENTS_MAX {
             self.refused.get_or_insert(Refused::Table);
-            return Ok(false);
+            return false;
         }
-        Ok(true)
-    }
-
-    fn instances(&self) -> usize {
-        limits::CORE_INSTANCES_MAX
-    }
-
-    fn tables(&self) -> usize {
-        limits::TABLES_MAX
-    }
-
-    fn memories(&self) -> usize {
-        limits::MEMORIES_MAX
+        true
     }
 }
 
+/// Each engine has a trait of its own for the same questions.
+macro_rules! limits {
+    ($limiter:path, $error:ty) => {
+        impl $limiter for Limiter {
+            fn memory_growing(
+                &mut self,
+                current: usize,
+                desired: usize,
+                _maximum: Option<usize>,
+            ) -> Result<bool, $error> {
+                Ok(self.memory_may_grow(current, desired))
+            }
+
+            fn table_growing(
+                &mut self,
+                _current: usize,
+                desired: usize,
+                _maximum: Option<usize>,
+            ) -> Result<bool, $error> {
+                Ok(self.table_may_grow(desired))
+            }
+
+            fn instances(&self) -> usize {
+                limits::CORE_INSTANCES_MAX
+            }
+
+            fn tables(&self) -> usize {
+                limits::TABLES_MAX
+            }
+
+            fn memories(&self) -> usize {
+                limits::MEMORIES_MAX
+            }
+        }
+    };
+}
+
+limits!(wasmtime::ResourceLimiter, wasmtime::Error);
+limits!(wasmi::ResourceLimiter, wasmi_core::LimiterError);
+
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn several_memories_share_one_budget() {
         let mut limiter = Limiter::new(100);
-        assert!(limiter.memory_growing(0, 60, None).unwrap());
-        assert!(limiter.memory_growing(0, 40, None).unwrap());
-        assert!(!limiter.memory_growing(40, 41, None).unwrap());
+        assert!(limiter.memory_may_grow(0, 60));
+        assert!(limiter.memory_may_grow(0, 40));
+        assert!(!limiter.memory_may_grow(40, 41));
         assert_eq!(limiter.refused(), Some(Refused::Memory));
     }
 }

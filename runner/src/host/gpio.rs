@@ -11,28 +11,33 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 use super::Host;
 use crate::app::PinGrant;
 use crate::engine::door::{Answer, Door};
+use crate::engine::wire::wire;
 use crate::report::{Report, Reporter};
 
-/// `variant error-code`.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum Error {
-    /// Any, in a sentence.
-    #[component(name = "other")]
-    Other(String),
+wire! {
+    /// `variant error-code`.
+    #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(variant)]
+    pub enum Error {
+        /// Any, in a sentence.
+        #[component(name = "other")]
+        Other(String),
+    }
 }
 
-/// `enum pin-state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(enum)]
-#[repr(u8)]
-pub enum PinState {
-    /// Inactive.
-    #[component(name = "low")]
-    Low,
-    /// Active.
-    #[component(name = "high")]
-    High,
+wire! {
+    /// `enum pin-state`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(enum)]
+    #[repr(u8)]
+    pub enum PinState {
+        /// Inactive.
+        #[component(name = "low")]
+        Low,
+        /// Active.
+        #[component(name = "high")]
+        High,
+    }
 }
 
 /// The app's lines, once they are open.

@@ -5,24 +5,27 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::Host;
 use crate::engine::door::{Answer, Door, Interface, Twin};
+use crate::engine::wire::wire;
 use crate::store::StoreError;
 
-/// `variant error`, cases in the order of the WIT.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum Error {
-    /// A cap is reached.
-    #[component(name = "store-table-full")]
-    StoreTableFull,
-    /// No store has this label.
-    #[component(name = "no-such-store")]
-    NoSuchStore,
-    /// The component's manifest does not name this store.
-    #[component(name = "access-denied")]
-    AccessDenied,
-    /// Anything else, in a sentence.
-    #[component(name = "other")]
-    Other(String),
+wire! {
+    /// `variant error`, cases in the order of the WIT.
+    #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(variant)]
+    pub enum Error {
+        /// A cap is reached.
+        #[component(name = "store-table-full")]
+        StoreTableFull,
+        /// No store has this label.
+        #[component(name = "no-such-store")]
+        NoSuchStore,
+        /// The component's manifest does not name this store.
+        #[component(name = "access-denied")]
+        AccessDenied,
+        /// Anything else, in a sentence.
+        #[component(name = "other")]
+        Other(String),
+    }
 }
 
 impl From<StoreError> for Error {

@@ -14,41 +14,46 @@ use super::brokers::{Login, OpenError};
 use crate::app::BrokerAddress;
 use crate::engine::door::{Answer, Door, Interface, Twin};
 use crate::engine::fault::Fault;
+use crate::engine::wire::wire;
 use crate::limits::host::PUBLISHES_PER_EVENT_MAX;
 use crate::report::Report;
 
-/// `variant error`, cases in the order of the WIT.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum Error {
-    /// The address is none.
-    #[component(name = "invalid-address")]
-    InvalidAddress,
-    /// The app holds as many sessions as it may.
-    #[component(name = "too-many-connections")]
-    TooManyConnections,
-    /// Not permitted, or the broker does not answer.
-    #[component(name = "connection-failed")]
-    ConnectionFailed(String),
-    /// Anything else, in a sentence.
-    #[component(name = "other")]
-    Other(String),
+wire! {
+    /// `variant error`, cases in the order of the WIT.
+    #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(variant)]
+    pub enum Error {
+        /// The address is none.
+        #[component(name = "invalid-address")]
+        InvalidAddress,
+        /// The app holds as many sessions as it may.
+        #[component(name = "too-many-connections")]
+        TooManyConnections,
+        /// Not permitted, or the broker does not answer.
+        #[component(name = "connection-failed")]
+        ConnectionFailed(String),
+        /// Anything else, in a sentence.
+        #[component(name = "other")]
+        Other(String),
+    }
 }
 
-/// `enum qos`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(enum)]
-#[repr(u8)]
-pub enum Qos {
-    /// QoS 0.
-    #[component(name = "at-most-once")]
-    AtMostOnce,
-    /// QoS 1.
-    #[component(name = "at-least-once")]
-    AtLeastOnce,
-    /// QoS 2.
-    #[component(name = "exactly-once")]
-    ExactlyOnce,
+wire! {
+    /// `enum qos`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(enum)]
+    #[repr(u8)]
+    pub enum Qos {
+        /// QoS 0.
+        #[component(name = "at-most-once")]
+        AtMostOnce,
+        /// QoS 1.
+        #[component(name = "at-least-once")]
+        AtLeastOnce,
+        /// QoS 2.
+        #[component(name = "exactly-once")]
+        ExactlyOnce,
+    }
 }
 
 /// An open connection: its address was granted when it was opened.

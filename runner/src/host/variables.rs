@@ -5,24 +5,27 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::Host;
 use crate::engine::door::{Answer, Door, Twin};
+use crate::engine::wire::wire;
 use crate::variables::VariableError;
 
-/// `variant error`, cases in the order of the WIT.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum Error {
-    /// No name of a variable can look like this.
-    #[component(name = "invalid-name")]
-    InvalidName(String),
-    /// The component's manifest names no such variable.
-    #[component(name = "undefined")]
-    Undefined(String),
-    /// A provider failed.
-    #[component(name = "provider")]
-    Provider(String),
-    /// Anything else.
-    #[component(name = "other")]
-    Other(String),
+wire! {
+    /// `variant error`, cases in the order of the WIT.
+    #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(variant)]
+    pub enum Error {
+        /// No name of a variable can look like this.
+        #[component(name = "invalid-name")]
+        InvalidName(String),
+        /// The component's manifest names no such variable.
+        #[component(name = "undefined")]
+        Undefined(String),
+        /// A provider failed.
+        #[component(name = "provider")]
+        Provider(String),
+        /// Anything else.
+        #[component(name = "other")]
+        Other(String),
+    }
 }
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {

@@ -420,4 +420,6 @@ pub enum EngineChoice {
     Native,
     /// Bytecode.
     Pulley,
+    /// As its compiler left it.
+    Interpreted,
 }

@@ -67,17 +67,15 @@ pub(crate) fn deadline(table: &Table<'_>, key: &str) -> Result<Option<std::time:
 }
 
 fn engine(value: &Value<'_>) -> Result<EngineChoice, Error> {
-    const HELP: &str = r#"this build offers: "auto", "native", "pulley""#;
+    const ENGINES: &[&str] = &["auto", "native", "pulley", "interpreted"];
     match value.string()? {
         "auto" => Ok(EngineChoice::Auto),
         "native" => Ok(EngineChoice::Native),
         "pulley" => Ok(EngineChoice::Pulley),
-        "interpreted" => Err(value
-            .error("the interpreted engine is not available in this build yet")
-            .with_help(HELP)),
+        "interpreted" => Ok(EngineChoice::Interpreted),
         other => {
-            let message = crate::config::unknown("engine", other, &["auto", "native", "pulley"]);
-            Err(value.error(message).with_help(HELP))
+            let error = value.error(crate::config::unknown("engine", other, ENGINES));
+            Err(error.with_help(format!("this build offers: {ENGINES:?}").replace(['[', ']'], "")))
         }
     }
 }

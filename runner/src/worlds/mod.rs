@@ -4,24 +4,46 @@
 mod cron;
 mod gpio;
 mod mqtt;
-mod shape;
 mod timer;
 
 use std::fmt;
 
-use wasmtime::component::ComponentExportIndex;
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 
-use crate::engine::Fault;
-use crate::engine::compiled::{Allowance, Compiled};
+use crate::engine::wire::{Wire, wire};
+use crate::engine::{Allowance, Component, Export, Fault};
 use crate::event::{Event, Happening};
 use crate::host::Host;
 use crate::limits::host::REFUSAL_BYTES_MAX;
 
 /// What one call of a guest needs.
 struct Call<'a> {
-    compiled: &'a Compiled,
+    component: &'a Component,
     host: Host,
     allowance: Allowance,
+}
+
+wire! {
+    /// `variant error`, the same in every world whose guests can refuse.
+    #[derive(Clone, Debug, ComponentType, Lift)]
+    #[component(variant)]
+    enum Refusal {
+        #[component(name = "other")]
+        Other(String),
+    }
+}
+
+impl Call<'_> {
+    /// Calls a function that answers `result<_, error>`.
+    async fn of<P>(self, export: Export, params: P) -> Outcome
+    where
+        P: ComponentNamedList + Lower + Wire + Send + Sync + 'static,
+    {
+        let Self { component, host, allowance } = self;
+        let answer = component.call::<P, (Result<(), Refusal>,)>(export, host, allowance, params);
+        let answer = answer.await.map(|(result,)| result);
+        Outcome::of(answer.map(|result| result.map_err(|Refusal::Other(sentence)| sentence)))
+    }
 }
 
 /// A type of trigger, and so of world.
@@ -49,16 +71,16 @@ pub struct Worlds {
 impl Worlds {
     /// Checks, before anything runs, that the component exports what its triggers call.
     pub fn of(
-        compiled: &Compiled,
+        component: &Component,
         kinds: impl IntoIterator<Item = WorldKind>,
     ) -> Result<Self, WorldError> {
         let mut worlds = Self::default();
         for kind in kinds {
             match kind {
-                WorldKind::Mqtt => worlds.mqtt = Some(mqtt::MqttWorld::of(compiled)?),
-                WorldKind::Timer => worlds.timer = Some(timer::TimerWorld::of(compiled)?),
-                WorldKind::Cron => worlds.cron = Some(cron::CronWorld::of(compiled)?),
-                WorldKind::Gpio => worlds.gpio = Some(gpio::GpioWorld::of(compiled)?),
+                WorldKind::Mqtt => worlds.mqtt = Some(mqtt::MqttWorld::of(component)?),
+                WorldKind::Timer => worlds.timer = Some(timer::TimerWorld::of(component)?),
+                WorldKind::Cron => worlds.cron = Some(cron::CronWorld::of(component)?),
+                WorldKind::Gpio => worlds.gpio = Some(gpio::GpioWorld::of(component)?),
             }
         }
         Ok(worlds)
@@ -67,12 +89,12 @@ impl Worlds {
     /// Calls the guest with one event, on a fresh instance. Dropping this drops the guest.
     pub async fn handle(
         &self,
-        compiled: &Compiled,
+        component: &Component,
         host: Host,
         allowance: Allowance,
         event: &Event,
     ) -> Outcome {
-        let call = Call { compiled, host, allowance };
+        let call = Call { component, host, allowance };
         match (&event.what, self) {
             (Happening::Message { payload, .. }, Self { mqtt: Some(world), .. }) => {
                 world.handle(call, &event.source, payload).await
@@ -91,22 +113,22 @@ impl Worlds {
 
 /// The export that a world calls, if it has the type that the world expects.
 fn export(
-    compiled: &Compiled,
+    component: &Component,
     trigger: &'static str,
     name: &'static str,
     shape: &'static str,
-) -> Result<ComponentExportIndex, WorldError> {
+) -> Result<Export, WorldError> {
     let wrong = |found| WorldError { trigger, found, name, shape };
-    let Some((function, export)) = compiled.exported_function(name) else {
-        let names = compiled.export_names();
+    let Some((found, export)) = component.exported_function(name) else {
+        let names = component.export_names();
         return Err(wrong(match names.is_empty() {
             true => "it exports nothing".into(),
             false => format!("it exports {}", names.join(", ")),
         }));
     };
-    match shape::of_function(&function) {
-        found if found == shape => Ok(export),
-        found => Err(wrong(format!("its `{name}` is a {found}"))),
+    match found == shape {
+        true => Ok(export),
+        false => Err(wrong(format!("its `{name}` is a {found}"))),
     }
 }
 

@@ -10,14 +10,17 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 use super::poll::Pollable;
 use super::{Host, interface};
 use crate::engine::door::{Answer, Door};
+use crate::engine::wire::wire;
 use crate::limits::wasi::TIMER_MAX;
 
-/// `record datetime`: seconds and nanoseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(record)]
-pub(super) struct Datetime {
-    pub(super) seconds: u64,
-    pub(super) nanoseconds: u32,
+wire! {
+    /// `record datetime`: seconds and nanoseconds since 1970.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(record)]
+    pub(super) struct Datetime {
+        pub(super) seconds: u64,
+        pub(super) nanoseconds: u32,
+    }
 }
 
 impl From<SystemTime> for Datetime {

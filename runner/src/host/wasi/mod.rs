@@ -13,7 +13,7 @@ mod sockets;
 mod streams;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod testing;
+pub(crate) mod testing;
 mod underway;
 
 use std::sync::{Arc, Mutex};

@@ -12,6 +12,7 @@ use super::poll::Pollable;
 use super::sockets::{TcpReader, TcpWriter};
 use super::{Host, interface};
 use crate::engine::door::{Answer, Door, Interface, Twin};
+use crate::engine::wire::wire;
 use crate::host::locked;
 use crate::host::log::LineBuffer;
 use crate::limits::wasi::{LOG_WRITE_BYTES_MAX, READ_BYTES_MAX};
@@ -39,14 +40,16 @@ pub(super) enum Ended {
     Failed(IoError),
 }
 
-/// `variant stream-error`, cases in the order of the WIT.
-#[derive(ComponentType, Lift, Lower)]
-#[component(variant)]
-enum StreamError {
-    #[component(name = "last-operation-failed")]
-    LastOperationFailed(Resource<IoError>),
-    #[component(name = "closed")]
-    Closed,
+wire! {
+    /// `variant stream-error`, cases in the order of the WIT.
+    #[derive(ComponentType, Lift, Lower)]
+    #[component(variant)]
+    enum StreamError {
+        #[component(name = "last-operation-failed")]
+        LastOperationFailed(Resource<IoError>),
+        #[component(name = "closed")]
+        Closed,
+    }
 }
 
 /// `resource input-stream`

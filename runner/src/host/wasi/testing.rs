@@ -46,7 +46,7 @@ impl Reporter for Lines {
 }
 
 /// A host to which nothing is granted.
-pub(super) fn host() -> Host {
+pub(crate) fn host() -> Host {
     host_with(Grant::default(), Hosts::default()).0
 }
 

@@ -8,6 +8,7 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::interface;
 use crate::engine::door::{Answer, Door};
+use crate::engine::wire::wire;
 
 /// `resource network`: every guest's is the same, and grants nothing.
 pub(super) struct Network;
@@ -18,54 +19,56 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
         .at_once("instance-network", |host, (): ()| Ok((host.push(Network)?,)))
 }
 
-/// `enum error-code`, cases in the order of the WIT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(enum)]
-#[repr(u8)]
-#[allow(dead_code, reason = "the guest's type has them all; some belong to servers")]
-pub(super) enum ErrorCode {
-    #[component(name = "unknown")]
-    Unknown,
-    #[component(name = "access-denied")]
-    AccessDenied,
-    #[component(name = "not-supported")]
-    NotSupported,
-    #[component(name = "invalid-argument")]
-    InvalidArgument,
-    #[component(name = "out-of-memory")]
-    OutOfMemory,
-    #[component(name = "timeout")]
-    Timeout,
-    #[component(name = "concurrency-conflict")]
-    ConcurrencyConflict,
-    #[component(name = "not-in-progress")]
-    NotInProgress,
-    #[component(name = "would-block")]
-    WouldBlock,
-    #[component(name = "invalid-state")]
-    InvalidState,
-    #[component(name = "new-socket-limit")]
-    NewSocketLimit,
-    #[component(name = "address-not-bindable")]
-    AddressNotBindable,
-    #[component(name = "address-in-use")]
-    AddressInUse,
-    #[component(name = "remote-unreachable")]
-    RemoteUnreachable,
-    #[component(name = "connection-refused")]
-    ConnectionRefused,
-    #[component(name = "connection-reset")]
-    ConnectionReset,
-    #[component(name = "connection-aborted")]
-    ConnectionAborted,
-    #[component(name = "datagram-too-large")]
-    DatagramTooLarge,
-    #[component(name = "name-unresolvable")]
-    NameUnresolvable,
-    #[component(name = "temporary-resolver-failure")]
-    TemporaryResolverFailure,
-    #[component(name = "permanent-resolver-failure")]
-    PermanentResolverFailure,
+wire! {
+    /// `enum error-code`, cases in the order of the WIT.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(enum)]
+    #[repr(u8)]
+    #[allow(dead_code, reason = "the guest's type has them all; some belong to servers")]
+    pub(super) enum ErrorCode {
+        #[component(name = "unknown")]
+        Unknown,
+        #[component(name = "access-denied")]
+        AccessDenied,
+        #[component(name = "not-supported")]
+        NotSupported,
+        #[component(name = "invalid-argument")]
+        InvalidArgument,
+        #[component(name = "out-of-memory")]
+        OutOfMemory,
+        #[component(name = "timeout")]
+        Timeout,
+        #[component(name = "concurrency-conflict")]
+        ConcurrencyConflict,
+        #[component(name = "not-in-progress")]
+        NotInProgress,
+        #[component(name = "would-block")]
+        WouldBlock,
+        #[component(name = "invalid-state")]
+        InvalidState,
+        #[component(name = "new-socket-limit")]
+        NewSocketLimit,
+        #[component(name = "address-not-bindable")]
+        AddressNotBindable,
+        #[component(name = "address-in-use")]
+        AddressInUse,
+        #[component(name = "remote-unreachable")]
+        RemoteUnreachable,
+        #[component(name = "connection-refused")]
+        ConnectionRefused,
+        #[component(name = "connection-reset")]
+        ConnectionReset,
+        #[component(name = "connection-aborted")]
+        ConnectionAborted,
+        #[component(name = "datagram-too-large")]
+        DatagramTooLarge,
+        #[component(name = "name-unresolvable")]
+        NameUnresolvable,
+        #[component(name = "temporary-resolver-failure")]
+        TemporaryResolverFailure,
+        #[component(name = "permanent-resolver-failure")]
+        PermanentResolverFailure,
+    }
 }
 
 impl From<Errno> for ErrorCode {
@@ -107,15 +110,17 @@ impl From<io::Error> for ErrorCode {
     }
 }
 
-/// `enum ip-address-family`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(enum)]
-#[repr(u8)]
-pub(super) enum Family {
-    #[component(name = "ipv4")]
-    V4,
-    #[component(name = "ipv6")]
-    V6,
+wire! {
+    /// `enum ip-address-family`
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(enum)]
+    #[repr(u8)]
+    pub(super) enum Family {
+        #[component(name = "ipv4")]
+        V4,
+        #[component(name = "ipv6")]
+        V6,
+    }
 }
 
 impl Family {
@@ -137,14 +142,16 @@ fn segments(ip: Ipv6Addr) -> Segments {
     (a, b, c, d, e, f, g, h)
 }
 
-/// `variant ip-address`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub(super) enum IpAddress {
-    #[component(name = "ipv4")]
-    V4(Octets),
-    #[component(name = "ipv6")]
-    V6(Segments),
+wire! {
+    /// `variant ip-address`
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(variant)]
+    pub(super) enum IpAddress {
+        #[component(name = "ipv4")]
+        V4(Octets),
+        #[component(name = "ipv6")]
+        V6(Segments),
+    }
 }
 
 impl From<IpAddr> for IpAddress {
@@ -156,34 +163,40 @@ impl From<IpAddr> for IpAddress {
     }
 }
 
-/// `record ipv4-socket-address`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(record)]
-pub(super) struct V4SocketAddress {
-    port: u16,
-    address: Octets,
+wire! {
+    /// `record ipv4-socket-address`
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(record)]
+    pub(super) struct V4SocketAddress {
+        port: u16,
+        address: Octets,
+    }
 }
 
-/// `record ipv6-socket-address`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(record)]
-pub(super) struct V6SocketAddress {
-    port: u16,
-    #[component(name = "flow-info")]
-    flow_info: u32,
-    address: Segments,
-    #[component(name = "scope-id")]
-    scope_id: u32,
+wire! {
+    /// `record ipv6-socket-address`
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(record)]
+    pub(super) struct V6SocketAddress {
+        port: u16,
+        #[component(name = "flow-info")]
+        flow_info: u32,
+        address: Segments,
+        #[component(name = "scope-id")]
+        scope_id: u32,
+    }
 }
 
-/// `variant ip-socket-address`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub(super) enum SocketAddress {
-    #[component(name = "ipv4")]
-    V4(V4SocketAddress),
-    #[component(name = "ipv6")]
-    V6(V6SocketAddress),
+wire! {
+    /// `variant ip-socket-address`
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(variant)]
+    pub(super) enum SocketAddress {
+        #[component(name = "ipv4")]
+        V4(V4SocketAddress),
+        #[component(name = "ipv6")]
+        V6(V6SocketAddress),
+    }
 }
 
 impl From<SocketAddr> for SocketAddress {

@@ -14,6 +14,7 @@ use super::connection::{Connection, TcpReader, TcpWriter};
 use super::network::{ErrorCode, Family, Network, SocketAddress, peer};
 use super::{Host, Of, Protocol, interface, options};
 use crate::engine::door::{Answer, Door, Interface};
+use crate::engine::wire::wire;
 use crate::host::wasi::Slots;
 use crate::host::wasi::poll::Pollable;
 use crate::host::wasi::streams::{InputStream, OutputStream};
@@ -36,18 +37,20 @@ enum State {
     Spent,
 }
 
-/// `enum shutdown-type`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(enum)]
-#[repr(u8)]
-#[allow(dead_code, reason = "guests make them")]
-enum ShutdownType {
-    #[component(name = "receive")]
-    Receive,
-    #[component(name = "send")]
-    Send,
-    #[component(name = "both")]
-    Both,
+wire! {
+    /// `enum shutdown-type`
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(enum)]
+    #[repr(u8)]
+    #[allow(dead_code, reason = "guests make them")]
+    enum ShutdownType {
+        #[component(name = "receive")]
+        Receive,
+        #[component(name = "send")]
+        Send,
+        #[component(name = "both")]
+        Both,
+    }
 }
 
 type Handle = Resource<TcpSocket>;

@@ -17,6 +17,7 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 use super::network::{ErrorCode, Family, Network, SocketAddress, peer};
 use super::{Host, Of, Protocol, interface, options};
 use crate::engine::door::{Answer, Door, Interface, Twin};
+use crate::engine::wire::wire;
 use crate::host::wasi::Slots;
 use crate::host::wasi::poll::Pollable;
 use crate::limits::wasi::{DATAGRAM_BYTES_PER_CALL, DATAGRAMS_PER_CALL_MAX};
@@ -55,22 +56,26 @@ pub(super) struct Outgoing {
     remote: Option<SocketAddr>,
 }
 
-/// `record incoming-datagram`
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(record)]
-pub(super) struct IncomingDatagram {
-    pub(super) data: Vec<u8>,
-    #[component(name = "remote-address")]
-    remote_address: SocketAddress,
+wire! {
+    /// `record incoming-datagram`
+    #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(record)]
+    pub(super) struct IncomingDatagram {
+        pub(super) data: Vec<u8>,
+        #[component(name = "remote-address")]
+        remote_address: SocketAddress,
+    }
 }
 
-/// `record outgoing-datagram`
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
-#[component(record)]
-pub(super) struct OutgoingDatagram {
-    pub(super) data: Vec<u8>,
-    #[component(name = "remote-address")]
-    pub(super) remote_address: Option<SocketAddress>,
+wire! {
+    /// `record outgoing-datagram`
+    #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
+    #[component(record)]
+    pub(super) struct OutgoingDatagram {
+        pub(super) data: Vec<u8>,
+        #[component(name = "remote-address")]
+        pub(super) remote_address: Option<SocketAddress>,
+    }
 }
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {

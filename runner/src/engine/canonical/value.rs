@@ -1,0 +1,45 @@
+//! A value on its way between a guest and whoever is on the other side. It says nothing of its type:
+//! both ends know that, and it was compared when the component was linked.
+
+use bytes::Bytes;
+
+/// A value of the component model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Every number, `bool`, `char` and `flags`, as bits: signed integers sign-extended, floats as
+    /// they are in memory.
+    Bits(u64),
+    /// `string`
+    Text(String),
+    /// `list<u8>`, which is never taken apart.
+    Bytes(Bytes),
+    /// Any other list.
+    List(Vec<Value>),
+    /// `record` and `tuple`.
+    Fields(Vec<Value>),
+    /// `variant`, `enum`, `option` and `result`: which case, and its payload.
+    Case(u32, Option<Box<Value>>),
+    /// A handle, as what it stands for.
+    Handle(Handle),
+}
+
+/// What a handle stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handle {
+    /// It changed hands.
+    Own(u32),
+    /// It is lent for the time of the call.
+    Borrow(u32),
+}
+
+impl Value {
+    /// A case without payload.
+    pub fn case(index: u32) -> Self {
+        Self::Case(index, None)
+    }
+
+    /// A case with its payload.
+    pub fn with(index: u32, payload: Self) -> Self {
+        Self::Case(index, Some(Box::new(payload)))
+    }
+}

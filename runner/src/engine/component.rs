@@ -1,0 +1,150 @@
+//! A loaded component, whichever engine runs it: what worlds see. A closed choice of two.
+
+use std::fmt;
+use std::time::Duration;
+
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
+
+use super::canonical::{FuncType, Value};
+use super::compiled::Compiled;
+use super::config::Code;
+use super::described;
+use super::fault::Fault;
+use super::interpreted::Interpreted;
+use super::wire::Wire;
+use crate::host::Host;
+
+/// A component, ready for instances.
+pub enum Component {
+    /// Native code or Pulley bytecode, on wasmtime.
+    Compiled(Compiled),
+    /// As its compiler left it, on wasmi.
+    Interpreted(Interpreted),
+}
+
+/// How a component runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Compiled to this.
+    Compiled(Code),
+    /// Not at all compiled.
+    Interpreted,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compiled(code) => code.fmt(f),
+            Self::Interpreted => f.write_str("interpreted"),
+        }
+    }
+}
+
+/// What one instance may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// Linear memory, all memories together.
+    pub memory_bytes_max: usize,
+    /// Wall-clock time of the whole invocation.
+    pub deadline: Duration,
+}
+
+/// An exported function of one component.
+#[derive(Clone, Copy)]
+pub struct Export(Place);
+
+#[derive(Clone, Copy)]
+enum Place {
+    Compiled(ComponentExportIndex),
+    Interpreted(usize),
+}
+
+impl Component {
+    /// The exported function of this name, with its type in the words of WIT.
+    pub(crate) fn exported_function(&self, name: &str) -> Option<(String, Export)> {
+        let (ty, place): (FuncType, _) = match self {
+            Self::Compiled(compiled) => {
+                let (function, index) = compiled.exported_function(name)?;
+                (described::func_type(&function)?, Place::Compiled(index))
+            }
+            Self::Interpreted(interpreted) => {
+                let (ty, index) = interpreted.exported_function(name)?;
+                (ty.clone(), Place::Interpreted(index))
+            }
+        };
+        Some((ty.to_string(), Export(place)))
+    }
+
+    /// Calls an exported function on a fresh instance, which is gone afterwards. The types must be
+    /// those of the export. Dropping this future drops the guest where it stands.
+    pub(crate) async fn call<P, R>(
+        &self,
+        export: Export,
+        host: Host,
+        allowance: Allowance,
+        params: P,
+    ) -> Result<R, Fault>
+    where
+        P: ComponentNamedList + Lower + Wire + Send + Sync + 'static,
+        R: ComponentNamedList + Lift + Wire + Send + Sync + 'static,
+    {
+        let stranger = || super::canonical::trap("its export is another component's");
+        match (self, export.0) {
+            (Self::Compiled(compiled), Place::Compiled(index)) => {
+                let call = async |running: &mut super::compiled::Running| {
+                    let (instance, store) = (running.instance, &mut running.store);
+                    let function = instance.get_typed_func::<P, R>(&mut *store, index)?;
+                    function.call_async(store, params).await
+                };
+                compiled.run(host, allowance, call).await
+            }
+            (Self::Interpreted(interpreted), Place::Interpreted(index)) => {
+                let Value::Fields(params) = params.into_value() else { return Err(stranger()) };
+                let result = interpreted.call(index, host, allowance, params).await?;
+                let results = R::from_value(Value::Fields(result.into_iter().collect()));
+                results.ok_or_else(stranger)
+            }
+            _ => Err(stranger()),
+        }
+    }
+
+    /// Names of everything the component exports, for messages.
+    pub(crate) fn export_names(&self) -> Vec<String> {
+        match self {
+            Self::Compiled(compiled) => compiled.export_names(),
+            Self::Interpreted(interpreted) => interpreted.export_names(),
+        }
+    }
+
+    /// What it imports and this build does not offer, as `interface#name`: calls of these trap.
+    pub fn missing_imports(&self) -> &[String] {
+        match self {
+            Self::Compiled(compiled) => compiled.missing_imports(),
+            Self::Interpreted(interpreted) => interpreted.missing_imports(),
+        }
+    }
+
+    /// How it runs.
+    pub fn form(&self) -> Form {
+        match self {
+            Self::Compiled(compiled) => Form::Compiled(compiled.code()),
+            Self::Interpreted(_) => Form::Interpreted,
+        }
+    }
+
+    /// Linear memory that each instance starts with, if it is known before it runs.
+    pub fn memory_bytes_min(&self) -> Option<usize> {
+        match self {
+            Self::Compiled(compiled) => compiled.memory_bytes_min(),
+            Self::Interpreted(interpreted) => interpreted.memory_bytes_min(),
+        }
+    }
+
+    /// Bytes of its code.
+    pub fn code_bytes(&self) -> usize {
+        match self {
+            Self::Compiled(compiled) => compiled.code_bytes(),
+            Self::Interpreted(interpreted) => interpreted.code_bytes(),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The interpreted engine: components as a compiler left them, run by wasmi on any CPU. wasmi knows
+//! core modules; the component model around them is here. A component is taken apart once ([`plan`]),
+//! its functions are translated when they are first called, and every instance shares both.
+//!
+//! It does what the compiled engine does, under the same budgets: fuel stands in for epochs, and a
+//! host function that waits suspends the guest instead of the thread. Spin 4's `async` is not here.
+
+mod guest;
+mod link;
+mod module;
+mod plan;
+mod scope;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+mod types;
+
+use tokio::time::timeout;
+use wasmi::{CompilationMode, Config, CustomFuelCosts, ExternType};
+
+use self::guest::Guest;
+use self::plan::{Export, Plan};
+use super::canonical::{FuncType, Value};
+use super::component::Allowance;
+use super::door::{Answer, Door};
+use super::fault::Fault;
+use crate::host::Host;
+use crate::limits::engine as limits;
+
+/// The engine, with everything that guests may import.
+pub struct Engine {
+    inner: wasmi::Engine,
+    door: Door,
+}
+
+/// A loaded component, linked and ready for instances.
+pub struct Interpreted {
+    engine: wasmi::Engine,
+    plan: Plan,
+    bytes: usize,
+}
+
+/// Why a component cannot be interpreted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// It is malformed, or does not fit what is offered.
+    #[error("{0}")]
+    Refused(String),
+    /// It is a good component, but not for this engine.
+    #[error(
+        "{0}, which cannot be interpreted: set engine = \"pulley\" and build an artifact with `pirn build`"
+    )]
+    Unsupported(String),
+}
+
+impl LoadError {
+    fn truncated() -> Self {
+        Self::Refused("it is cut short".into())
+    }
+
+    fn no_such(what: &str, index: u32) -> Self {
+        Self::Refused(format!("it refers to {what} {index}, which it does not have"))
+    }
+
+    fn missing(name: &str) -> Self {
+        Self::Refused(format!("it refers to `{name}`, which is not there"))
+    }
+
+    fn values() -> Self {
+        Self::Unsupported("it imports or exports values".into())
+    }
+
+    fn asynchronous() -> Self {
+        Self::Unsupported("it uses the async functions of Spin 4".into())
+    }
+}
+
+impl From<wasmparser::Error> for LoadError {
+    fn from(error: wasmparser::Error) -> Self {
+        Self::Refused(format!("it is no component: {error}"))
+    }
+}
+
+impl Engine {
+    /// Starts the engine; `offer` fills the door.
+    pub fn start(offer: impl FnOnce(&mut Door) -> Answer<()>) -> Answer<Self> {
+        let mut door = Door::interpreted();
+        offer(&mut door)?;
+        Ok(Self { inner: wasmi::Engine::new(&config()), door })
+    }
+
+    /// Takes a component apart. Its code is checked now and translated when it is first called.
+    pub fn load(&self, bytes: &[u8]) -> Result<Interpreted, LoadError> {
+        let plan = link::link(&self.inner, &self.door, bytes)?;
+        Ok(Interpreted { engine: self.inner.clone(), plan, bytes: bytes.len() })
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config
+        .consume_fuel(true)
+        // Translating is our work, not the guest's: running out of fuel there could not be resumed.
+        .fuel_cost(CustomFuelCosts {
+            bytes_copied_per_fuel: limits::BYTES_COPIED_PER_FUEL,
+            fuel_per_bytes_translated: 0,
+            fuel_per_bytes_validated: 0,
+        })
+        .compilation_mode(CompilationMode::LazyTranslation)
+        .ignore_custom_sections(true)
+        .set_max_recursion_depth(limits::WASM_STACK_BYTES / limits::WASM_FRAME_BYTES)
+        .set_max_stack_height(limits::WASM_STACK_BYTES)
+        .set_max_cached_stacks(limits::INTERPRETER_STACKS_KEPT);
+    config
+}
+
+impl Interpreted {
+    /// The exported function of this name, with its type.
+    pub fn exported_function(&self, name: &str) -> Option<(&FuncType, usize)> {
+        match self.plan.exports.get(name)? {
+            Export::Func(index) => Some((&self.plan.lifts.get(*index)?.ty, *index)),
+            Export::Instance(_) | Export::Other => None,
+        }
+    }
+
+    /// The function that an exported interface has by this name.
+    pub fn exported_member(&self, interface: &str, name: &str) -> Option<(&FuncType, usize)> {
+        let Export::Instance(members) = self.plan.exports.get(interface)? else { return None };
+        match members.get(name)? {
+            Export::Func(index) => Some((&self.plan.lifts.get(*index)?.ty, *index)),
+            Export::Instance(_) | Export::Other => None,
+        }
+    }
+
+    /// Names of everything the component exports, for messages.
+    pub fn export_names(&self) -> Vec<String> {
+        self.plan.exports.keys().cloned().collect()
+    }
+
+    /// What it imports and this build does not offer, as `interface#name`: calls of these trap.
+    pub fn missing_imports(&self) -> &[String] {
+        &self.plan.missing
+    }
+
+    /// Linear memory that each instance starts with, as far as modules export it.
+    pub fn memory_bytes_min(&self) -> Option<usize> {
+        let pages = |module: &plan::CoreModule| {
+            let memories = module.module.exports().filter_map(|export| match export.ty() {
+                ExternType::Memory(memory) => Some(memory.minimum()),
+                _ => None,
+            });
+            memories.sum::<u64>()
+        };
+        let pages = self.plan.modules.iter().map(pages).max().unwrap_or(0);
+        usize::try_from(pages.saturating_mul(64 << 10)).ok()
+    }
+
+    /// Bytes of the component.
+    pub fn code_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Makes a fresh instance and calls one of its functions within the allowance. The instance is
+    /// gone afterwards, whatever happened. Dropping this future drops the guest where it stands.
+    pub async fn call(
+        &self,
+        function: usize,
+        host: Host,
+        allowance: Allowance,
+        params: Vec<Value>,
+    ) -> Result<Option<Value>, Fault> {
+        let guest = async {
+            let mut guest =
+                Guest::start(&self.engine, &self.plan, host, allowance.memory_bytes_max).await?;
+            guest.call(function, params).await
+        };
+        match timeout(allowance.deadline, guest).await {
+            Ok(result) => result,
+            Err(_) => Err(Fault::Deadline(allowance.deadline)),
+        }
+    }
+}

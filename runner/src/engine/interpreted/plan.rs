@@ -1,0 +1,127 @@
+//! A component, taken apart: what to instantiate in which order, what each import is, how each
+//! function crosses a border. Made once when the component is loaded, shared by all its instances.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmi::{FuncType as CoreFuncType, Module};
+
+use crate::engine::canonical::{Encoding, FuncType};
+use crate::engine::door::{DropResource, Function};
+
+/// What every instance of a component shares.
+#[derive(Default)]
+pub(super) struct Plan {
+    /// Core modules, each translated once.
+    pub(super) modules: Vec<CoreModule>,
+    /// Core instances, in order; a definition may use those before it.
+    pub(super) instances: Vec<CoreInstance>,
+    /// Functions that core modules import from us.
+    pub(super) trampolines: Vec<Trampoline>,
+    /// Core functions that are functions of the component model.
+    pub(super) lifts: Vec<Arc<Lifted>>,
+    /// Resource types.
+    pub(super) resources: Vec<Resource>,
+    /// Component instances, the outermost first.
+    pub(super) components: usize,
+    /// What the outermost exports.
+    pub(super) exports: BTreeMap<String, Export>,
+    /// What it imports and nobody offers, as `interface#name`.
+    pub(super) missing: Vec<String>,
+}
+
+/// A core module, and the name under which it exports its start function, if it has one: a start
+/// function may call imports that wait, so it is called like any other.
+pub(super) struct CoreModule {
+    pub(super) module: Module,
+    pub(super) start: Option<&'static str>,
+}
+
+pub(super) struct CoreInstance {
+    pub(super) module: usize,
+    /// In the order of the module's imports.
+    pub(super) imports: Vec<Core>,
+}
+
+/// A core definition: where a function, a memory, a table or a global comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Core {
+    /// What a core instance exports by this name.
+    Export { instance: usize, name: Arc<str> },
+    /// One of ours.
+    Trampoline(usize),
+}
+
+pub(super) struct Trampoline {
+    pub(super) ty: CoreFuncType,
+    pub(super) does: Does,
+}
+
+/// What a trampoline does. `component` is the component instance whose handles it works on.
+#[derive(Clone)]
+pub(super) enum Does {
+    /// Calls out of a component.
+    Lower(Arc<Lowered>),
+    /// `resource.new`
+    New { component: usize, resource: u32 },
+    /// `resource.rep`
+    Rep { component: usize, resource: u32 },
+    /// `resource.drop`
+    Drop { component: usize, resource: u32 },
+}
+
+/// A function of the component model as a core function.
+pub(super) struct Lowered {
+    pub(super) target: Target,
+    pub(super) ty: Arc<FuncType>,
+    pub(super) options: Options,
+}
+
+/// A core function as a function of the component model.
+pub(super) struct Lifted {
+    pub(super) core: Core,
+    pub(super) ty: Arc<FuncType>,
+    pub(super) options: Options,
+}
+
+/// Where a call goes.
+#[derive(Clone)]
+pub(super) enum Target {
+    /// To a capability.
+    Host(Arc<Function>),
+    /// To another component within this one.
+    Lifted(usize),
+    /// To nobody: the sentence says what this build does not offer.
+    Missing(Arc<str>),
+}
+
+/// How values cross a border of this component instance.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    pub(super) component: usize,
+    pub(super) encoding: Encoding,
+    pub(super) memory: Option<Core>,
+    pub(super) realloc: Option<Core>,
+    pub(super) post_return: Option<Core>,
+}
+
+/// Whose a resource type is.
+pub(super) enum Resource {
+    /// A capability's, with what happens when the guest drops it.
+    Host(DropResource),
+    /// Nobody's: this build does not offer it, so no value of it exists.
+    Missing,
+    /// A component instance's own, with its destructor.
+    Guest { component: usize, dtor: Option<Core> },
+}
+
+/// What a component exports.
+#[derive(Clone)]
+pub(super) enum Export {
+    /// A function: an index into the lifted ones.
+    Func(usize),
+    /// An interface.
+    Instance(Arc<BTreeMap<String, Export>>),
+    /// Something that cannot be called.
+    Other,
+}
