@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::guests::guest;
 use crate::process::{Ended, Running, run};
-use crate::{pirn, pirnd};
+use crate::{machine, pirn};
 
 /// An app in a folder of its own.
 pub struct ScratchApp {
@@ -139,15 +139,11 @@ impl ScratchApp {
         self.built_with(&["--board", board])
     }
 
-    /// The generic board with the kind of artifacts that the environment asks for, if it does.
+    /// The board of the machine under test, if it is not the one that is assumed.
     fn board(&self) -> Vec<String> {
-        let Ok(kind) = std::env::var("PIRN_TEST_ARTIFACT") else { return Vec::new() };
-        let generic = format!("board-configs/generic-{}.toml", std::env::consts::ARCH);
-        let generic = std::fs::read_to_string(crate::guests::repository().join(generic));
-        let text = generic.expect("a generic board for this processor");
+        let Some(text) = machine::board() else { return Vec::new() };
         let file = self.file("board.toml");
-        let artifact = format!("artifact = \"{kind}\"");
-        std::fs::write(&file, text.replace("artifact = \"native\"", &artifact)).expect("a board");
+        std::fs::write(&file, text).expect("a board");
         vec!["--board".into(), file.display().to_string()]
     }
 
@@ -163,7 +159,7 @@ impl ScratchApp {
     /// The command `pirnd NAME … -f APP …`.
     #[must_use]
     pub fn pirnd(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(pirnd());
+        let mut command = machine::runner();
         command.args(words).arg("-f").arg(self.path()).args(self.board());
         command.env_remove("JOURNAL_STREAM");
         command

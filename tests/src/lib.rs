@@ -5,6 +5,7 @@ pub mod apps;
 pub mod board;
 pub mod broker;
 pub mod guests;
+pub mod machine;
 pub mod peer;
 pub mod pins;
 pub mod process;

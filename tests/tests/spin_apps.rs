@@ -4,6 +4,7 @@
 
 use pirn_tests::apps::{Part, ScratchApp};
 use pirn_tests::broker::Mosquitto;
+use pirn_tests::machine;
 use pirn_tests::peer::Peer;
 
 /// Questions to both guests, and what they must answer.
@@ -32,6 +33,7 @@ const CONVERSATION: &[(&str, &str, &str)] = &[
 
 fn converse(guest: &str, engine: &str) {
     let broker = Mosquitto::start();
+    let engine = machine::engine(engine);
     let settings = format!("[component.app.tool.pirn]\nengine = \"{engine}\"");
     let app =
         ScratchApp::of(&broker.address(), &[Part::new("app", guest, "cmd/#").with(&settings)]);
@@ -129,7 +131,7 @@ fn one_message_that_two_triggers_match_goes_to_both() {
 
 /// A component fired by time, which publishes what it was handed.
 fn fired_by_time(trigger: &str, guest: &str, engine: &str) -> (Mosquitto, ScratchApp) {
-    let broker = Mosquitto::start();
+    let (broker, engine) = (Mosquitto::start(), machine::engine(engine));
     let address = broker.address();
     let app = ScratchApp::with_manifest(&format!(
         "spin_manifest_version = 2\n[application]\nname = \"scratch\"\n\

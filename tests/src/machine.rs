@@ -1,0 +1,108 @@
+//! The machine that the runner under test is made for: this one, unless `PIRN_TEST_PROCESSOR` names
+//! another processor, which QEMU then emulates in user mode. The same tests run for each of them; the
+//! broker, the workbench and the tests themselves stay on this machine.
+//!
+//! `PIRN_TEST_ARTIFACT` (`wasm`, `pulley64` …) asks for another kind of artifact than the board's.
+
+use std::process::Command;
+
+use crate::{pirnd, pirnd_for};
+
+/// A processor that is emulated.
+struct Processor {
+    name: &'static str,
+    target: &'static str,
+    /// The program, and the oldest processor that the target is for.
+    emulator: [&'static str; 3],
+    board: &'static str,
+}
+
+const PROCESSORS: &[Processor] = &[
+    Processor {
+        name: "aarch64",
+        target: "aarch64-unknown-linux-musl",
+        emulator: ["qemu-aarch64-static", "-cpu", "cortex-a53"],
+        board: "generic-aarch64",
+    },
+    Processor {
+        name: "armv7",
+        target: "armv7-unknown-linux-musleabihf",
+        emulator: ["qemu-arm-static", "-cpu", "cortex-a8"],
+        board: "generic-arm",
+    },
+    Processor {
+        name: "armv6",
+        target: "arm-unknown-linux-musleabihf",
+        emulator: ["qemu-arm-static", "-cpu", "arm1176"],
+        board: "generic-arm",
+    },
+    Processor {
+        name: "riscv64",
+        target: "riscv64gc-unknown-linux-musl",
+        emulator: ["qemu-riscv64-static", "-cpu", "rv64"],
+        board: "generic-riscv64",
+    },
+];
+
+fn emulated() -> Option<&'static Processor> {
+    let name = std::env::var("PIRN_TEST_PROCESSOR").ok()?;
+    let found = PROCESSORS.iter().find(|processor| processor.name == name);
+    let known: Vec<&str> = PROCESSORS.iter().map(|processor| processor.name).collect();
+    Some(found.unwrap_or_else(|| {
+        panic!("PIRN_TEST_PROCESSOR is {name:?}; known are {}", known.join(", "))
+    }))
+}
+
+/// The runner under test, as a command that runs on this machine.
+///
+/// # Panics
+/// If it, or what emulates its processor, is not there.
+#[must_use]
+pub fn runner() -> Command {
+    let Some(Processor { target, emulator: [program, words @ ..], .. }) = emulated() else {
+        return Command::new(pirnd());
+    };
+    let mut command = Command::new(program);
+    command.args(words).arg(pirnd_for(target));
+    command
+}
+
+/// The text of its generic board's file, with the kind of artifacts that was asked for; `None` if that is
+/// the board that `pirn` and `pirnd` assume by themselves.
+///
+/// # Panics
+/// If there is no such board.
+#[must_use]
+pub fn board() -> Option<String> {
+    let kind = std::env::var("PIRN_TEST_ARTIFACT").ok();
+    let board = emulated().map(|processor| processor.board.to_owned());
+    if kind.is_none() && board.is_none() {
+        return None;
+    }
+    let board = board.unwrap_or_else(|| format!("generic-{}", std::env::consts::ARCH));
+    let file = crate::guests::repository().join(format!("board-configs/{board}.toml"));
+    let text = std::fs::read_to_string(file).expect("a generic board for this processor");
+    let artifact = |line: &str| match (&kind, line.starts_with("artifact = ")) {
+        (Some(kind), true) => format!("artifact = \"{kind}\"\n"),
+        _ => format!("{line}\n"),
+    };
+    Some(text.lines().map(artifact).collect())
+}
+
+/// What a component with this wish runs as: no compiler makes native code for 32-bit ARM, so there
+/// it is what the board has.
+#[must_use]
+pub fn engine(wish: &str) -> &str {
+    match wish == "native" && code() != "native" {
+        true => "auto",
+        false => wish,
+    }
+}
+
+/// The code of a component without a wish, in the words of `pirnd status`.
+#[must_use]
+pub fn code() -> String {
+    let board = board().unwrap_or_else(|| "artifact = \"native\"".into());
+    let line = board.lines().find_map(|line| line.strip_prefix("artifact = \""));
+    line.unwrap_or_default().trim_end_matches('"').to_owned()
+}
