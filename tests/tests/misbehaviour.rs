@@ -4,6 +4,7 @@
 
 use pirn_tests::apps::{Part, ScratchApp};
 use pirn_tests::broker::Mosquitto;
+use pirn_tests::machine;
 use pirn_tests::peer::Peer;
 use pirn_tests::process::Running;
 
@@ -71,7 +72,15 @@ fn a_component_that_is_refused_memory_may_go_on() {
 
 #[test]
 fn a_component_that_overflows_its_stack_ends() {
-    check("stack", "faulted (stack): its calls nested deeper than");
+    // Bytecode for 32-bit processors needs so little of our stack that the guest's own, in its linear
+    // memory, ends first.
+    match machine::code().as_str() {
+        "pulley32" => check(
+            "stack",
+            "faulted (trap): it trapped: wasm trap: out of bounds memory access (in misbehave::hardware::call_itself",
+        ),
+        _ => check("stack", "faulted (stack): its calls nested deeper than"),
+    };
 }
 
 #[test]
