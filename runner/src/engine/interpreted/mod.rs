@@ -1,5 +1,5 @@
 //! The interpreted engine: components as a compiler left them, run by wasmi on any CPU. wasmi knows
-//! core modules; the component model around them is here. A component is taken apart once ([`plan`]),
+//! core modules; the component model around them is here. A component is taken apart once (`plan`),
 //! its functions are translated when they are first called, and every instance shares both.
 //!
 //! It does what the compiled engine does, under the same budgets: fuel stands in for epochs, and a

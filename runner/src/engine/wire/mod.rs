@@ -1,5 +1,5 @@
 //! How Rust types become values of the component model and back, for the interpreted engine. The
-//! compiled engine has derives of its own; [`wire!`](declared::wire) takes a declaration that uses
+//! compiled engine has derives of its own; `wire!` takes a declaration that uses
 //! those and adds what is here, so that a type is written once and its cases stand in one order.
 
 mod declared;
