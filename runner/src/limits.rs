@@ -120,6 +120,9 @@ pub mod engine {
     pub const HANDLES_MAX: usize = 1_000;
     /// Host objects behind those handles.
     pub const HOST_RESOURCES_MAX: usize = 256;
+    /// Calls that an interpreted component may have under way at once (Spin 4's `async` imports): each is a
+    /// future of a few hundred bytes, and all are polled together.
+    pub const CALLS_UNDERWAY_MAX: usize = HOST_RESOURCES_MAX;
     /// Frames kept of a trap's backtrace.
     pub const BACKTRACE_FRAMES_MAX: usize = 12;
 

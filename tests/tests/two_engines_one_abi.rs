@@ -120,7 +120,9 @@ fn some_value(random: &mut Random, ty: &Type) -> Value {
         }
         Shape::Option(payload) => case(random, &[None, Some(payload.clone())]),
         Shape::Result(ok, err) => case(random, &[ok.clone(), err.clone()]),
-        Shape::Own(_) | Shape::Borrow(_) => unreachable!("no such types are made"),
+        Shape::Own(_) | Shape::Borrow(_) | Shape::Stream(_) | Shape::Future(_) => {
+            unreachable!("no such types are made")
+        }
     }
 }
 
@@ -174,7 +176,9 @@ fn written(ty: &Type, named: &mut String, names: &mut usize) -> String {
             let cases: Vec<String> = cases.iter().map(case).collect();
             format!("(variant {})", cases.join(" "))
         }
-        Shape::Own(_) | Shape::Borrow(_) => unreachable!("no such types are made"),
+        Shape::Own(_) | Shape::Borrow(_) | Shape::Stream(_) | Shape::Future(_) => {
+            unreachable!("no such types are made")
+        }
     };
     let name = *names;
     *names += 1;

@@ -66,7 +66,8 @@ pub struct Function {
     act: Act,
 }
 
-type Answering = Pin<Box<dyn Future<Output = Answer<Option<Value>>> + Send>>;
+/// An answer that may take a while.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Answer<Option<Value>>> + Send>>;
 
 type AtOnce = dyn Fn(&Host, Vec<Value>) -> Answer<Option<Value>> + Send + Sync;
 type Waiting = dyn Fn(Host, Vec<Value>) -> Answering + Send + Sync;
@@ -82,11 +83,11 @@ impl Function {
         (self.fits)(ty)
     }
 
-    /// Calls it. Dropped half-way when the guest's deadline passes.
-    pub(super) async fn call(&self, host: &Host, params: Vec<Value>) -> Answer<Option<Value>> {
+    /// Calls it. Dropped half-way when the guest's deadline passes, or when the guest gives up.
+    pub(super) fn call(&self, host: &Host, params: Vec<Value>) -> Answering {
         match &self.act {
-            Act::AtOnce(act) => act(host, params),
-            Act::Waiting(act) => act(host.clone(), params).await,
+            Act::AtOnce(act) => Box::pin(std::future::ready(act(host, params))),
+            Act::Waiting(act) => act(host.clone(), params),
         }
     }
 }
@@ -96,6 +97,27 @@ pub(super) fn signature_fits<P: Wire, R: Wire>(ty: &FuncType) -> bool {
     let listed = |ty: &Type| Type::new(Shape::Tuple(Box::new([ty.clone()]))).ok();
     list_fits::<P>(ty.params.as_ref())
         && list_fits::<R>(ty.result.as_ref().and_then(listed).as_ref())
+}
+
+/// The same of a function that answers with a stream of `T` and a future of how it ended.
+fn streaming_fits<P: Wire, T: Wire, E: Wire>(ty: &FuncType) -> bool {
+    let Some(Shape::Tuple(result)) = ty.result.as_ref().map(Type::shape) else { return false };
+    let [stream, end] = &**result else { return false };
+    let (Shape::Stream(Some(item)), Shape::Future(Some(end))) = (stream.shape(), end.shape())
+    else {
+        return false;
+    };
+    list_fits::<P>(ty.params.as_ref()) && T::fits(item) && <Result<(), E>>::fits(end)
+}
+
+/// Items and how they ended as a stream and a future, with all that will ever come.
+fn streamed<T: Wire, E: Wire>(answer: Result<Vec<T>, E>) -> Value {
+    let (items, end) = match answer {
+        Ok(items) => (items, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
+    };
+    let items = items.into_iter().map(T::into_value).collect();
+    Value::Fields(vec![Value::Stream(items), Value::Future(Box::new(end.into_value()))])
 }
 
 fn list_fits<L: Wire>(list: Option<&Type>) -> bool {
@@ -338,13 +360,19 @@ impl Interface<'_> {
         f: impl Fn(Host, P) -> Fut + Copy + Send + Sync + 'static,
     ) -> Answer<()>
     where
-        P: ComponentNamedList + Lift + Send + 'static,
-        T: Lift + Lower + Unpin + Send + Sync + 'static,
-        E: Lift + Lower + Send + Sync + 'static,
+        P: ComponentNamedList + Lift + Wire + Send + 'static,
+        T: Lift + Lower + Wire + Unpin + Send + Sync + 'static,
+        E: Lift + Lower + Wire + Send + Sync + 'static,
         Fut: Future<Output = Answer<Result<Vec<T>, E>>> + Send + 'static,
     {
-        // Components that are interpreted have no streams.
-        let Some(linker) = &mut self.linker else { return Ok(()) };
+        let Some(linker) = &mut self.linker else {
+            let act = move |host: Host, params| -> Answering {
+                Box::pin(async move { Ok(Some(streamed(f(host, taken(params)?).await?))) })
+            };
+            let function =
+                Function { fits: streaming_fits::<P, T, E>, act: Act::Waiting(Box::new(act)) };
+            return self.note(name, Offering::Function(Arc::new(function)));
+        };
         linker.func_wrap_concurrent(name, move |accessor, params| {
             let host = accessor.with(|mut access| access.get().host.clone());
             Box::pin(async move {

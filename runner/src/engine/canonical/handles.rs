@@ -1,21 +1,24 @@
 //! A component instance's table of handles: what a guest's small numbers stand for. Handles are owned
 //! or lent for one call; the table knows which, and refuses what a guest may not do with them.
 
+use super::table::Table;
 use super::types::ResourceId;
+use super::waitables::Waitables;
 use super::{Fault, trap};
-use crate::limits::engine::HANDLES_MAX;
 
-/// One component instance's handles. Index 0 is never given out.
+/// One component instance's handles.
 #[derive(Debug, Default)]
 pub struct Handles {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    held: Table<Held>,
+    /// What it may wait for.
+    pub waitables: Waitables,
 }
 
 #[derive(Debug)]
-enum Slot {
-    Free,
-    Held { resource: ResourceId, rep: u32, hold: Hold },
+struct Held {
+    resource: ResourceId,
+    rep: u32,
+    hold: Hold,
 }
 
 /// How a handle is held.
@@ -39,44 +42,20 @@ pub enum Dropped {
 impl Handles {
     /// A handle that owns.
     pub fn own(&mut self, resource: ResourceId, rep: u32) -> Result<u32, Fault> {
-        self.add(Slot::Held { resource, rep, hold: Hold::Own { lent: 0 } })
+        self.held.add(Held { resource, rep, hold: Hold::Own { lent: 0 } })
     }
 
     /// A handle lent to a call.
     pub fn borrow(&mut self, resource: ResourceId, rep: u32, call: u32) -> Result<u32, Fault> {
-        self.add(Slot::Held { resource, rep, hold: Hold::Borrow { call } })
-    }
-
-    fn add(&mut self, slot: Slot) -> Result<u32, Fault> {
-        if let Some(index) = self.free.pop() {
-            self.slots[index as usize - 1] = slot;
-            return Ok(index);
-        }
-        if self.slots.len() >= HANDLES_MAX {
-            return Err(Fault::Limit(format!("it held more than {HANDLES_MAX} handles")));
-        }
-        self.slots.push(slot);
-        Ok(self.slots.len() as u32)
+        self.held.add(Held { resource, rep, hold: Hold::Borrow { call } })
     }
 
     fn held(&mut self, resource: ResourceId, index: u32) -> Result<(u32, &mut Hold), Fault> {
-        let slot = (index as usize).checked_sub(1).and_then(|at| self.slots.get_mut(at));
-        match slot {
-            Some(Slot::Held { resource: found, rep, hold }) if *found == resource => {
-                Ok((*rep, hold))
-            }
-            Some(Slot::Held { .. }) => {
-                Err(trap(format!("it used handle {index} for a resource of another type")))
-            }
-            Some(Slot::Free) | None => {
-                Err(trap(format!("it used handle {index}, which it does not have")))
-            }
+        let Held { resource: found, rep, hold } = self.held.get(index)?;
+        if *found != resource {
+            return Err(trap(format!("it used handle {index} for a resource of another type")));
         }
-    }
-
-    fn free(&mut self, index: u32) {
-        self.slots[index as usize - 1] = Slot::Free;
-        self.free.push(index);
+        Ok((*rep, hold))
     }
 
     /// What an owned or lent handle stands for.
@@ -96,7 +75,7 @@ impl Handles {
                 return Err(trap(format!("it gave away handle {index}, which it only borrowed")));
             }
         }
-        self.free(index);
+        self.held.remove(index);
         Ok(rep)
     }
 
@@ -115,8 +94,7 @@ impl Handles {
 
     /// The call to which an owned handle was lent has returned.
     pub fn give_back(&mut self, index: u32) {
-        let slot = (index as usize).checked_sub(1).and_then(|at| self.slots.get_mut(at));
-        if let Some(Slot::Held { hold: Hold::Own { lent }, .. }) = slot {
+        if let Ok(Held { hold: Hold::Own { lent }, .. }) = self.held.get(index) {
             *lent = lent.saturating_sub(1);
         }
     }
@@ -131,7 +109,7 @@ impl Handles {
             }
             Hold::Borrow { call } => Dropped::Borrow(call),
         };
-        self.free(index);
+        self.held.remove(index);
         Ok(dropped)
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::handles::Handles;
 use super::text::{self, Encoding};
-use super::types::{FuncType, Shape, Type, aligned};
+use super::types::{Abi, FuncType, Shape, Type, aligned};
 use super::value::{Handle, Value};
 use super::{Fault, trap};
 use crate::limits::engine::HOST_CALL_BYTES_MAX;
@@ -28,9 +28,14 @@ impl<'a> Lift<'a> {
     }
 
     /// A call's parameters, and the handles that are lent to it.
-    pub fn params(mut self, ty: &FuncType, cells: &[u64]) -> Result<(Vec<Value>, Vec<u32>), Fault> {
+    pub fn params(
+        mut self,
+        ty: &FuncType,
+        abi: Abi,
+        cells: &[u64],
+    ) -> Result<(Vec<Value>, Vec<u32>), Fault> {
         let Some(params) = &ty.params else { return Ok((Vec::new(), Vec::new())) };
-        match self.either(params, ty.flat_params().is_some(), cells)? {
+        match self.either(params, ty.flat_params(abi).is_some(), cells)? {
             Value::Fields(values) => Ok((values, self.lent)),
             other => Ok((vec![other], self.lent)),
         }
@@ -148,6 +153,9 @@ impl<'a> Lift<'a> {
                     self.lent.push(bits as u32);
                 }
                 return Ok(Value::Handle(Handle::Borrow(rep)));
+            }
+            Shape::Stream(_) | Shape::Future(_) => {
+                return self.handles.waitables.take(ty, bits as u32);
             }
             _ => bits,
         }))

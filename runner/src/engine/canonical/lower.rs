@@ -3,7 +3,7 @@
 
 use super::handles::Handles;
 use super::text::{self, Encoding};
-use super::types::{FuncType, ResourceId, Shape, Type, aligned};
+use super::types::{Abi, FuncType, ResourceId, Shape, Type, aligned};
 use super::value::{Handle, Value};
 use super::{Fault, trap};
 
@@ -44,7 +44,7 @@ impl<'a, H: Heap> Lower<'a, H> {
     pub fn params(mut self, ty: &FuncType, values: Vec<Value>) -> Result<(Vec<u64>, u32), Fault> {
         let mut cells = Vec::with_capacity(super::types::FLAT_PARAMS_MAX);
         let Some(params) = &ty.params else { return Ok((cells, 0)) };
-        if ty.flat_params().is_some() {
+        if ty.flat_params(Abi::Sync).is_some() {
             self.flat(params, Value::Fields(values), &mut cells)?;
         } else {
             let at = self.place(params.align(), params.bytes().into())?;
@@ -72,6 +72,16 @@ impl<'a, H: Heap> Lower<'a, H> {
             _ => return Err(disagree()),
         }
         Ok(cells)
+    }
+
+    /// Some of a stream's values, one after another in a place with room for `room` of them.
+    pub fn items(mut self, ty: &Type, values: Vec<Value>, at: u32, room: u32) -> Result<(), Fault> {
+        self.check(at, ty.align(), u64::from(ty.bytes()) * u64::from(room))?;
+        same(values.len(), values.len().min(room as usize))?;
+        for (index, value) in (0..).zip(values) {
+            self.store(ty, value, at + index * ty.bytes())?;
+        }
+        Ok(())
     }
 
     fn flat(&mut self, ty: &Type, value: Value, cells: &mut Vec<u64>) -> Result<(), Fault> {
@@ -179,6 +189,12 @@ impl<'a, H: Heap> Lower<'a, H> {
                 self.borrowed += 1;
                 Ok(self.handles.borrow(*resource, rep, self.call)?.into())
             }
+            (Shape::Stream(_) | Shape::Future(_), value) => Ok(self
+                .handles
+                .waitables
+                .give(ty, value)
+                .unwrap_or_else(|| Err(disagree()))?
+                .into()),
             (
                 Shape::Own(_)
                 | Shape::Borrow(_)

@@ -2,15 +2,18 @@
 //! component as core values and bytes in linear memory. It knows no engine: memory is a slice,
 //! `realloc` a method, and a guest's mistake is a [`Fault`].
 //!
-//! Synchronous functions only. Strings are copied to exactly as much room as they need, where the
+//! Nothing here waits: what a call that goes on in the background comes to is told to `waitables`, which
+//! tells the guest when it asks. Strings are copied to exactly as much room as they need, where the
 //! specification lets an implementation guess and shrink.
 
 mod handles;
 mod lift;
 mod lower;
+mod table;
 mod text;
 mod types;
 mod value;
+mod waitables;
 mod words;
 
 #[cfg(test)]
@@ -21,8 +24,9 @@ pub use handles::{Dropped, Handles};
 pub use lift::Lift;
 pub use lower::{Heap, Lower};
 pub use text::Encoding;
-pub use types::{Flat, FuncType, ResourceId, Shape, Type, TypeError};
+pub use types::{Abi, Flat, FuncType, ResourceId, Shape, Type, TypeError};
 pub use value::{Handle, Value};
+pub use waitables::{Event, Status, Taken, Waitables};
 
 use super::fault::Fault;
 

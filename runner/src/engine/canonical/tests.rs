@@ -65,7 +65,7 @@ fn there_and_back(
     let (cells, _) = lower.params(&function, vec![value])?;
     assert!(cells.len() <= FLAT_PARAMS_MAX);
     let lift = Lift::new(&arena.bytes, encoding, &mut handles);
-    Ok(lift.params(&function, &cells)?.0.remove(0))
+    Ok(lift.params(&function, Abi::Sync, &cells)?.0.remove(0))
 }
 
 /// The same as a result, in memory or not.
@@ -188,7 +188,7 @@ fn lifted_as(encoding: Encoding, shape: Shape, cells: &[u64]) -> Result<Value, F
     let function = FuncType { params: Some(tuple([ty(shape)])), result: None };
     let mut handles = Handles::default();
     let lift = Lift::new(&[0xFF; 16], encoding, &mut handles);
-    Ok(lift.params(&function, cells)?.0.remove(0))
+    Ok(lift.params(&function, Abi::Sync, cells)?.0.remove(0))
 }
 
 fn traps<T: std::fmt::Debug>(result: Result<T, Fault>, sentence: &str) {
@@ -223,7 +223,7 @@ fn what_is_no_text_is_the_guests_fault() {
         let function = FuncType { params: Some(tuple([ty(Shape::String)])), result: None };
         let memory = [0x00, 0xD8, 0x41, 0x00];
         let mut handles = Handles::default();
-        Lift::new(&memory, Encoding::Utf16, &mut handles).params(&function, cells)
+        Lift::new(&memory, Encoding::Utf16, &mut handles).params(&function, Abi::Sync, cells)
     };
     traps(lone(&[0, 2]), "not UTF-16");
     for char in [0xD800, 0xDFFF, 0x11_0000, u64::from(u32::MAX)] {
@@ -257,7 +257,7 @@ fn more_than_a_host_call_may_take_is_a_limit_and_not_a_trap() {
         let function = FuncType { params: Some(tuple([ty(shape)])), result: None };
         let mut handles = Handles::default();
         let lift = Lift::new(&memory, Encoding::Utf8, &mut handles);
-        lift.params(&function, &[0, count as u64])
+        lift.params(&function, Abi::Sync, &[0, count as u64])
     };
     let bytes = || Shape::List(ty(Shape::U8));
     assert!(take(limits::HOST_CALL_BYTES_MAX, bytes()).is_ok());

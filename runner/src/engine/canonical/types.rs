@@ -9,6 +9,8 @@ use crate::limits::engine::{TYPE_BYTES_MAX, TYPE_DEPTH_MAX};
 
 /// Core values that a function's parameters may take; more are spilled to memory.
 pub(super) const FLAT_PARAMS_MAX: usize = 16;
+/// The same for functions that are called without waiting for them.
+const FLAT_ASYNC_PARAMS_MAX: usize = 4;
 /// Core values that a function's result may take.
 pub(super) const FLAT_RESULTS_MAX: usize = 1;
 /// Flags in one type: the specification's limit.
@@ -94,6 +96,20 @@ pub enum Shape {
     Own(ResourceId),
     /// `borrow<R>`
     Borrow(ResourceId),
+    /// `stream<T>`: its readable end
+    Stream(Option<Type>),
+    /// `future<T>`: its readable end
+    Future(Option<Type>),
+}
+
+/// How a component calls out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Abi {
+    /// The call returns with the result.
+    #[default]
+    Sync,
+    /// The call returns at once; the result comes later, in memory.
+    Async,
 }
 
 /// A type that this engine does not take, in a sentence.
@@ -253,21 +269,6 @@ impl Type {
     pub fn flat(&self) -> Option<&[Flat]> {
         self.0.flat.as_deref()
     }
-
-    /// Whether a value of it can be a borrowed handle or hold one.
-    pub fn borrows(&self) -> bool {
-        match self.shape() {
-            Shape::Borrow(_) => true,
-            Shape::List(inner) | Shape::Option(inner) => inner.borrows(),
-            Shape::Record(fields) => fields.iter().any(|(_, field)| field.borrows()),
-            Shape::Tuple(fields) => fields.iter().any(Self::borrows),
-            Shape::Variant(cases) => {
-                cases.iter().any(|(_, p)| p.as_ref().is_some_and(Self::borrows))
-            }
-            Shape::Result(ok, err) => ok.iter().chain(err).any(Self::borrows),
-            _ => false,
-        }
-    }
 }
 
 fn layout(shape: &Shape) -> Result<Layout, TypeError> {
@@ -277,6 +278,10 @@ fn layout(shape: &Shape) -> Result<Layout, TypeError> {
         Shape::S16 | Shape::U16 => Layout::scalar(2, Flat::I32),
         Shape::S32 | Shape::U32 | Shape::Char | Shape::Own(_) | Shape::Borrow(_) => {
             Layout::scalar(4, Flat::I32)
+        }
+        Shape::Stream(inner) | Shape::Future(inner) => {
+            let depth = inner.as_ref().map_or(0, |inner| inner.0.depth);
+            Layout { depth, ..Layout::scalar(4, Flat::I32) }
         }
         Shape::S64 | Shape::U64 => Layout::scalar(8, Flat::I64),
         Shape::F32 => Layout::scalar(4, Flat::F32),
@@ -315,8 +320,13 @@ pub struct FuncType {
 
 impl FuncType {
     /// Core values of the parameters, or `None` if they are spilled to memory.
-    pub fn flat_params(&self) -> Option<&[Flat]> {
-        self.params.as_ref().map_or(Some(&[]), Type::flat)
+    pub fn flat_params(&self, abi: Abi) -> Option<&[Flat]> {
+        let flat = self.params.as_ref().map_or(Some(&[][..]), Type::flat)?;
+        let most = match abi {
+            Abi::Sync => FLAT_PARAMS_MAX,
+            Abi::Async => FLAT_ASYNC_PARAMS_MAX,
+        };
+        (flat.len() <= most).then_some(flat)
     }
 
     /// Core values of the result, or `None` if it is in memory.
@@ -325,21 +335,35 @@ impl FuncType {
         (flat.len() <= FLAT_RESULTS_MAX).then_some(flat)
     }
 
-    /// The core type of a function that is lifted to this one: parameters and results.
-    pub fn lifted(&self) -> (Vec<Flat>, Vec<Flat>) {
-        let params = self.flat_params().unwrap_or(&[Flat::I32]).to_vec();
-        (params, self.flat_result().unwrap_or(&[Flat::I32]).to_vec())
+    /// The core parameters of a function that is lifted to this one.
+    pub fn lifted_params(&self) -> &[Flat] {
+        self.flat_params(Abi::Sync).unwrap_or(&[Flat::I32])
     }
 
-    /// The core type of what this one is lowered to: a result in memory goes where the caller says.
-    pub fn lowered(&self) -> (Vec<Flat>, Vec<Flat>) {
-        let mut params = self.flat_params().unwrap_or(&[Flat::I32]).to_vec();
-        match self.flat_result() {
-            Some(flat) => (params, flat.to_vec()),
-            None => {
-                params.push(Flat::I32);
-                (params, Vec::new())
-            }
+    /// Its core results, if it answers by returning.
+    pub fn lifted_results(&self) -> &[Flat] {
+        self.flat_result().unwrap_or(&[Flat::I32])
+    }
+
+    /// The core type of what this one is lowered to, parameters and results: a result in memory goes
+    /// where the caller says.
+    pub fn lowered(&self, abi: Abi) -> (Vec<Flat>, Vec<Flat>) {
+        let mut params = self.flat_params(abi).unwrap_or(&[Flat::I32]).to_vec();
+        if self.result_in_memory(abi) {
+            params.push(Flat::I32);
+        }
+        match abi {
+            Abi::Sync => (params, self.flat_result().unwrap_or(&[]).to_vec()),
+            // How far the call is.
+            Abi::Async => (params, vec![Flat::I32]),
+        }
+    }
+
+    /// Whether the last of those parameters says where the result goes.
+    pub fn result_in_memory(&self, abi: Abi) -> bool {
+        match abi {
+            Abi::Sync => self.flat_result().is_none(),
+            Abi::Async => self.result.is_some(),
         }
     }
 }

@@ -21,6 +21,10 @@ pub enum Value {
     Case(u32, Option<Box<Value>>),
     /// A handle, as what it stands for.
     Handle(Handle),
+    /// `stream`, with all that will ever come.
+    Stream(Vec<Value>),
+    /// `future`, with what it will be.
+    Future(Box<Value>),
 }
 
 /// What a handle stands for.

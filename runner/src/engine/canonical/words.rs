@@ -43,6 +43,8 @@ impl Display for Type {
                 })
             }
             Shape::Flags(names) => braces(f, "flags", names, |f, name| f.write_str(name)),
+            Shape::Stream(Some(item)) => write!(f, "stream<{item}>"),
+            Shape::Future(Some(payload)) => write!(f, "future<{payload}>"),
             Shape::Result(None, None) => f.write_str("result"),
             Shape::Result(Some(ok), None) => write!(f, "result<{ok}>"),
             Shape::Result(None, Some(err)) => write!(f, "result<_, {err}>"),
@@ -94,6 +96,8 @@ fn name(plain: &Shape) -> &'static str {
         Shape::String => "string",
         Shape::Own(_) => "own",
         Shape::Borrow(_) => "borrow",
+        Shape::Stream(_) => "stream",
+        Shape::Future(_) => "future",
         Shape::List(_)
         | Shape::Record(_)
         | Shape::Tuple(_)

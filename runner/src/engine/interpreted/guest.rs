@@ -9,12 +9,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use wasmi::errors::HostError;
-use wasmi::{Error, Extern, F32, F64, Func, Memory, ResumableCall, Store, TrapCode, Val};
+use wasmi::{Error, Extern, Func, Memory, ResumableCall, Store, Val};
 
-use super::plan::{Core, Does, Lowered, Options, Plan, Resource, Target};
-use crate::engine::canonical::{
-    Dropped, Flat, Handles, Heap, Lift, Lower, ResourceId, Value, trap,
-};
+use super::plan::{Core, Does, Lifted, Lowered, Options, Plan, Resource, Target};
+use super::room::{Room, cell, val};
+use super::tasks::{Task, Underway};
+use crate::engine::canonical::{Abi, Dropped, Handles, Lift, Lower, ResourceId, Value, trap};
 use crate::engine::door::Answer;
 use crate::engine::fault::Fault;
 use crate::engine::limiter::Limiter;
@@ -23,26 +23,28 @@ use crate::limits::engine as limits;
 
 /// A live instance.
 pub(super) struct Guest<'p> {
-    plan: &'p Plan,
-    host: Host,
-    store: Store<State>,
+    pub(super) plan: &'p Plan,
+    pub(super) host: Host,
+    pub(super) store: Store<State>,
     instances: Vec<wasmi::Instance>,
-    components: Vec<Component>,
-    /// For each call of a component under way, the handles lent to it that it still has.
-    borrowed: Vec<u32>,
+    pub(super) components: Vec<Component>,
+    /// The calls of components that are under way, each made by the one before it.
+    pub(super) tasks: Vec<Task>,
+    /// Calls out that nobody waits for right now.
+    pub(super) underway: Vec<Underway>,
 }
 
 /// What wasmi keeps with a store.
-struct State {
-    limiter: Limiter,
+pub(super) struct State {
+    pub(super) limiter: Limiter,
     /// The call out that suspended the guest: which trampoline, with which core values.
     pending: Option<(usize, Vec<u64>)>,
 }
 
 /// One component instance.
 #[derive(Default)]
-struct Component {
-    handles: Handles,
+pub(super) struct Component {
+    pub(super) handles: Handles,
     /// A call of it is under way: it cannot be called again before that returns.
     entered: bool,
     /// It cleans up after a call, and may not call anyone.
@@ -74,8 +76,10 @@ impl<'p> Guest<'p> {
         store.limiter(|state| &mut state.limiter);
         let components = (0..plan.components).map(|_| Component::default()).collect();
         let instances = Vec::with_capacity(plan.instances.len());
-        let mut guest = Self { plan, host, store, instances, components, borrowed: Vec::new() };
+        let (tasks, underway) = (Vec::new(), Vec::new());
+        let mut guest = Self { plan, host, store, instances, components, tasks, underway };
         for instance in &plan.instances {
+            guest.refuel(limits::FUEL_SLICE);
             let module = &plan.modules[instance.module];
             let imports: Result<Vec<Extern>, Fault> =
                 instance.imports.iter().map(|core| guest.resolve(core)).collect();
@@ -112,29 +116,32 @@ impl<'p> Guest<'p> {
         }
     }
 
-    fn func(&mut self, core: &Core) -> Result<Func, Fault> {
+    pub(super) fn func(&mut self, core: &Core) -> Result<Func, Fault> {
         match self.resolve(core)? {
             Extern::Func(func) => Ok(func),
             _ => Err(trap("one of its functions is none")),
         }
     }
 
-    fn memory(&mut self, options: &Options) -> Result<Option<Memory>, Fault> {
-        let Some(core) = &options.memory else { return Ok(None) };
+    pub(super) fn memory(&mut self, core: &Core) -> Result<Memory, Fault> {
         match self.resolve(core)? {
-            Extern::Memory(memory) => Ok(Some(memory)),
+            Extern::Memory(memory) => Ok(memory),
             _ => Err(trap("one of its memories is none")),
         }
     }
 
-    /// Runs a core function to its end: a slice at a time, and answering what it calls on the way.
-    async fn invoke(
+    pub(super) fn memory_of(&mut self, options: &Options) -> Result<Option<Memory>, Fault> {
+        options.memory.as_ref().map(|core| self.memory(core)).transpose()
+    }
+
+    /// Runs a core function to its end: a slice at a time, and answering what it calls on the way. What is
+    /// left of a slice is the next function's, so that many short calls yield like a long one.
+    pub(super) async fn invoke(
         &mut self,
         func: Func,
         params: &[Val],
         results: &mut [Val],
     ) -> Result<(), Fault> {
-        self.refuel(limits::FUEL_SLICE);
         let mut call = func.call_resumable(&mut self.store, params, results);
         loop {
             call = match call {
@@ -167,7 +174,16 @@ impl<'p> Guest<'p> {
         match &self.plan.trampolines[index].does {
             Does::Lower(lowered) => {
                 let lowered = Arc::clone(lowered);
-                self.call_out(&lowered, cells).await
+                self.may_leave(lowered.options.component)?;
+                match lowered.options.abi {
+                    Abi::Sync => self.call_out(&lowered, cells).await,
+                    Abi::Async => self.start_call(lowered, cells).await,
+                }
+            }
+            Does::Builtin { component, builtin } => {
+                let (component, builtin) = (*component, Arc::clone(builtin));
+                self.may_leave(component)?;
+                self.builtin(component, &builtin, cells).await
             }
             Does::New { component, resource } => {
                 let handles = &mut self.components[*component].handles;
@@ -182,8 +198,8 @@ impl<'p> Guest<'p> {
                 match handles.drop(ResourceId(*resource), first)? {
                     Dropped::Own(rep) => self.end(*resource, rep).await?,
                     Dropped::Borrow(call) => {
-                        if let Some(borrowed) = self.borrowed.get_mut(call as usize) {
-                            *borrowed = borrowed.saturating_sub(1);
+                        if let Some(task) = self.tasks.get_mut(call as usize) {
+                            task.borrowed = task.borrowed.saturating_sub(1);
                         }
                     }
                 }
@@ -204,14 +220,19 @@ impl<'p> Guest<'p> {
         }
     }
 
+    /// A component that cleans up has nobody to talk to.
+    fn may_leave(&self, component: usize) -> Result<(), Fault> {
+        match self.components[component].closed {
+            true => Err(trap(CallsOut.to_string())),
+            false => Ok(()),
+        }
+    }
+
     /// A call out of a component: to a capability, or to another component within this one.
     async fn call_out(&mut self, call: &Lowered, cells: &[u64]) -> Result<Option<Val>, Fault> {
         let Lowered { target, ty, options } = call;
-        if self.components[options.component].closed {
-            return Err(trap(CallsOut.to_string()));
-        }
-        let memory = self.memory(options)?;
-        let (params, lent) = self.lift(memory, options).params(ty, cells)?;
+        let memory = self.memory_of(options)?;
+        let (params, lent) = self.lift(memory, options).params(ty, options.abi, cells)?;
         let result = match target {
             Target::Host(function) => {
                 let answer = function.call(&self.host, params).await;
@@ -220,13 +241,24 @@ impl<'p> Guest<'p> {
             Target::Lifted(index) => Box::pin(self.call(*index, params)).await?,
             Target::Missing(sentence) => return Err(trap(&**sentence)),
         };
-        for index in lent {
-            self.components[options.component].handles.give_back(index);
-        }
-        let at = ty.flat_result().is_none().then(|| cells.last().map_or(0, |cell| *cell as u32));
-        let cells = self.lower(memory, options, |lower| lower.result(ty, result, at))?;
+        let cells = self.returned(call, &lent, result, call.result_at(cells))?;
         let flat = ty.flat_result().unwrap_or_default();
         Ok(cells.first().zip(flat.first()).map(|(cell, flat)| val(*flat, *cell)))
+    }
+
+    /// A call out has ended: what was lent is given back, and its result goes where it belongs.
+    pub(super) fn returned(
+        &mut self,
+        call: &Lowered,
+        lent: &[u32],
+        result: Option<Value>,
+        at: Option<u32>,
+    ) -> Result<Vec<u64>, Fault> {
+        for index in lent {
+            self.components[call.options.component].handles.give_back(*index);
+        }
+        let memory = self.memory_of(&call.options)?;
+        self.lower(memory, &call.options, |lower| lower.result(&call.ty, result, at))
     }
 
     /// A call of a component's function.
@@ -241,41 +273,62 @@ impl<'p> Guest<'p> {
         if std::mem::replace(&mut self.components[component].entered, true) {
             return Err(trap("it was called while a call of it was under way"));
         }
-        self.borrowed.push(0);
-        let memory = self.memory(options)?;
+        self.tasks.push(Task::of(function));
+        let memory = self.memory_of(options)?;
         let (cells, borrowed) = self.lower(memory, options, |lower| lower.params(ty, params))?;
-        if let Some(call) = self.borrowed.last_mut() {
-            *call = borrowed;
+        if let Some(task) = self.tasks.last_mut() {
+            task.borrowed = borrowed;
         }
-        let (param_types, result_types) = ty.lifted();
         let params: Vec<Val> =
-            param_types.iter().zip(cells).map(|(flat, cell)| val(*flat, cell)).collect();
-        let mut results: Vec<Val> = result_types.iter().map(|flat| val(*flat, 0)).collect();
-        let func = self.func(&lifted.core)?;
-        self.invoke(func, &params, &mut results).await?;
-        let cells: Vec<u64> = results.iter().map(cell).collect();
-        let result = self.lift(memory, options).result(ty, &cells)?;
-        if let Some(post_return) = &options.post_return {
-            let post_return = self.func(post_return)?;
-            self.components[component].closed = true;
-            self.invoke(post_return, &results, &mut []).await?;
-            self.components[component].closed = false;
-        }
-        if self.borrowed.pop() != Some(0) {
-            return Err(trap("it kept a handle that was only lent to it"));
-        }
+            ty.lifted_params().iter().zip(cells).map(|(flat, cell)| val(*flat, cell)).collect();
+        let result = match options.abi {
+            Abi::Sync => self.run(&lifted, memory, &params).await?,
+            Abi::Async => self.run_task(&lifted, &params).await?,
+        };
+        self.tasks.pop();
         self.components[component].entered = false;
         Ok(result)
     }
 
+    /// A function that answers by returning.
+    async fn run(
+        &mut self,
+        lifted: &Lifted,
+        memory: Option<Memory>,
+        params: &[Val],
+    ) -> Result<Option<Value>, Fault> {
+        let Lifted { core, ty, options } = lifted;
+        let mut results: Vec<Val> = ty.lifted_results().iter().map(|flat| val(*flat, 0)).collect();
+        let func = self.func(core)?;
+        self.invoke(func, params, &mut results).await?;
+        let cells: Vec<u64> = results.iter().map(cell).collect();
+        let result = self.lift(memory, options).result(ty, &cells)?;
+        if let Some(post_return) = &options.post_return {
+            let post_return = self.func(post_return)?;
+            self.components[options.component].closed = true;
+            self.invoke(post_return, &results, &mut []).await?;
+            self.components[options.component].closed = false;
+        }
+        self.nothing_kept()?;
+        Ok(result)
+    }
+
+    /// A component that has answered has given back what was lent to it.
+    pub(super) fn nothing_kept(&self) -> Result<(), Fault> {
+        match self.tasks.last() {
+            Some(Task { borrowed: 0, .. }) => Ok(()),
+            _ => Err(trap("it kept a handle that was only lent to it")),
+        }
+    }
+
     /// Values out of a component.
-    fn lift(&mut self, memory: Option<Memory>, options: &Options) -> Lift<'_> {
+    pub(super) fn lift(&mut self, memory: Option<Memory>, options: &Options) -> Lift<'_> {
         let bytes = memory.map_or(&[][..], |memory| memory.data(&self.store));
         Lift::new(bytes, options.encoding, &mut self.components[options.component].handles)
     }
 
     /// Values into a component.
-    fn lower<R>(
+    pub(super) fn lower<R>(
         &mut self,
         memory: Option<Memory>,
         options: &Options,
@@ -284,74 +337,18 @@ impl<'p> Guest<'p> {
         let realloc = options.realloc.as_ref().map(|core| self.func(core)).transpose()?;
         let (component, resources) = (options.component, &self.plan.resources);
         let defines = |ResourceId(id)| matches!(resources[id as usize], Resource::Guest { component: by, .. } if by == component);
-        let call = self.borrowed.len().saturating_sub(1) as u32;
+        let call = self.tasks.len().saturating_sub(1) as u32;
         let handles = &mut self.components[component].handles;
         let mut room = Room { store: &mut self.store, memory, realloc };
         values(Lower::new(&mut room, options.encoding, handles, call, &defines))
     }
 
     /// What a capability answered; its error ends the guest.
-    fn fine<R>(&self, answer: Answer<R>) -> Result<R, Fault> {
+    pub(super) fn fine<R>(&self, answer: Answer<R>) -> Result<R, Fault> {
         answer.map_err(|error| Fault::from_error(&error, &self.store.data().limiter))
     }
 
     fn fault(&self, error: &Error) -> Fault {
         Fault::from_interpreter(error, &self.store.data().limiter)
-    }
-}
-
-/// A guest's memory, with its own allocator.
-struct Room<'a> {
-    store: &'a mut Store<State>,
-    memory: Option<Memory>,
-    realloc: Option<Func>,
-}
-
-impl Heap for Room<'_> {
-    fn bytes(&mut self) -> &mut [u8] {
-        match self.memory {
-            Some(memory) => memory.data_mut(&mut *self.store),
-            None => &mut [],
-        }
-    }
-
-    /// Calls the guest's `realloc`, which gets one slice and may not call out: allocating is quick.
-    fn allocate(&mut self, align: u32, bytes: u32) -> Result<u32, Fault> {
-        let realloc = self.realloc.ok_or_else(|| trap("it gave no `realloc` for a value"))?;
-        let params = [0, 0, align, bytes].map(|word| Val::I32(word as i32));
-        let mut result = [Val::I32(0)];
-        let left = self.store.get_fuel().unwrap_or(0);
-        let _ = self.store.set_fuel(limits::FUEL_SLICE + u64::from(bytes));
-        let called = realloc.call(&mut *self.store, &params, &mut result);
-        let _ = self.store.set_fuel(left);
-        match (called, result) {
-            (Ok(()), [Val::I32(at)]) => Ok(at as u32),
-            (Ok(()), _) => Err(trap("its `realloc` returned no address")),
-            (Err(error), _) if error.as_trap_code() == Some(TrapCode::OutOfFuel) => {
-                Err(trap("its `realloc` did not return"))
-            }
-            (Err(error), _) => Err(Fault::from_interpreter(&error, &self.store.data().limiter)),
-        }
-    }
-}
-
-fn val(flat: Flat, cell: u64) -> Val {
-    match flat {
-        Flat::I32 => Val::I32(cell as i32),
-        Flat::I64 => Val::I64(cell as i64),
-        Flat::F32 => Val::F32(F32::from_bits(cell as u32)),
-        Flat::F64 => Val::F64(F64::from_bits(cell)),
-    }
-}
-
-/// A core value's bits. References are never among the values of a trampoline's or a lifted
-/// function's type.
-fn cell(val: &Val) -> u64 {
-    match val {
-        Val::I32(word) => u64::from(*word as u32),
-        Val::I64(word) => *word as u64,
-        Val::F32(float) => u64::from(float.to_bits()),
-        Val::F64(float) => float.to_bits(),
-        Val::V128(_) | Val::FuncRef(_) | Val::ExternRef(_) => 0,
     }
 }

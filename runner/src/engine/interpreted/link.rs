@@ -12,6 +12,7 @@ use wasmi::{FuncType as CoreFuncType, Module, ValType};
 use wasmparser::{CanonicalFunction, CanonicalOption, Encoding as Form, Payload};
 
 use super::LoadError;
+use super::builtins;
 use super::module;
 use super::plan::{
     Core, CoreInstance, CoreModule, Does, Export, Lifted, Lowered, Options, Plan, Resource, Target,
@@ -19,7 +20,7 @@ use super::plan::{
 };
 use super::scope::{Component, Scope};
 use super::types::TypeDef;
-use crate::engine::canonical::{Encoding, Flat, FuncType, ResourceId};
+use crate::engine::canonical::{Abi, Encoding, Flat, FuncType, ResourceId};
 use crate::engine::door::Door;
 use crate::limits::engine as limits;
 
@@ -309,7 +310,7 @@ impl Linker<'_> {
                         return Err(LoadError::Unsupported(reason.to_string()));
                     }
                     Func::Typed { target, ty } => {
-                        let flat = ty.lowered();
+                        let flat = ty.lowered(options.abi);
                         let lowered = Lowered { target, ty, options };
                         self.trampoline(flat, Does::Lower(Arc::new(lowered)))
                     }
@@ -331,13 +332,20 @@ impl Linker<'_> {
                 let does = Does::Drop { component, resource };
                 scope.core_funcs.push(self.trampoline((one, Vec::new()), does));
             }
-            _ => return Err(LoadError::asynchronous()),
+            function => {
+                let (flat, builtin) = builtins::builtin(function, scope)?;
+                let does = Does::Builtin { component, builtin: Arc::new(builtin) };
+                scope.core_funcs.push(self.trampoline(flat, does));
+            }
         }
         Ok(())
     }
 }
 
-fn canonical_options(options: &[CanonicalOption], scope: &Scope<'_>) -> Result<Options, LoadError> {
+pub(super) fn canonical_options(
+    options: &[CanonicalOption],
+    scope: &Scope<'_>,
+) -> Result<Options, LoadError> {
     let mut all = Options { component: scope.instance, ..Options::default() };
     for option in options {
         match option {
@@ -349,8 +357,9 @@ fn canonical_options(options: &[CanonicalOption], scope: &Scope<'_>) -> Result<O
             CanonicalOption::PostReturn(index) => {
                 all.post_return = Some(scope.core_func(*index)?.clone());
             }
-            CanonicalOption::Async | CanonicalOption::Callback(_) => {
-                return Err(LoadError::asynchronous());
+            CanonicalOption::Async => all.abi = Abi::Async,
+            CanonicalOption::Callback(index) => {
+                all.callback = Some(scope.core_func(*index)?.clone());
             }
             CanonicalOption::CoreType(_) | CanonicalOption::Gc => {
                 return Err(LoadError::Unsupported("it uses garbage-collected types".into()));

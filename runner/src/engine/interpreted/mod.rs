@@ -3,13 +3,18 @@
 //! its functions are translated when they are first called, and every instance shares both.
 //!
 //! It does what the compiled engine does, under the same budgets: fuel stands in for epochs, and a
-//! host function that waits suspends the guest instead of the thread. Spin 4's `async` is not here.
+//! host function that waits suspends the guest instead of the thread. Of the component model's `async`,
+//! what Spin 4's guests need is here: calls that go on in the background, and streams to read from
+//! (`tasks.rs` has what is not).
 
+mod builtins;
 mod guest;
 mod link;
 mod module;
 mod plan;
+mod room;
 mod scope;
+mod tasks;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
@@ -46,11 +51,14 @@ pub enum LoadError {
     /// It is malformed, or does not fit what is offered.
     #[error("{0}")]
     Refused(String),
+    /// It uses what no engine of this build is switched on for.
+    #[error("{0}, which no engine of this build runs")]
+    Unsupported(String),
     /// It is a good component, but not for this engine.
     #[error(
         "{0}, which cannot be interpreted: set engine = \"pulley\" and build an artifact with `pirn build`"
     )]
-    Unsupported(String),
+    Compile(String),
 }
 
 impl LoadError {
@@ -68,10 +76,6 @@ impl LoadError {
 
     fn values() -> Self {
         Self::Unsupported("it imports or exports values".into())
-    }
-
-    fn asynchronous() -> Self {
-        Self::Unsupported("it uses the async functions of Spin 4".into())
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use wasmi::{FuncType as CoreFuncType, Module};
 
-use crate::engine::canonical::{Encoding, FuncType};
+use super::builtins::Builtin;
+use crate::engine::canonical::{Abi, Encoding, FuncType};
 use crate::engine::door::{DropResource, Function};
 
 /// What every instance of a component shares.
@@ -68,6 +69,8 @@ pub(super) enum Does {
     Rep { component: usize, resource: u32 },
     /// `resource.drop`
     Drop { component: usize, resource: u32 },
+    /// One of the functions with which async components wait and answer.
+    Builtin { component: usize, builtin: Arc<Builtin> },
 }
 
 /// A function of the component model as a core function.
@@ -75,6 +78,14 @@ pub(super) struct Lowered {
     pub(super) target: Target,
     pub(super) ty: Arc<FuncType>,
     pub(super) options: Options,
+}
+
+impl Lowered {
+    /// Where the caller wants a result that is not a core value.
+    pub(super) fn result_at(&self, cells: &[u64]) -> Option<u32> {
+        let in_memory = self.ty.result_in_memory(self.options.abi);
+        in_memory.then(|| cells.last().map_or(0, |cell| *cell as u32))
+    }
 }
 
 /// A core function as a function of the component model.
@@ -103,6 +114,10 @@ pub(super) struct Options {
     pub(super) memory: Option<Core>,
     pub(super) realloc: Option<Core>,
     pub(super) post_return: Option<Core>,
+    /// Lowered: whether the caller waits. Lifted: whether the function answers by returning.
+    pub(super) abi: Abi,
+    /// Of an async lifted function, what is called with each event that it waits for.
+    pub(super) callback: Option<Core>,
 }
 
 /// Whose a resource type is.

@@ -4,6 +4,7 @@ mod borders;
 mod broken;
 mod budgets;
 mod resources;
+mod tasks;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -44,6 +45,16 @@ fn engine() -> Engine {
         test.waiting(Twin::Sync, "wait", |_, (ms,): (u32,)| async move {
             tokio::time::sleep(Duration::from_millis(ms.into())).await;
             Ok((ms,))
+        })?;
+        test.at_once("add", |_, numbers: (u32, u32, u32, u32, u32)| {
+            Ok((numbers.0 + numbers.1 + numbers.2 + numbers.3 + numbers.4,))
+        })?;
+        test.streaming("count", |_, (to,): (u32,)| async move {
+            Ok(Ok::<Vec<u32>, String>((1..=to).collect()))
+        })?;
+        test.waiting(Twin::Async, "look-slowly", |_, (_,): (Resource<Thing>,)| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok((1_u32,))
         })?;
         test.resource::<Thing>("thing")?;
         test.at_once("make", |host, (): ()| Ok((host.push(Thing)?,)))?;

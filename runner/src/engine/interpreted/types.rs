@@ -68,6 +68,25 @@ impl<'a> Types<'a> {
         }
     }
 
+    /// The stream or future type of this index.
+    pub(super) fn readable(&self, index: u32) -> Result<Type, LoadError> {
+        match self.get(index)? {
+            TypeDef::Value(ty) if matches!(ty.shape(), Shape::Stream(_) | Shape::Future(_)) => {
+                Ok(ty.clone())
+            }
+            TypeDef::Unsupported(reason) => Err(LoadError::Unsupported(reason.to_string())),
+            _ => Err(LoadError::no_such("stream or future type", index)),
+        }
+    }
+
+    /// A type of values, wherever it stands.
+    pub(super) fn valued(&self, ty: ComponentValType) -> Result<Type, LoadError> {
+        self.value(ty).map_err(|error| match error {
+            NoType::Unsupported(reason) => LoadError::Unsupported(reason),
+            NoType::Wrong(error) => error,
+        })
+    }
+
     /// The type `count` components further out.
     pub(super) fn outwards(&self, count: u32, index: u32) -> Result<&TypeDef<'a>, LoadError> {
         let mut types = self;
@@ -154,8 +173,8 @@ impl<'a> Types<'a> {
             }
             ComponentDefinedType::Own(index) => Shape::Own(self.resource(*index)?),
             ComponentDefinedType::Borrow(index) => Shape::Borrow(self.resource(*index)?),
-            ComponentDefinedType::Future(_) => return Err(unsupported("futures")),
-            ComponentDefinedType::Stream(_) => return Err(unsupported("streams")),
+            ComponentDefinedType::Future(payload) => Shape::Future(self.optional(*payload)?),
+            ComponentDefinedType::Stream(item) => Shape::Stream(self.optional(*item)?),
             ComponentDefinedType::Map(..) => return Err(unsupported("maps")),
             ComponentDefinedType::FixedLengthList(..) => {
                 return Err(unsupported("lists of a fixed length"));
@@ -235,7 +254,7 @@ impl<'a> InstanceType<'a> {
                 }
                 InstanceTypeDeclaration::Alias(ComponentAlias::Outer { .. }) => {}
                 InstanceTypeDeclaration::Alias(_) => {
-                    return Err(LoadError::Unsupported(
+                    return Err(LoadError::Compile(
                         "it imports interfaces within interfaces".into(),
                     ));
                 }
@@ -265,7 +284,7 @@ impl<'a> InstanceType<'a> {
                         }
                         _ => {
                             let what = "it imports interfaces within interfaces";
-                            return Err(LoadError::Unsupported(what.into()));
+                            return Err(LoadError::Compile(what.into()));
                         }
                     };
                     exports.insert(name.to_string(), item);

@@ -90,7 +90,9 @@ impl Chance<'_> {
             }
             Shape::Variant(cases) => case(self, cases.len()),
             Shape::Option(_) | Shape::Result(..) => case(self, 2),
-            Shape::Own(_) | Shape::Borrow(_) => unreachable!("not made here"),
+            Shape::Own(_) | Shape::Borrow(_) | Shape::Stream(_) | Shape::Future(_) => {
+                unreachable!("not made here")
+            }
         }
     }
 }
@@ -122,9 +124,9 @@ proptest! {
     ) {
         let params = tuple([Chance(bytes.iter()).some_type(4)]);
         let function = FuncType { params: Some(params), result: None };
-        cells.truncate(function.flat_params().map_or(1, <[_]>::len));
+        cells.truncate(function.flat_params(Abi::Sync).map_or(1, <[_]>::len));
         let mut handles = Handles::default();
-        let lifted = Lift::new(&memory, Encoding::Compact, &mut handles).params(&function, &cells);
+        let lifted = Lift::new(&memory, Encoding::Compact, &mut handles).params(&function, Abi::Sync, &cells);
         let faulted = matches!(lifted, Err(Fault::Trap { .. } | Fault::Limit(_)));
         prop_assert!(lifted.is_ok() || faulted);
     }

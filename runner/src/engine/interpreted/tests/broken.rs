@@ -8,14 +8,25 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn what_is_not_for_this_engine_is_refused_and_told_where_it_works() {
-    let asynchronous = r#"(component
-        (core module $m (func (export "f") (result i32) unreachable)
-            (func (export "cb") (param i32 i32 i32) (result i32) unreachable))
-        (core instance $i (instantiate $m))
-        (func (export "f") async
-            (canon lift (core func $i "f") async (callback (core func $i "cb")))))"#;
-    let error = refusal(asynchronous);
-    assert!(error.contains("async") && error.contains("engine = \"pulley\""), "{error}");
+    let nested = r#"(component (import "a:b/c" (instance (export "inner" (instance)))))"#;
+    let error = refusal(nested);
+    assert!(error.contains("within") && error.contains("engine = \"pulley\""), "{error}");
+}
+
+#[test]
+fn what_is_for_no_engine_is_refused_by_name() {
+    for (definition, what) in [
+        ("(core func (canon error-context.drop))", "error contexts"),
+        ("(core func (canon thread.index))", "threads"),
+        (
+            r#"(type $m (map string u32)) (import "f" (func (param "m" $m)))
+            (core func (canon lower (func 0)))"#,
+            "maps",
+        ),
+    ] {
+        let error = refusal(&format!("(component {definition})"));
+        assert!(error.contains(what) && error.contains("no engine of this build"), "{error}");
+    }
 }
 
 #[test]
