@@ -80,17 +80,27 @@ fn an_async_component_runs_as_pulley_bytecode() {
 }
 
 #[test]
+fn an_async_component_runs_interpreted() {
+    converse("mqtt-async", "interpreted");
+}
+
+#[test]
 fn concurrent_imports_and_half_read_streams_work_in_an_async_component() {
-    let broker = Mosquitto::start();
-    let app = ScratchApp::of(&broker.address(), &[Part::new("app", "mqtt-async", "cmd/#")]).built();
-    let outside = Peer::subscribed(broker.port(), "answer/#");
-    let _pirnd = app.connected(&[]);
-    outside.publish("cmd/at-once", "20");
-    assert_eq!(outside.next(), ("answer/at-once".into(), "20".into()));
-    outside.publish("cmd/half-read", "");
-    let (topic, first) = outside.next();
-    assert_eq!(topic, "answer/half-read");
-    assert!(!first.starts_with("error"), "{first}");
+    for engine in ["native", "pulley", "interpreted"] {
+        let broker = Mosquitto::start();
+        let settings =
+            format!("[component.app.tool.pirn]\nengine = \"{}\"", machine::engine(engine));
+        let part = Part::new("app", "mqtt-async", "cmd/#").with(&settings);
+        let app = ScratchApp::of(&broker.address(), &[part]).built();
+        let outside = Peer::subscribed(broker.port(), "answer/#");
+        let _pirnd = app.connected(&[]);
+        outside.publish("cmd/at-once", "20");
+        assert_eq!(outside.next(), ("answer/at-once".into(), "20".into()));
+        outside.publish("cmd/half-read", "");
+        let (topic, first) = outside.next();
+        assert_eq!(topic, "answer/half-read");
+        assert!(!first.starts_with("error"), "{first}");
+    }
 }
 
 #[test]
@@ -173,9 +183,10 @@ fn a_sync_component_of_spins_cron_world_runs_as_native_code_and_as_pulley_byteco
 }
 
 #[test]
-fn an_async_component_of_spins_cron_world_runs_as_native_code_and_as_pulley_bytecode() {
+fn an_async_component_of_spins_cron_world_runs_on_every_engine() {
     cron("cron-async", "native");
     cron("cron-async", "pulley");
+    cron("cron-async", "interpreted");
 }
 
 #[test]
