@@ -98,6 +98,21 @@ impl ScratchApp {
         app
     }
 
+    /// Has its component of this id run by this engine.
+    ///
+    /// # Panics
+    /// If its manifest says something about that already, or has no table for it.
+    #[must_use]
+    pub fn on(self, component: &str, engine: &str) -> Self {
+        let (file, table) =
+            (self.file("spin.toml"), format!("[component.{component}.tool.pirn]\n"));
+        let manifest = std::fs::read_to_string(&file).expect("its manifest");
+        assert!(manifest.contains(&table) && !manifest.contains("\nengine ="), "{manifest}");
+        let chosen = manifest.replace(&table, &format!("{table}engine = \"{engine}\"\n"));
+        std::fs::write(file, chosen).expect("its manifest");
+        self
+    }
+
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -177,7 +192,7 @@ impl ScratchApp {
     #[must_use]
     pub fn up(&self, more: &[&str]) -> Running {
         let running = Running::start(self.pirnd(&["up"]).args(more));
-        running.wait_for("running scratch");
+        running.wait_for("running ");
         running
     }
 }

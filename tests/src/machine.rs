@@ -104,5 +104,8 @@ pub fn engine(wish: &str) -> &str {
 pub fn code() -> String {
     let board = board().unwrap_or_else(|| "artifact = \"native\"".into());
     let line = board.lines().find_map(|line| line.strip_prefix("artifact = \""));
-    line.unwrap_or_default().trim_end_matches('"').to_owned()
+    match line.unwrap_or_default().trim_end_matches('"') {
+        "wasm" => "interpreted".into(),
+        kind => kind.to_owned(),
+    }
 }

@@ -98,22 +98,31 @@ pub struct Workbench {
 }
 
 impl Workbench {
-    /// Starts it with `pirn up`.
+    /// Starts an app, whose operator's file is in its folder, with `pirn up`; its answers come below
+    /// these topics.
     #[must_use]
-    pub fn up() -> Self {
-        let (app, broker) = (app(), Mosquitto::start());
-        let running = Running::start(
-            Command::new(pirn())
-                .args(["up", "--board", "qemu-virt-aarch64", "-f"])
-                .arg(app.path())
-                .arg("--runtime-config-file")
-                .arg(app.file("operator.toml"))
-                .args(["--variable", &format!("broker={}", broker.address())]),
-        );
-        running.wait_for("connected to");
-        let outside = Peer::subscribed(broker.port(), "answer/#");
+    pub fn up(app: ScratchApp, topics: &str) -> Self {
+        let broker = Mosquitto::start();
+        let manifest = std::fs::read_to_string(app.file("spin.toml")).expect("its manifest");
+        let mut command = Command::new(pirn());
+        command.args(["up", "--board", "qemu-virt-aarch64", "-f"]).arg(app.path());
+        command.arg("--runtime-config-file").arg(app.file("operator.toml"));
+        // An app that only watches lines and clocks needs no broker.
+        if manifest.contains("[variables]") {
+            command.args(["--variable", &format!("broker={}", broker.address())]);
+        }
+        let running = Running::start(&mut command);
+        running.wait_for("Running ");
+        let outside = Peer::subscribed(broker.port(), topics);
         let pins = app.file(".pirn-state/pins.sock");
         Self { running, pins, outside, _broker: broker, _app: app }
+    }
+
+    /// Waits until it is connected to its broker.
+    #[must_use]
+    pub fn connected(self) -> Self {
+        self.running.wait_for("connected to");
+        self
     }
 
     fn request(&self, request: &str) -> Vec<String> {
@@ -160,10 +169,10 @@ pub struct Emulated {
 }
 
 impl Emulated {
-    /// Boots a board and starts `pirnd up` there.
+    /// Boots a board and starts `pirnd up` there, its component run by this engine.
     #[must_use]
-    pub fn up(cpu: Cpu, name: &str) -> Self {
-        let (app, broker) = (app().built_for(name), Mosquitto::start());
+    pub fn up(cpu: Cpu, name: &str, engine: &str) -> Self {
+        let (app, broker) = (app().on("app", engine).built_for(name), Mosquitto::start());
         let files =
             Files::new().with("bin/pirnd", &pirnd_for(cpu.target())).with_folder("app", app.path());
         let board = Board::boot(cpu, budget(name) >> 20, &files);

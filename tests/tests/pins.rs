@@ -6,18 +6,21 @@ use pirn_tests::board::{Cpu, Level};
 use pirn_tests::pins::{Bench, Emulated, Workbench};
 
 #[test]
-fn an_app_with_lines_does_on_the_workbench_what_it_is_told() {
-    conversation(&mut Workbench::up());
+fn an_app_with_lines_does_on_the_workbench_what_it_is_told_on_every_engine() {
+    for engine in ["native", "pulley", "interpreted"] {
+        let app = pirn_tests::pins::app().on("app", engine);
+        conversation(&mut Workbench::up(app, "answer/#").connected());
+    }
 }
 
 #[test]
 fn an_app_with_lines_does_on_a_64_bit_board_what_it_is_told() {
-    on_a_board(Emulated::up(Cpu::Aarch64, "qemu-virt-aarch64"));
+    on_a_board(Emulated::up(Cpu::Aarch64, "qemu-virt-aarch64", "auto"));
 }
 
 #[test]
 fn an_app_with_lines_does_on_a_32_bit_board_what_it_is_told() {
-    on_a_board(Emulated::up(Cpu::Arm, "qemu-virt-arm"));
+    on_a_board(Emulated::up(Cpu::Arm, "qemu-virt-arm", "auto"));
 }
 
 /// There the lines outlive the runner: the lamp was on when it was stopped.

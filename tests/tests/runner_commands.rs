@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pirn_tests::apps::{Part, ScratchApp};
 use pirn_tests::broker::Mosquitto;
+use pirn_tests::machine;
 use pirn_tests::peer::Peer;
 use pirn_tests::process::run;
 
@@ -29,7 +30,7 @@ fn verify_says_what_would_run() {
     let ended = run(&mut app("mqtt://127.0.0.1:1").pirnd(&["verify"]));
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert!(ended.out.contains("scratch is fine for generic-"), "{}", ended.out);
-    assert!(ended.out.contains("good (native,"), "{}", ended.out);
+    assert!(ended.out.contains(&format!("good ({},", machine::code())), "{}", ended.out);
 }
 
 #[test]
