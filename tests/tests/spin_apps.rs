@@ -70,6 +70,11 @@ fn a_sync_component_runs_as_pulley_bytecode() {
 }
 
 #[test]
+fn a_sync_component_runs_interpreted() {
+    converse("mqtt-sync", "interpreted");
+}
+
+#[test]
 fn an_async_component_runs_as_native_code() {
     converse("mqtt-async", "native");
 }
@@ -173,14 +178,19 @@ fn a_sync_component_of_spins_cron_world_runs_as_native_code_and_as_pulley_byteco
 }
 
 #[test]
+fn a_sync_component_of_spins_cron_world_runs_interpreted() {
+    cron("cron-sync", "interpreted");
+}
+
+#[test]
 fn an_async_component_of_spins_cron_world_runs_as_native_code_and_as_pulley_bytecode() {
     cron("cron-async", "native");
     cron("cron-async", "pulley");
 }
 
 #[test]
-fn a_component_of_spins_timer_example_runs_as_native_code_and_as_pulley_bytecode() {
-    for engine in ["native", "pulley"] {
+fn a_component_of_spins_timer_example_runs_on_every_engine() {
+    for engine in ["native", "pulley", "interpreted"] {
         let trigger = "[[trigger.timer]]\ninterval_secs = 1\nfirst = \"at-once\"";
         let (broker, app) = fired_by_time(trigger, "timer", engine);
         let outside = Peer::subscribed(broker.port(), "answer/timer");
