@@ -10,7 +10,7 @@ use pirn_tests::apps::{Part, ScratchApp};
 use pirn_tests::broker::Mosquitto;
 use pirn_tests::machine;
 use pirn_tests::peer::Peer;
-use pirn_tests::process::Running;
+use pirn_tests::process::{self, Running};
 
 const ENGINES: [&str; 3] = ["native", "pulley", "interpreted"];
 
@@ -38,7 +38,16 @@ fn scene(guest: &str, engine: &'static str, answers: &str) -> Scene {
     let app = app.built();
     let outside = Peer::subscribed(broker.port(), answers);
     let pirnd = app.connected(&[]);
+    assert_runs_as(&app, machine::engine(engine));
     Scene { engine, broker, outside, pirnd, _app: app }
+}
+
+/// Asks the running `pirnd` itself, lest three engines be one.
+fn assert_runs_as(app: &ScratchApp, engine: &str) {
+    let status = process::run(&mut app.pirnd(&["status"]));
+    let row = status.out.lines().find(|line| line.starts_with("app "));
+    let form = row.and_then(|row| row.split_whitespace().nth(1)).unwrap_or_default();
+    assert!(engine == "auto" || form.starts_with(engine), "{engine}: {}{}", status.out, status.err);
 }
 
 impl Scene {
