@@ -8,9 +8,9 @@ use std::time::UNIX_EPOCH;
 
 use pirn_tests::apps::{Part, ScratchApp};
 use pirn_tests::broker::Mosquitto;
-use pirn_tests::machine;
 use pirn_tests::peer::Peer;
 use pirn_tests::process::{self, Running};
+use pirn_tests::{PATIENCE, machine};
 
 const ENGINES: [&str; 3] = ["native", "pulley", "interpreted"];
 
@@ -53,15 +53,19 @@ fn assert_runs_as(app: &ScratchApp, engine: &str) {
 impl Scene {
     /// The answer to this, whatever its topic.
     fn ask(&self, command: &str, payload: &str) -> String {
+        self.exchange(command, payload).1
+    }
+
+    fn exchange(&self, command: &str, payload: &str) -> (String, String) {
         self.outside.publish(&format!("cmd/{command}"), payload);
-        self.outside.next().1
+        let answer = self.outside.next_within(PATIENCE);
+        answer.unwrap_or_else(|| panic!("no answer to {command} {payload:?}\n{}", self.account()))
     }
 
     /// Each command with its payload, and the answer, or how that begins if it ends with `…`.
     fn check(&self, conversation: &[(&str, &str, &str)]) {
         for (command, payload, expected) in conversation {
-            self.outside.publish(&format!("cmd/{command}"), *payload);
-            let (topic, answer) = self.outside.next();
+            let (topic, answer) = self.exchange(command, payload);
             assert_eq!(topic, format!("answer/{command}"), "{}", self.account());
             self.fits(&format!("{command} {payload:?}"), &answer, expected);
         }
