@@ -8,9 +8,38 @@ mod component;
 use component::Shape;
 use pirn_tests::guests::{example, guest};
 use std::fs;
+use wasmparser::{Parser, Payload};
 
 fn shape(name: &str) -> Shape {
     Shape::of(&fs::read(guest(name)).unwrap())
+}
+
+/// How many of each are immediately inside a component.
+#[derive(Debug, PartialEq, Eq)]
+struct Holds {
+    modules: usize,
+    components: usize,
+}
+
+impl Holds {
+    fn at_the_top_of(guest_name: &str) -> Self {
+        let (mut holds, mut depth) = (Self { modules: 0, components: 0 }, 0_u32);
+        for payload in Parser::new(0).parse_all(&fs::read(guest(guest_name)).unwrap()) {
+            match payload.unwrap() {
+                Payload::ModuleSection { .. } => {
+                    holds.modules += usize::from(depth == 0);
+                    depth += 1;
+                }
+                Payload::ComponentSection { .. } => {
+                    holds.components += usize::from(depth == 0);
+                    depth += 1;
+                }
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        holds
+    }
 }
 
 #[track_caller]
@@ -73,11 +102,34 @@ fn the_plain_rust_guest_asks_for_files_clocks_randomness_and_sockets() {
 }
 
 #[test]
+fn guests_built_for_preview_1_ask_for_wasi_as_their_adapter_does() {
+    for name in ["wasi-std-preview1", "c-libc"] {
+        let shape = shape(name);
+        assert!(shape.exports.contains("handle-message"), "{name}");
+        imports_all(&shape, &["wasi:filesystem/preopens@0.2.12", "wasi:clocks/wall-clock@0.2.12"]);
+        let modules = Holds::at_the_top_of(name).modules;
+        assert!(modules > 1, "{name} is one module: where is the adapter?");
+    }
+}
+
+#[test]
+fn the_composed_guest_holds_two_components_and_settles_between_them_what_they_need() {
+    let [socket, plug, composed] =
+        ["composed-socket", "composed-plug", "composed"].map(|name| shape(name));
+    let between = "test:series/series@1.0.0";
+    assert!(socket.imports.contains(between) && plug.exports.contains(between));
+    assert!(!composed.imports.contains(between));
+    imports_all(&composed, &["fermyon:spin/key-value@2.0.0", "fermyon:spin/mqtt@2.0.0"]);
+    assert!(composed.exports.contains("handle-message"));
+    assert_eq!(Holds::at_the_top_of("composed"), Holds { modules: 0, components: 2 });
+}
+
+#[test]
 fn the_misfits_do_not_fit() {
     assert!(!shape("not-a-trigger").exports.contains("handle-message"));
     assert!(shape("wrong-shape").exports.contains("handle-message"));
     let core = fs::read(guest("core-module")).unwrap();
-    assert!(wasmparser::Parser::is_core_wasm(&core));
+    assert!(Parser::is_core_wasm(&core));
 }
 
 #[test]

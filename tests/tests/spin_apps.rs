@@ -70,6 +70,11 @@ fn a_sync_component_runs_as_pulley_bytecode() {
 }
 
 #[test]
+fn a_sync_component_runs_interpreted() {
+    converse("mqtt-sync", "interpreted");
+}
+
+#[test]
 fn an_async_component_runs_as_native_code() {
     converse("mqtt-async", "native");
 }
@@ -177,9 +182,10 @@ fn cron(guest: &str, engine: &str) {
 }
 
 #[test]
-fn a_sync_component_of_spins_cron_world_runs_as_native_code_and_as_pulley_bytecode() {
+fn a_sync_component_of_spins_cron_world_runs_on_every_engine() {
     cron("cron-sync", "native");
     cron("cron-sync", "pulley");
+    cron("cron-sync", "interpreted");
 }
 
 #[test]
@@ -190,8 +196,8 @@ fn an_async_component_of_spins_cron_world_runs_on_every_engine() {
 }
 
 #[test]
-fn a_component_of_spins_timer_example_runs_as_native_code_and_as_pulley_bytecode() {
-    for engine in ["native", "pulley"] {
+fn a_component_of_spins_timer_example_runs_on_every_engine() {
+    for engine in ["native", "pulley", "interpreted"] {
         let trigger = "[[trigger.timer]]\ninterval_secs = 1\nfirst = \"at-once\"";
         let (broker, app) = fired_by_time(trigger, "timer", engine);
         let outside = Peer::subscribed(broker.port(), "answer/timer");

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use pirn_tests::apps::{Part, ScratchApp};
 use pirn_tests::process::{Ended, run};
-use pirn_tests::{guests, pirnd};
+use pirn_tests::{guests, machine, pirnd};
 
 const BROKER: &str = "mqtt://127.0.0.1:1883";
 
@@ -304,5 +304,17 @@ fn a_command_line_that_is_wrong() {
         (&["invoke", "app", "--tick", "--timestamp", "1"], "one event"),
     ] {
         expect(&run(Command::new(pirnd()).args(words)), &[part, "pirnd --help"]);
+    }
+}
+
+#[test]
+fn a_component_that_starts_with_more_memory_than_it_may_have_on_every_engine() {
+    for engine in ["native", "pulley", "interpreted"] {
+        let engine = machine::engine(engine);
+        let settings =
+            format!("[component.app.tool.pirn]\nmemory = \"1MiB\"\nengine = \"{engine}\"");
+        let part = Part::new("app", "mqtt-sync", "cmd/#").with(&settings);
+        let app = ScratchApp::of(BROKER, &[part]).built();
+        refused(&app, &["component `app` starts with 1", "KiB", "its limit is 1024 KiB: raise"]);
     }
 }

@@ -44,13 +44,16 @@ impl Pool {
         }
         let each = |count: usize| self.instances * u32::try_from(count).unwrap_or(u32::MAX);
         let mut pool = PoolingAllocationConfig::new();
+        // What an instance may have is the limiter's to say. If places were only that large, a component that
+        // starts with more would be refused as no component at all.
+        let largest = usize::try_from(place_bytes).ok()?;
         pool.total_component_instances(self.instances)
             .total_stacks(self.instances)
             .total_core_instances(each(limits::CORE_INSTANCES_MAX))
             .total_memories(each(limits::MEMORIES_MAX))
             .total_tables(each(limits::TABLES_MAX))
             .table_elements(limits::TABLE_ELEMENTS_MAX)
-            .max_memory_size(self.memory_bytes_max)
+            .max_memory_size(largest)
             .max_unused_warm_slots(self.instances)
             .linear_memory_keep_resident(limits::KEPT_MEMORY_BYTES)
             .table_keep_resident(limits::KEPT_TABLE_BYTES)
@@ -201,7 +204,9 @@ impl Compiled {
     /// Linear memory that each instance starts with, if it is known before it runs.
     pub fn memory_bytes_min(&self) -> Option<usize> {
         let needs = self.pre.component().resources_required()?;
-        usize::try_from(needs.max_initial_memory_size.unwrap_or(0)).ok()
+        // Of the largest of its memories, in pages.
+        let pages = needs.max_initial_memory_size.unwrap_or(0);
+        usize::try_from(pages.saturating_mul(64 << 10)).ok()
     }
 
     /// Bytes of the artifact in memory.

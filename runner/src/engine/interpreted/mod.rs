@@ -155,7 +155,8 @@ impl Interpreted {
             });
             memories.sum::<u64>()
         };
-        let pages = self.plan.modules.iter().map(pages).max().unwrap_or(0);
+        // The limit is for all memories together: a component composed of two has two.
+        let pages: u64 = self.plan.modules.iter().map(pages).sum();
         usize::try_from(pages.saturating_mul(64 << 10)).ok()
     }
 
