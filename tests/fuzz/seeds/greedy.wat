@@ -1,0 +1,23 @@
+;; What ends a guest that wants too much: loops, deep calls, memory, tables, traps.
+(component
+  (core module $m
+    (memory 1)
+    (table 1 funcref)
+    (type $nothing (func))
+    (func (export "spin") (loop (br 0)))
+    (func $deep (export "deep") (call $deep))
+    (func (export "grow")
+      (loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+      unreachable)
+    (func (export "table")
+      (drop (table.grow 0 (ref.null func) (i32.const 1000000)))
+      (unreachable))
+    (func (export "null") (call_indirect (type $nothing) (i32.const 0)))
+    (func (export "zero") (drop (i32.div_u (i32.const 1) (i32.const 0)))))
+  (core instance $i (instantiate $m))
+  (func (export "deep") (canon lift (core func $i "deep")))
+  (func (export "grow") (canon lift (core func $i "grow")))
+  (func (export "table") (canon lift (core func $i "table")))
+  (func (export "null") (canon lift (core func $i "null")))
+  (func (export "zero") (canon lift (core func $i "zero")))
+  (func (export "spin") (canon lift (core func $i "spin"))))

@@ -1,0 +1,52 @@
+;; Calls out: at once, waiting, with strings and lists of them through memory; a start function that waits;
+;; a post-return.
+(component
+  (import "test:host/it@1.0.0" (instance $host
+    (export "double" (func (param "n" u32) (result u32)))
+    (export "shout" (func (param "text" string) (result string)))
+    (export "many" (func (param "texts" (list string)) (result (list string))))
+    (export "wait" (func (param "ms" u32) (result u32)))))
+  (core module $libc
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 1024))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.set $next (i32.and
+        (i32.add (global.get $next) (i32.sub (local.get 2) (i32.const 1)))
+        (i32.sub (i32.const 0) (local.get 2))))
+      (global.get $next)
+      (global.set $next (i32.add (global.get $next) (local.get 3)))))
+  (core instance $libc (instantiate $libc))
+  (alias core export $libc "memory" (core memory $memory))
+  (alias core export $libc "realloc" (core func $realloc))
+  (core func $double (canon lower (func $host "double")))
+  (core func $wait (canon lower (func $host "wait")))
+  (core func $shout (canon lower (func $host "shout") (memory $memory) (realloc $realloc)))
+  (core func $many (canon lower (func $host "many") (memory $memory) (realloc $realloc)))
+  (core module $main
+    (import "host" "double" (func $double (param i32) (result i32)))
+    (import "host" "wait" (func $wait (param i32) (result i32)))
+    (import "host" "shout" (func $shout (param i32 i32 i32)))
+    (import "host" "many" (func $many (param i32 i32 i32)))
+    (global $waited (mut i32) (i32.const 0))
+    (func $start (global.set $waited (call $wait (i32.const 1))))
+    (start $start)
+    (func (export "shout") (param i32 i32) (result i32)
+      (call $shout (local.get 0) (local.get 1) (i32.const 16))
+      (i32.const 16))
+    (func (export "many") (param i32 i32) (result i32)
+      (call $many (local.get 0) (local.get 1) (i32.const 16))
+      (i32.const 16))
+    (func (export "after") (param i32))
+    (func (export "wait") (param i32) (result i32)
+      (i32.add (call $double (call $wait (i32.and (local.get 0) (i32.const 3))))
+        (global.get $waited))))
+  (core instance $main (instantiate $main
+    (with "host" (instance
+      (export "double" (func $double)) (export "wait" (func $wait))
+      (export "shout" (func $shout)) (export "many" (func $many))))))
+  (func (export "shout") (param "text" string) (result string)
+    (canon lift (core func $main "shout") (memory $memory) (realloc $realloc)
+      (post-return (core func $main "after"))))
+  (func (export "many") (param "texts" (list string)) (result (list string))
+    (canon lift (core func $main "many") (memory $memory) (realloc $realloc)))
+  (func (export "wait") (param "ms" u32) (result u32) (canon lift (core func $main "wait"))))

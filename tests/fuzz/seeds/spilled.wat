@@ -1,0 +1,38 @@
+;; Every kind of type, in core values and in memory: parameters that are spilled, results that point, an
+;; exported interface.
+(component
+  (type $record' (record (field "a" u8) (field "b" s64) (field "c" (option f32))))
+  (import "record" (type $record (eq $record')))
+  (type $variant' (variant (case "none") (case "some" (list $record)) (case "text" string)))
+  (import "variant" (type $variant (eq $variant')))
+  (type $flags' (flags "x" "y" "z" "p" "q" "r" "s" "t" "u"))
+  (import "flags" (type $flags (eq $flags')))
+  (type $enum' (enum "red" "green"))
+  (import "enum" (type $enum (eq $enum')))
+  (type $all (tuple bool s8 u8 s16 u16 s32 u32 s64 u64 f32 f64 char $flags $enum $variant
+    (result $record (error $enum)) (list (tuple char string))))
+  (core module $m
+    (memory (export "memory") 2)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.set $next (i32.and
+        (i32.add (global.get $next) (i32.sub (local.get 2) (i32.const 1)))
+        (i32.sub (i32.const 0) (local.get 2))))
+      (global.get $next)
+      (global.set $next (i32.add (global.get $next) (local.get 3))))
+    (func (export "echo") (param i32) (result i32) (local.get 0))
+    (func (export "flat") (param i32 i32 i64 f32 i32) (result i32)
+      (i64.store (i32.const 8) (local.get 2))
+      (i32.store (i32.const 16) (local.get 4))
+      (i32.const 0))
+    (func (export "one") (param i32 i64) (result i32) (i32.wrap_i64 (local.get 1))))
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (alias core export $i "realloc" (core func $realloc))
+  (func $echo (export "echo") (param "all" $all) (result $all)
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "flat") (param "a" bool) (param "b" $enum) (param "c" s64) (param "d" f32)
+    (param "e" $flags) (result $record)
+    (canon lift (core func $i "flat") (memory $memory) (realloc $realloc)))
+  (func $one (param "x" (option u64)) (result char) (canon lift (core func $i "one")))
+  (instance (export "test:fuzz/members@1.0.0") (export "run" (func $one))))
