@@ -150,6 +150,17 @@ pub mod engine {
     pub const TYPE_BYTES_MAX: u32 = 64 << 10;
     /// Types within types: bounds our recursion over values.
     pub const TYPE_DEPTH_MAX: u32 = 64;
+    /// Types that one type is made of, each counted as often as it occurs: a type that names another twice
+    /// doubles with each level, and comparing or printing it takes so long. A large record has some hundred.
+    pub const TYPE_NODES_MAX: u32 = 20_000;
+    /// Interfaces within interfaces of an interpreted component: bounds our recursion over them.
+    pub const INSTANCE_DEPTH_MAX: u32 = 64;
+    /// Calls under way in an interpreted component, each on top of the one before: of the components in it,
+    /// which cannot be entered twice, and of destructors, which can. Each takes some KiB of our own stack.
+    pub const CALLS_NESTED_MAX: usize = COMPONENT_INSTANCES_MAX + 16;
+    /// What an interpreted guest's `realloc` may use for each call, beyond a slice for all that one passage of values
+    /// needs: allocators take some hundred operations.
+    pub const REALLOC_FUEL: u64 = 500;
 
     const _: () = assert!(HOST_RESOURCES_MAX <= HANDLES_MAX);
     const _: () = assert!(FIBER_STACK_BYTES > WASM_STACK_BYTES);

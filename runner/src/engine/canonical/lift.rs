@@ -117,9 +117,11 @@ impl<'a> Lift<'a> {
 
     fn sequence<'t>(
         &mut self,
-        fields: impl Iterator<Item = &'t Type>,
+        fields: impl ExactSizeIterator<Item = &'t Type>,
         mut at: u32,
     ) -> Result<Value, Fault> {
+        // Core values are few; in memory there may be any number.
+        self.take((size_of::<Value>() * fields.len()) as u64)?;
         let fields = fields.map(|field| {
             let here = aligned(at, field.align());
             at = here.saturating_add(field.bytes());

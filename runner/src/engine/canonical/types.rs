@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::limits::engine::{TYPE_BYTES_MAX, TYPE_DEPTH_MAX};
+use crate::limits::engine::{TYPE_BYTES_MAX, TYPE_DEPTH_MAX, TYPE_NODES_MAX};
 
 /// Core values that a function's parameters may take; more are spilled to memory.
 pub(super) const FLAT_PARAMS_MAX: usize = 16;
@@ -43,6 +43,8 @@ struct Node {
     bytes: u32,
     align: u32,
     depth: u32,
+    /// Types it is made of, itself included.
+    nodes: u32,
     /// Where a variant's payload begins.
     payload_at: u32,
     /// `None` if there are more than a function's parameters may take.
@@ -218,9 +220,14 @@ impl Type {
         if depth > TYPE_DEPTH_MAX {
             return Err(TypeError(format!("its types nest deeper than {TYPE_DEPTH_MAX}")));
         }
+        let nodes = nodes(&shape);
+        if nodes > TYPE_NODES_MAX {
+            let sentence = format!("it has a type made of more than {TYPE_NODES_MAX} types");
+            return Err(TypeError(sentence));
+        }
         let flat = layout.flat.filter(|flat| flat.len() <= FLAT_PARAMS_MAX).map(Into::into);
         let (align, payload_at) = (layout.align, layout.payload_at);
-        Ok(Self(Arc::new(Node { shape, bytes, align, depth, payload_at, flat })))
+        Ok(Self(Arc::new(Node { shape, bytes, align, depth, nodes, payload_at, flat })))
     }
 
     /// What it is made of.
@@ -268,6 +275,22 @@ impl Type {
     /// Its core values, or `None` if it is always in memory.
     pub fn flat(&self) -> Option<&[Flat]> {
         self.0.flat.as_deref()
+    }
+}
+
+/// How many types a shape is made of, the outermost included.
+fn nodes(shape: &Shape) -> u32 {
+    let sum = |inner: &mut dyn Iterator<Item = &Type>| {
+        inner.fold(1, |all: u32, inner| all.saturating_add(inner.0.nodes))
+    };
+    match shape {
+        Shape::List(inner) | Shape::Option(inner) => sum(&mut std::iter::once(inner)),
+        Shape::Record(fields) => sum(&mut fields.iter().map(|(_, field)| field)),
+        Shape::Tuple(fields) => sum(&mut fields.iter()),
+        Shape::Variant(cases) => sum(&mut cases.iter().filter_map(|(_, payload)| payload.as_ref())),
+        Shape::Result(ok, err) => sum(&mut ok.iter().chain(err)),
+        Shape::Stream(inner) | Shape::Future(inner) => sum(&mut inner.iter()),
+        _ => 1,
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmi::errors::HostError;
 use wasmi::{Error, Extern, Func, Memory, ResumableCall, Store, Val};
@@ -32,6 +33,10 @@ pub(super) struct Guest<'p> {
     pub(super) tasks: Vec<Task>,
     /// Calls out that nobody waits for right now.
     pub(super) underway: Vec<Underway>,
+    /// Core functions under way, each called for the one before.
+    nested: usize,
+    /// When others last had their turn.
+    turned: Instant,
 }
 
 /// What wasmi keeps with a store.
@@ -76,9 +81,11 @@ impl<'p> Guest<'p> {
         store.limiter(|state| &mut state.limiter);
         let components = (0..plan.components).map(|_| Component::default()).collect();
         let instances = Vec::with_capacity(plan.instances.len());
-        let (tasks, underway) = (Vec::new(), Vec::new());
-        let mut guest = Self { plan, host, store, instances, components, tasks, underway };
+        let (tasks, underway, turned) = (Vec::new(), Vec::new(), Instant::now());
+        let mut guest =
+            Self { plan, host, store, instances, components, tasks, underway, nested: 0, turned };
         for instance in &plan.instances {
+            guest.turn_if_due().await;
             guest.refuel(limits::FUEL_SLICE);
             let module = &plan.modules[instance.module];
             let imports: Result<Vec<Extern>, Fault> =
@@ -134,9 +141,39 @@ impl<'p> Guest<'p> {
         options.memory.as_ref().map(|core| self.memory(core)).transpose()
     }
 
-    /// Runs a core function to its end: a slice at a time, and answering what it calls on the way. What is
-    /// left of a slice is the next function's, so that many short calls yield like a long one.
+    /// Runs a core function to its end, on top of the one that is under way, if any. That one's stack is the
+    /// interpreter's, but what waits for its answer is on ours.
     pub(super) async fn invoke(
+        &mut self,
+        func: Func,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<(), Fault> {
+        if self.nested >= limits::CALLS_NESTED_MAX {
+            return Err(Fault::Stack { backtrace: Vec::new() });
+        }
+        self.nested += 1;
+        let done = self.run_core(func, params, results).await;
+        self.nested -= 1;
+        done
+    }
+
+    /// Lets others have their turn.
+    pub(super) async fn turn(&mut self) {
+        tokio::task::yield_now().await;
+        self.turned = Instant::now();
+    }
+
+    /// The same if it is their turn: what we do for a guest takes none of its fuel, but time.
+    async fn turn_if_due(&mut self) {
+        if self.turned.elapsed() >= limits::EPOCH_TICK {
+            self.turn().await;
+        }
+    }
+
+    /// Runs a core function: a slice at a time, and answering what it calls on the way. All calls of an
+    /// instance share one slice, or a guest could get a new one whenever it calls.
+    async fn run_core(
         &mut self,
         func: Func,
         params: &[Val],
@@ -148,7 +185,7 @@ impl<'p> Guest<'p> {
                 Ok(ResumableCall::Finished) => return Ok(()),
                 Ok(ResumableCall::OutOfFuel(stopped)) => {
                     self.refuel(stopped.required_fuel().max(limits::FUEL_SLICE));
-                    tokio::task::yield_now().await;
+                    self.turn().await;
                     stopped.resume(&mut self.store, results)
                 }
                 Ok(ResumableCall::HostTrap(stopped)) => {
@@ -156,6 +193,7 @@ impl<'p> Guest<'p> {
                         return Err(self.fault(stopped.host_error()));
                     };
                     let answer = self.answer(index, &cells).await?;
+                    self.turn_if_due().await;
                     stopped.resume(&mut self.store, answer.as_slice(), results)
                 }
                 Err(error) => return Err(self.fault(&error)),
@@ -186,6 +224,7 @@ impl<'p> Guest<'p> {
                 self.builtin(component, &builtin, cells).await
             }
             Does::New { component, resource } => {
+                self.may_leave(*component)?;
                 let handles = &mut self.components[*component].handles;
                 Ok(Some(Val::I32(handles.own(ResourceId(*resource), first)? as i32)))
             }
@@ -194,6 +233,7 @@ impl<'p> Guest<'p> {
                 Ok(Some(Val::I32(handles.rep(ResourceId(*resource), first)? as i32)))
             }
             Does::Drop { component, resource } => {
+                self.may_leave(*component)?;
                 let handles = &mut self.components[*component].handles;
                 match handles.drop(ResourceId(*resource), first)? {
                     Dropped::Own(rep) => self.end(*resource, rep).await?,
@@ -339,7 +379,8 @@ impl<'p> Guest<'p> {
         let defines = |ResourceId(id)| matches!(resources[id as usize], Resource::Guest { component: by, .. } if by == component);
         let call = self.tasks.len().saturating_sub(1) as u32;
         let handles = &mut self.components[component].handles;
-        let mut room = Room { store: &mut self.store, memory, realloc };
+        let fuel = limits::FUEL_SLICE;
+        let mut room = Room { store: &mut self.store, memory, realloc, fuel };
         values(Lower::new(&mut room, options.encoding, handles, call, &defines))
     }
 

@@ -14,6 +14,7 @@ use wasmparser::{CanonicalFunction, CanonicalOption, Encoding as Form, Payload};
 use super::LoadError;
 use super::builtins;
 use super::module;
+use super::nesting;
 use super::plan::{
     Core, CoreInstance, CoreModule, Does, Export, Lifted, Lowered, Options, Plan, Resource, Target,
     Trampoline,
@@ -28,10 +29,32 @@ use crate::limits::engine as limits;
 #[derive(Clone)]
 pub(super) enum Item<'a> {
     Func(Func),
-    Instance(Rc<BTreeMap<String, Item<'a>>>),
+    Instance(Rc<Items<'a>>),
     Type(TypeDef<'a>),
     Component(Component<'a>),
     Module(usize),
+}
+
+/// What an instance exports, and how deep the instances among that nest.
+pub(super) struct Items<'a> {
+    pub(super) all: BTreeMap<String, Item<'a>>,
+    depth: u32,
+}
+
+impl<'a> Items<'a> {
+    /// Refused if they nest too deep: dropping them is recursive.
+    pub(super) fn new(all: BTreeMap<String, Item<'a>>) -> Result<Rc<Self>, LoadError> {
+        let depths = all.values().map(|item| match item {
+            Item::Instance(items) => items.depth + 1,
+            _ => 0,
+        });
+        let (depth, most) = (depths.max().unwrap_or(0), limits::INSTANCE_DEPTH_MAX);
+        if depth > most {
+            let sentence = format!("its interfaces nest deeper than {most}");
+            return Err(LoadError::Refused(sentence));
+        }
+        Ok(Rc::new(Self { all, depth }))
+    }
 }
 
 /// A function, once it is known what it is.
@@ -73,12 +96,20 @@ pub(super) fn link(engine: &wasmi::Engine, door: &Door, bytes: &[u8]) -> Result<
     Ok(plan)
 }
 
-/// What can be called from outside.
+/// What can be called from outside: functions and those of interfaces, but not what is in interfaces within
+/// interfaces. One that is in two others unfolds into two, so these could become any number.
 fn exported(items: &BTreeMap<String, Item<'_>>) -> BTreeMap<String, Export> {
-    let one = |(name, item): (&String, &Item<'_>)| {
+    callable(items, |items| Export::Instance(Arc::new(callable(items, |_| Export::Other))))
+}
+
+fn callable<'a>(
+    items: &BTreeMap<String, Item<'a>>,
+    interface: impl Fn(&BTreeMap<String, Item<'a>>) -> Export,
+) -> BTreeMap<String, Export> {
+    let one = |(name, item): (&String, &Item<'a>)| {
         let export = match item {
             Item::Func(Func::Typed { target: Target::Lifted(index), .. }) => Export::Func(*index),
-            Item::Instance(items) => Export::Instance(Arc::new(exported(items))),
+            Item::Instance(items) => interface(&items.all),
             _ => Export::Other,
         };
         (name.clone(), export)
@@ -123,7 +154,7 @@ impl Linker<'_> {
                     unchecked_range
                 }
                 Payload::ComponentSection { unchecked_range, .. } => {
-                    scope.nested(unchecked_range.clone());
+                    scope.nested(unchecked_range.clone(), self)?;
                     unchecked_range
                 }
                 Payload::End(_) => return Ok(scope.exports),
@@ -162,6 +193,9 @@ impl Linker<'_> {
                 }
             }
             Payload::ComponentTypeSection(entries) => {
+                let range = entries.range();
+                let section = bytes.get(range.clone()).ok_or_else(LoadError::truncated)?;
+                nesting::check(section, entries.count(), range.start)?;
                 for entry in entries {
                     self.count()?;
                     scope.define_type(entry?, self)?;
@@ -196,7 +230,12 @@ impl Linker<'_> {
 
     /// Counts one more definition.
     pub(super) fn count(&mut self) -> Result<(), LoadError> {
-        self.definitions += 1;
+        self.copies(1)
+    }
+
+    /// Counts definitions that are noted once more, for what is nested among them.
+    pub(super) fn copies(&mut self, definitions: usize) -> Result<(), LoadError> {
+        self.definitions = self.definitions.saturating_add(definitions);
         if self.definitions > limits::DEFINITIONS_MAX {
             let most = limits::DEFINITIONS_MAX;
             return Err(LoadError::Refused(format!("it has more than {most} definitions")));
@@ -285,6 +324,15 @@ impl Linker<'_> {
         ResourceId(self.plan.resources.len() as u32 - 1)
     }
 
+    /// A resource that this very component defines: what is behind handles of others is not its business.
+    fn own_resource(&self, index: u32, scope: &Scope<'_>) -> Result<u32, LoadError> {
+        let ResourceId(resource) = scope.types.resource(index)?;
+        match self.plan.resources.get(resource as usize) {
+            Some(Resource::Guest { component, .. }) if *component == scope.instance => Ok(resource),
+            _ => Err(LoadError::Refused("it makes handles of a resource that is another's".into())),
+        }
+    }
+
     fn canonical(
         &mut self,
         function: CanonicalFunction,
@@ -318,12 +366,12 @@ impl Linker<'_> {
                 scope.core_funcs.push(core);
             }
             CanonicalFunction::ResourceNew { resource } => {
-                let ResourceId(resource) = scope.types.resource(resource)?;
+                let resource = self.own_resource(resource, scope)?;
                 let does = Does::New { component, resource };
                 scope.core_funcs.push(self.trampoline((one.clone(), one), does));
             }
             CanonicalFunction::ResourceRep { resource } => {
-                let ResourceId(resource) = scope.types.resource(resource)?;
+                let resource = self.own_resource(resource, scope)?;
                 let does = Does::Rep { component, resource };
                 scope.core_funcs.push(self.trampoline((one.clone(), one), does));
             }

@@ -11,6 +11,7 @@ mod builtins;
 mod guest;
 mod link;
 mod module;
+mod nesting;
 mod plan;
 mod room;
 mod scope;

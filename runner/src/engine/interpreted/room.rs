@@ -12,6 +12,8 @@ pub(super) struct Room<'a> {
     pub(super) store: &'a mut Store<State>,
     pub(super) memory: Option<Memory>,
     pub(super) realloc: Option<Func>,
+    /// What its allocator may still use, for all values together.
+    pub(super) fuel: u64,
 }
 
 impl Heap for Room<'_> {
@@ -22,14 +24,16 @@ impl Heap for Room<'_> {
         }
     }
 
-    /// Calls the guest's `realloc`, which gets one slice and may not call out: allocating is quick.
+    /// Calls the guest's `realloc`, which may not call out and gets little more than one slice for all the
+    /// values that pass at once: allocating is quick, and nobody else has a turn meanwhile.
     fn allocate(&mut self, align: u32, bytes: u32) -> Result<u32, Fault> {
         let realloc = self.realloc.ok_or_else(|| trap("it gave no `realloc` for a value"))?;
         let params = [0, 0, align, bytes].map(|word| Val::I32(word as i32));
         let mut result = [Val::I32(0)];
         let left = self.store.get_fuel().unwrap_or(0);
-        let _ = self.store.set_fuel(limits::FUEL_SLICE + u64::from(bytes));
+        let _ = self.store.set_fuel(self.fuel + limits::REALLOC_FUEL + u64::from(bytes));
         let called = realloc.call(&mut *self.store, &params, &mut result);
+        self.fuel = self.store.get_fuel().unwrap_or(0).min(self.fuel);
         let _ = self.store.set_fuel(left);
         match (called, result) {
             (Ok(()), [Val::I32(at)]) => Ok(at as u32),

@@ -12,7 +12,7 @@ use wasmparser::{
 };
 
 use super::LoadError;
-use super::link::{Func, Item, Linker};
+use super::link::{Func, Item, Items, Linker};
 use super::plan::{Core, Resource};
 use super::types::{TypeDef, Types};
 
@@ -29,7 +29,7 @@ pub(super) struct Scope<'a> {
     core_globals: Vec<Core>,
     pub(super) types: Types<'a>,
     pub(super) funcs: Vec<Func>,
-    instances: Vec<Rc<BTreeMap<String, Item<'a>>>>,
+    instances: Vec<Rc<Items<'a>>>,
     components: Vec<Component<'a>>,
     /// What it imports; `None` for the outermost, whose imports come from the host.
     imports: Option<BTreeMap<String, Item<'a>>>,
@@ -92,7 +92,12 @@ impl<'a> Scope<'a> {
     }
 
     /// A component is defined within this one.
-    pub(super) fn nested(&mut self, range: Range<usize>) {
+    pub(super) fn nested(
+        &mut self,
+        range: Range<usize>,
+        linker: &mut Linker<'_>,
+    ) -> Result<(), LoadError> {
+        linker.copies(self.types.list.len() + self.modules.len() + self.components.len())?;
         let outer = Rc::new(Surroundings {
             types: Rc::new(self.types.clone()),
             modules: self.modules.clone(),
@@ -100,6 +105,7 @@ impl<'a> Scope<'a> {
             outer: self.outer.clone(),
         });
         self.components.push(Component { range, outer });
+        Ok(())
     }
 
     /// A type is defined; resources are new with each instance.
@@ -114,7 +120,7 @@ impl<'a> Scope<'a> {
                 let resource = Resource::Guest { component: self.instance, dtor };
                 TypeDef::Resource(linker.resource(resource))
             }
-            ty => self.types.define(ty)?,
+            ty => self.types.define(ty, linker)?,
         };
         self.types.list.push(ty);
         Ok(())
@@ -197,7 +203,7 @@ impl<'a> Scope<'a> {
                 items
             }
         };
-        self.instances.push(Rc::new(exports));
+        self.instances.push(Items::new(exports)?);
         Ok(())
     }
 
@@ -234,7 +240,7 @@ impl<'a> Scope<'a> {
         match alias {
             ComponentAlias::InstanceExport { kind, instance_index, name } => {
                 let items = at(&self.instances, "instance", instance_index)?;
-                let item = items.get(name).cloned().ok_or_else(|| LoadError::missing(name))?;
+                let item = items.all.get(name).cloned().ok_or_else(|| LoadError::missing(name))?;
                 self.push(of_kind(kind, item, name)?);
             }
             ComponentAlias::CoreInstanceExport { kind, instance_index, name } => {
@@ -286,13 +292,12 @@ impl<'a> Scope<'a> {
 
     /// What is `count` components further out, at least one.
     fn around(&self, count: u32) -> Result<&Surroundings<'a>, LoadError> {
-        let mut outer = self.outer.as_ref();
+        let none = || LoadError::no_such("surrounding component", count);
+        let mut around = self.outer.as_ref().ok_or_else(none)?;
         for _ in 1..count {
-            outer = outer.and_then(|around| around.outer.as_ref());
+            around = around.outer.as_ref().ok_or_else(none)?;
         }
-        outer
-            .map(|around| &**around)
-            .ok_or_else(|| LoadError::no_such("surrounding component", count))
+        Ok(around)
     }
 
     /// Something is imported: from the host by the outermost component, else from what it was given.
@@ -319,7 +324,7 @@ impl<'a> Scope<'a> {
         Ok(match ty {
             ComponentTypeRef::Instance(index) => match self.types.get(index)? {
                 TypeDef::Instance(ty) => {
-                    Item::Instance(Rc::new(Rc::clone(ty).imported(name, linker)?))
+                    Item::Instance(Items::new(Rc::clone(ty).imported(name, linker)?)?)
                 }
                 _ => return Err(LoadError::no_such("instance type", index)),
             },

@@ -133,7 +133,7 @@ impl Guest<'_> {
 
     /// Lets others go on: calls in the background, and the loop.
     async fn give_way(&mut self) -> Result<(), Fault> {
-        tokio::task::yield_now().await;
+        self.turn().await;
         let ended = poll_fn(|context| Poll::Ready(self.poll_underway(context))).await;
         match ended {
             Poll::Ready(ended) => self.finish(ended),

@@ -3,6 +3,7 @@
 mod borders;
 mod broken;
 mod budgets;
+mod hostile;
 mod resources;
 mod tasks;
 

@@ -98,7 +98,11 @@ impl<'a> Types<'a> {
     }
 
     /// Resolves a declared type. Resources are made by the caller: each instance has its own.
-    pub(super) fn define(&self, ty: ComponentType<'a>) -> Result<TypeDef<'a>, LoadError> {
+    pub(super) fn define(
+        &self,
+        ty: ComponentType<'a>,
+        linker: &mut Linker<'_>,
+    ) -> Result<TypeDef<'a>, LoadError> {
         match ty {
             ComponentType::Defined(defined) => match self.defined(&defined) {
                 Ok(ty) => Ok(TypeDef::Value(ty)),
@@ -111,6 +115,7 @@ impl<'a> Types<'a> {
                 Err(NoType::Wrong(error)) => Err(error),
             },
             ComponentType::Instance(declarations) => {
+                linker.copies(self.list.len())?;
                 let outer = Rc::new(self.clone());
                 Ok(TypeDef::Instance(Rc::new(InstanceType { declarations, outer })))
             }
@@ -241,7 +246,7 @@ impl<'a> InstanceType<'a> {
             match declaration {
                 InstanceTypeDeclaration::CoreType(_) => {}
                 InstanceTypeDeclaration::Type(ty) => {
-                    let ty = types.define(ty.clone())?;
+                    let ty = types.define(ty.clone(), linker)?;
                     types.list.push(ty);
                 }
                 InstanceTypeDeclaration::Alias(ComponentAlias::Outer {
