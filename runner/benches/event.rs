@@ -1,6 +1,6 @@
 //! One event on a fresh instance: the echo component, from the event to its outcome, publishing
-//! included, interpreted and compiled. The latter needs the artifact, which
-//! `pirn build --compile-only -f examples/echo` makes.
+//! included, on each engine. Compiled code needs artifacts: `pirn build --compile-only -f examples/echo` makes the
+//! native one, the same with `--board generic-riscv64` bytecode, which runs on any processor of 64 bits.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::path::Path;
@@ -37,10 +37,19 @@ fn broker() -> u16 {
     known.recv().unwrap()
 }
 
-/// The echo example, connected, with components as the board's default or as they are.
-fn runner(state: &Path, broker: u16, artifact: Option<ArtifactKind>) -> Result<Runner, String> {
+/// The board whose components are bytecode.
+const PULLEY_BOARD: &str = "generic-riscv64";
+
+/// The echo example, connected, with components as a board's default or as they are.
+fn runner(
+    state: &Path,
+    broker: u16,
+    board: Option<&str>,
+    artifact: Option<ArtifactKind>,
+) -> Result<Runner, String> {
     let mut files = AppFiles::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/echo"));
     files.variables.push(("broker".into(), format!("mqtt://127.0.0.1:{broker}")));
+    files.board = board.map(str::to_owned);
     files.state_dir = Some(state.to_owned());
     let mut app = App::load(&files).expect("the echo example is fine");
     for component in &mut app.components {
@@ -51,9 +60,14 @@ fn runner(state: &Path, broker: u16, artifact: Option<ArtifactKind>) -> Result<R
 
 fn one_event(c: &mut Criterion) {
     let port = broker();
-    for (name, artifact) in [("interpreted", Some(ArtifactKind::Wasm)), ("compiled", None)] {
+    let engines = [
+        ("interpreted", None, Some(ArtifactKind::Wasm)),
+        ("native", None, None),
+        ("pulley", Some(PULLEY_BOARD), None),
+    ];
+    for (name, board, artifact) in engines {
         let state = std::env::temp_dir().join(format!("pirn-bench-{}-{name}", std::process::id()));
-        let runner = match runner(&state, port, artifact) {
+        let runner = match runner(&state, port, board, artifact) {
             Ok(runner) => runner,
             Err(error) => {
                 println!("{name}: left out: {error}");

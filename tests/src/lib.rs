@@ -41,8 +41,13 @@ pub fn pirnd() -> PathBuf {
     match std::env::var_os("PIRND").map(PathBuf::from) {
         Some(path) if path.is_file() => path,
         Some(path) => panic!("PIRND is {}, which is no file", path.display()),
-        None => pirnd_for(&format!("{}-unknown-linux-musl", std::env::consts::ARCH)),
+        None => pirnd_for(&native_target()),
     }
+}
+
+/// The target whose programs boards with this machine's processor run.
+fn native_target() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
 /// The runner for a board's target, as `cross/targets/pirnd` built it.
@@ -51,10 +56,17 @@ pub fn pirnd() -> PathBuf {
 /// If it is not there.
 #[must_use]
 pub fn pirnd_for(target: &str) -> PathBuf {
+    built_for(target, "pirnd")
+}
+
+/// A program for a board's target.
+fn built_for(target: &str, name: &str) -> PathBuf {
     let folder = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| guests::repository().join("target"));
-    let path = folder.join(target).join("release/pirnd");
-    assert!(path.is_file(), "there is no {}: run cross/targets/pirnd {target}", path.display());
+    let path = folder.join(target).join("release").join(name);
+    let option = if name == "pirnd" { String::new() } else { format!("--{name} ") };
+    let how = format!("run cross/targets/pirnd {option}{target}");
+    assert!(path.is_file(), "there is no {}: {how}", path.display());
     path
 }
 

@@ -4,9 +4,10 @@
 //!
 //! `PIRN_TEST_ARTIFACT` (`wasm`, `pulley64` …) asks for another kind of artifact than the board's.
 
+use std::path::Path;
 use std::process::Command;
 
-use crate::{pirnd, pirnd_for};
+use crate::{built_for, native_target, pirnd, pirnd_for};
 
 /// A processor that is emulated.
 struct Processor {
@@ -44,6 +45,15 @@ const PROCESSORS: &[Processor] = &[
     },
 ];
 
+impl Processor {
+    fn command(&self, file: &Path) -> Command {
+        let [program, words @ ..] = self.emulator;
+        let mut command = Command::new(program);
+        command.args(words).arg(file);
+        command
+    }
+}
+
 fn emulated() -> Option<&'static Processor> {
     let name = std::env::var("PIRN_TEST_PROCESSOR").ok()?;
     let found = PROCESSORS.iter().find(|processor| processor.name == name);
@@ -59,12 +69,22 @@ fn emulated() -> Option<&'static Processor> {
 /// If it, or what emulates its processor, is not there.
 #[must_use]
 pub fn runner() -> Command {
-    let Some(Processor { target, emulator: [program, words @ ..], .. }) = emulated() else {
-        return Command::new(pirnd());
-    };
-    let mut command = Command::new(program);
-    command.args(words).arg(pirnd_for(target));
-    command
+    match emulated() {
+        None => Command::new(pirnd()),
+        Some(processor) => processor.command(&pirnd_for(processor.target)),
+    }
+}
+
+/// Another program that `cross/targets/pirnd` makes, for the same machine.
+///
+/// # Panics
+/// If it, or what emulates its processor, is not there.
+#[must_use]
+pub fn program(name: &str) -> Command {
+    match emulated() {
+        None => Command::new(built_for(&native_target(), name)),
+        Some(processor) => processor.command(&built_for(processor.target, name)),
+    }
 }
 
 /// The text of its generic board's file, with the kind of artifacts that was asked for; `None` if that is
