@@ -22,25 +22,25 @@ const PROCESSORS: &[Processor] = &[
     Processor {
         name: "aarch64",
         target: "aarch64-unknown-linux-musl",
-        emulator: ["qemu-aarch64-static", "-cpu", "cortex-a53"],
+        emulator: ["qemu-aarch64", "-cpu", "cortex-a53"],
         board: "generic-aarch64",
     },
     Processor {
         name: "armv7",
         target: "armv7-unknown-linux-musleabihf",
-        emulator: ["qemu-arm-static", "-cpu", "cortex-a8"],
+        emulator: ["qemu-arm", "-cpu", "cortex-a8"],
         board: "generic-arm",
     },
     Processor {
         name: "armv6",
         target: "arm-unknown-linux-musleabihf",
-        emulator: ["qemu-arm-static", "-cpu", "arm1176"],
+        emulator: ["qemu-arm", "-cpu", "arm1176"],
         board: "generic-arm",
     },
     Processor {
         name: "riscv64",
         target: "riscv64gc-unknown-linux-musl",
-        emulator: ["qemu-riscv64-static", "-cpu", "rv64"],
+        emulator: ["qemu-riscv64", "-cpu", "rv64"],
         board: "generic-riscv64",
     },
 ];
