@@ -6,7 +6,7 @@
 //! cross/targets/pirnd x86_64-unknown-linux-musl
 //! cross/targets/pirnd --kernels x86_64-unknown-linux-musl
 //! tests/guests/build
-//! cargo build --workspace && cargo run -p pirn-tests --example engines
+//! cargo build --workspace --all-targets && target/debug/examples/engines
 //! ```
 //!
 //! With `PIRN_TEST_PROCESSOR` both the runner and the native program are those for that processor, emulated. That

@@ -56,7 +56,9 @@ pub(crate) fn engine() -> Engine {
             tokio::time::sleep(Duration::from_millis(ms.into())).await;
             Ok((ms,))
         })?;
-        Ok(())
+        test.streaming("count", |_, (to,): (u32,)| async move {
+            Ok(Ok::<Vec<u32>, String>((1..=to.min(1_000)).collect()))
+        })
     });
     engine.expect("the engine starts")
 }

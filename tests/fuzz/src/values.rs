@@ -93,7 +93,13 @@ impl<'a> Source<'a> {
                 0 => self.case(0, ok.as_ref())?,
                 _ => self.case(1, err.as_ref())?,
             },
-            Shape::Own(_) | Shape::Borrow(_) => return None,
+            Shape::Stream(Some(item)) => {
+                Value::Stream((0..self.length()).map(|_| self.value(item)).collect::<Option<_>>()?)
+            }
+            Shape::Future(Some(payload)) => Value::Future(Box::new(self.value(payload)?)),
+            Shape::Stream(None) | Shape::Future(None) | Shape::Own(_) | Shape::Borrow(_) => {
+                return None;
+            }
         })
     }
 
