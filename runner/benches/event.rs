@@ -1,6 +1,6 @@
 //! One event on a fresh instance: the echo component, from the event to its outcome, publishing
 //! included, on each engine. Compiled code needs artifacts: `pirn build --compile-only -f examples/echo` makes the
-//! native one, the same with `--board generic-riscv64` bytecode, which runs on any processor of 64 bits.
+//! native one, the same with `--board runner/benches/bytecode.toml` bytecode.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::path::Path;
@@ -37,8 +37,8 @@ fn broker() -> u16 {
     known.recv().unwrap()
 }
 
-/// The board whose components are bytecode.
-const PULLEY_BOARD: &str = "generic-riscv64";
+/// A board whose components are bytecode.
+const PULLEY_BOARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/bytecode.toml");
 
 /// The echo example, connected, with components as a board's default or as they are.
 fn runner(

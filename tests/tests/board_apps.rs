@@ -41,15 +41,6 @@ enum Button {
     Raw,
 }
 
-/// What the example runs as.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// The board's kind of artifact, from `pirn build`.
-    Artifact,
-    /// The component that is in the repository, copied and nothing else.
-    AsItIs,
-}
-
 impl Button {
     fn pause(self) -> Duration {
         Duration::from_millis(if self == Self::Debounced { 150 } else { 0 })
@@ -57,7 +48,7 @@ impl Button {
 }
 
 impl Doorbell {
-    fn up(cpu: Cpu, name: &str, button: Button, form: Form) -> Self {
+    fn up(cpu: Cpu, name: &str, button: Button, engine: &str) -> Self {
         let (app, broker) = (ScratchApp::example("doorbell"), Mosquitto::start());
         if button == Button::Raw {
             let manifest = std::fs::read_to_string(app.file("spin.toml")).unwrap();
@@ -65,10 +56,9 @@ impl Doorbell {
             assert_ne!(raw, manifest, "the example has another debounce now");
             std::fs::write(app.file("spin.toml"), raw).unwrap();
         }
-        let app = match form {
-            Form::Artifact => app.built_for(name),
-            Form::AsItIs => app.on("doorbell", "interpreted"),
-        };
+        let app = app.on("doorbell", engine);
+        // What is interpreted needs no artifact: the folder is copied as it is.
+        let app = if engine == "interpreted" { app } else { app.built_for(name) };
         let files = Files::new()
             .with("bin/pirnd", &pirnd_for(cpu.target()))
             .with_text("operator.toml", OPERATOR)
@@ -141,24 +131,24 @@ impl Doorbell {
 
 #[test]
 fn a_thousand_presses_of_a_doorbell_arrive_in_order_and_kill_9_leaves_the_lamp_out() {
-    let doorbell = Doorbell::up(Cpu::Aarch64, "qemu-virt-aarch64", Button::Raw, Form::Artifact);
+    let doorbell = Doorbell::up(Cpu::Aarch64, "qemu-virt-aarch64", Button::Raw, "native");
     let latencies = doorbell.press(1_000, Button::Raw);
     doorbell.say("qemu-virt-aarch64", latencies);
     doorbell.kill();
 }
 
 #[test]
-fn the_doorbell_rings_and_lights_its_lamp_for_a_while_on_a_32_bit_board() {
-    ring_on_a_32_bit_board(Form::Artifact, "pulley32");
+fn the_doorbell_rings_and_lights_its_lamp_for_a_while_as_bytecode_on_a_32_bit_board() {
+    ring_on_a_32_bit_board("pulley");
 }
 
 #[test]
 fn the_doorbell_does_the_same_interpreted_with_nothing_but_its_component_on_the_board() {
-    ring_on_a_32_bit_board(Form::AsItIs, "interpreted");
+    ring_on_a_32_bit_board("interpreted");
 }
 
-fn ring_on_a_32_bit_board(form: Form, engine: &str) {
-    let doorbell = Doorbell::up(Cpu::Arm, "qemu-virt-arm", Button::Debounced, form);
+fn ring_on_a_32_bit_board(engine: &str) {
+    let doorbell = Doorbell::up(Cpu::Arm, "qemu-virt-arm", Button::Debounced, engine);
     let status = doorbell.board.run("pirnd status /app --state-dir /run/state");
     assert!(status.contains(engine), "{status}");
     let latencies = doorbell.press(50, Button::Debounced);
@@ -206,7 +196,7 @@ fn what_is_wrong_with_the_chip_is_said_before_anything_runs() {
 #[test]
 fn a_line_that_another_program_holds_is_said_and_taken_when_it_is_free() {
     let name = "qemu-virt-aarch64";
-    let first = Doorbell::up(Cpu::Aarch64, name, Button::Raw, Form::Artifact);
+    let first = Doorbell::up(Cpu::Aarch64, name, Button::Raw, "native");
     let board = &first.board;
     let broker = first._broker.port();
     let second = board.start(&format!(

@@ -114,8 +114,7 @@ fn guests_built_for_preview_1_ask_for_wasi_as_their_adapter_does() {
 
 #[test]
 fn the_composed_guest_holds_two_components_and_settles_between_them_what_they_need() {
-    let [socket, plug, composed] =
-        ["composed-socket", "composed-plug", "composed"].map(|name| shape(name));
+    let [socket, plug, composed] = ["composed-socket", "composed-plug", "composed"].map(shape);
     let between = "test:series/series@1.0.0";
     assert!(socket.imports.contains(between) && plug.exports.contains(between));
     assert!(!composed.imports.contains(between));

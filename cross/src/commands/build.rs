@@ -1,6 +1,7 @@
 //! `pirn build`: the manifest's build commands, then the board's artifacts.
 
 use pirn_runner::app::{App, AppFiles, ComponentPlan, Purpose};
+use pirn_runner::board::ArtifactKind;
 use pirn_runner::engine::artifact;
 
 use crate::cli::{AppArgs, Build, EmbeddedBroker, OperatorArgs, Up};
@@ -18,11 +19,23 @@ pub(crate) fn run(options: &Build) -> Outcome {
         build::run(&app, chosen.iter().copied(), volume)?;
     }
     compile::run(&app, chosen.into_iter(), volume)?;
-    let folder = artifact::folder(&app.dir, &app.board);
-    volume.step("Built", &format!("{} for {}: {}", app.name, app.board.name, folder.display()));
+    volume.step("Built", &format!("{} for {}: {}", app.name, app.board.name, to_copy(&app)));
     match options.up {
         true => super::up::run(&up_with_defaults(&options.app)),
         false => Ok(()),
+    }
+}
+
+/// What of the app goes to the board, beside its manifest.
+fn to_copy(app: &App) -> String {
+    let folder = artifact::folder(&app.dir, &app.board).display().to_string();
+    let interpreted = |plan: &&ComponentPlan| plan.artifact == ArtifactKind::Wasm;
+    match app.components.iter().filter(interpreted).count() {
+        0 => folder,
+        all if all == app.components.len() => {
+            "nothing to compile, components are interpreted there as they are".into()
+        }
+        _ => format!("{folder}, and the components that are interpreted as they are"),
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn artifact(hands: &Hands<'_>, component: &Component) -> Result<Artif
             EngineChoice::Native,
             ArtifactKind::Pulley32 | ArtifactKind::Pulley64 | ArtifactKind::Wasm,
         ) => {
-            let message = format!("the board {:?} runs bytecode only", board.name);
+            let message = format!("the board {:?} has no native code", board.name);
             let error = Wish { hands, component }.error("engine", message);
             Err(error.with_help(
                 "nothing generates code for its processor; remove the key, or write \"pulley\" or \"interpreted\"",
