@@ -1,8 +1,6 @@
 //! The functions that the component model itself offers to async components: to answer, to wait, to
 //! read streams. Here is which there are and what their core types are; `tasks.rs` does them.
 
-use std::sync::Arc;
-
 use wasmparser::{CanonicalFunction, ComponentValType, ValType};
 
 use super::LoadError;
@@ -135,14 +133,11 @@ fn context(ty: ValType) -> Result<Flat, LoadError> {
     }
 }
 
-impl Builtin {
-    /// A task's result may have been said to be of another type than its function's.
-    pub(super) fn returns(ty: &FuncType, of: &Arc<FuncType>) -> bool {
-        let said = ty.params.as_ref().map(Type::shape);
-        match (said, &of.result) {
-            (Some(Shape::Tuple(said)), Some(result)) => **said == [result.clone()],
-            (None, None) => true,
-            _ => false,
-        }
+/// Whether parameters of this type are the result of that function.
+pub(super) fn is_result_of(returned: &FuncType, function: &FuncType) -> bool {
+    match (returned.params.as_ref().map(Type::shape), &function.result) {
+        (Some(Shape::Tuple(list)), Some(result)) => **list == [result.clone()],
+        (None, None) => true,
+        _ => false,
     }
 }

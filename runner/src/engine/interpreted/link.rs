@@ -248,8 +248,7 @@ impl Linker<'_> {
             return Ok(index);
         }
         let (bytes, start_name) = module::with_exported_start(bytes)?;
-        let module = Module::new(&self.engine, &bytes)
-            .map_err(|error| LoadError::Refused(format!("one of its modules: {error}")))?;
+        let module = Module::new(&self.engine, &bytes).map_err(refused)?;
         let index = self.plan.modules.len();
         self.plan.modules.push(CoreModule { module, start: start_name });
         self.modules.insert(start, index);
@@ -415,6 +414,16 @@ pub(super) fn canonical_options(
         }
     }
     Ok(all)
+}
+
+/// Why wasmi takes no module. It has a kind of error for all that a module may be wrong in; a test holds
+/// the word.
+fn refused(error: wasmi::Error) -> LoadError {
+    let sentence = error.to_string();
+    match sentence.contains("SIMD") {
+        true => LoadError::Compile("it uses SIMD instructions".into()),
+        false => LoadError::Refused(format!("one of its modules: {sentence}")),
+    }
 }
 
 fn core_type(flat: Flat) -> ValType {

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use wasmi::Val;
 
-use super::builtins::Builtin;
+use super::builtins::{Builtin, is_result_of};
 use super::guest::Guest;
 use super::plan::{Core, Lifted, Lowered, Options, Target};
 use super::room::{cell, val};
@@ -264,7 +264,7 @@ impl Guest<'_> {
             lifted.options.abi == Abi::Async
                 && lifted.options.component == options.component
                 && lifted.options.encoding == options.encoding
-                && Builtin::returns(ty, &lifted.ty)
+                && is_result_of(ty, &lifted.ty)
         };
         if lifted.filter(fits).is_none() {
             return Err(trap("it gave a result that is not its function's"));

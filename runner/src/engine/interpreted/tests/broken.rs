@@ -14,6 +14,14 @@ fn what_is_not_for_this_engine_is_refused_and_told_where_it_works() {
 }
 
 #[test]
+fn instructions_for_vectors_are_refused_and_told_where_they_work() {
+    let vectors = r#"(component (core module
+        (func (export "f") (result i32) (i32x4.extract_lane 0 (v128.const i32x4 1 2 3 4)))))"#;
+    let error = refusal(vectors);
+    assert!(error.contains("SIMD") && error.contains("engine = \"pulley\""), "{error}");
+}
+
+#[test]
 fn what_is_for_no_engine_is_refused_by_name() {
     for (definition, what) in [
         ("(core func (canon error-context.drop))", "error contexts"),
