@@ -9,6 +9,7 @@
 
 mod builtins;
 mod guest;
+mod items;
 mod link;
 mod module;
 mod nesting;

@@ -12,7 +12,8 @@ use wasmparser::{
 };
 
 use super::LoadError;
-use super::link::{Func, Item, Items, Linker};
+use super::items::{Func, Item, Items};
+use super::link::Linker;
 use super::plan::{Core, Resource};
 use super::types::{TypeDef, Types};
 

@@ -12,7 +12,8 @@ use wasmparser::{
 };
 
 use super::LoadError;
-use super::link::{Func, Item, Linker};
+use super::items::{Func, Item};
+use super::link::Linker;
 use crate::engine::canonical::{FuncType, ResourceId, Shape, Type, TypeError};
 
 /// One entry of a component's type index space.
