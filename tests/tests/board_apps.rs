@@ -149,7 +149,9 @@ fn the_doorbell_does_the_same_interpreted_with_nothing_but_its_component_on_the_
 
 fn ring_on_a_32_bit_board(engine: &str) {
     let doorbell = Doorbell::up(Cpu::Arm, "qemu-virt-arm", Button::Debounced, engine);
-    let status = doorbell.board.run("pirnd status /app --state-dir /run/state");
+    let status = doorbell.board.run(
+        "pirnd status /app --board qemu-virt-arm --runtime-config-file /operator.toml --state-dir /run/state",
+    );
     assert!(status.contains(engine), "{status}");
     let latencies = doorbell.press(50, Button::Debounced);
     doorbell.say(&format!("qemu-virt-arm, {engine}, 30 ms debounce"), latencies);
