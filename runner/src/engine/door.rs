@@ -110,12 +110,17 @@ fn streaming_fits<P: Wire, T: Wire, E: Wire>(ty: &FuncType) -> bool {
     list_fits::<P>(ty.params.as_ref()) && T::fits(item) && <Result<(), E>>::fits(end)
 }
 
-/// Items and how they ended as a stream and a future, with all that will ever come.
-fn streamed<T: Wire, E: Wire>(answer: Result<Vec<T>, E>) -> Value {
-    let (items, end) = match answer {
+/// What goes into a stream, and how that ended.
+fn items_and_end<T, E>(answer: Result<Vec<T>, E>) -> (Vec<T>, Result<(), E>) {
+    match answer {
         Ok(items) => (items, Ok(())),
         Err(error) => (Vec::new(), Err(error)),
-    };
+    }
+}
+
+/// Both as values, with all that will ever come.
+fn streamed<T: Wire, E: Wire>(answer: Result<Vec<T>, E>) -> Value {
+    let (items, end) = items_and_end(answer);
     let items = items.into_iter().map(T::into_value).collect();
     Value::Fields(vec![Value::Stream(items), Value::Future(Box::new(end.into_value()))])
 }
@@ -376,10 +381,7 @@ impl Interface<'_> {
         linker.func_wrap_concurrent(name, move |accessor, params| {
             let host = accessor.with(|mut access| access.get().host.clone());
             Box::pin(async move {
-                let (items, end) = match f(host, params).await? {
-                    Ok(items) => (items, Ok(())),
-                    Err(error) => (Vec::new(), Err(error)),
-                };
+                let (items, end) = items_and_end(f(host, params).await?);
                 accessor.with(|mut access| {
                     let stream = StreamReader::<T>::new(&mut access, items)?;
                     let end = async move { Ok::<Result<(), E>, wasmtime::Error>(end) };

@@ -189,12 +189,9 @@ impl<'a, H: Heap> Lower<'a, H> {
                 self.borrowed += 1;
                 Ok(self.handles.borrow(*resource, rep, self.call)?.into())
             }
-            (Shape::Stream(_) | Shape::Future(_), value) => Ok(self
-                .handles
-                .waitables
-                .give(ty, value)
-                .unwrap_or_else(|| Err(disagree()))?
-                .into()),
+            (Shape::Stream(_) | Shape::Future(_), value) => {
+                Ok(self.handles.waitables.give(ty, value)?.into())
+            }
             (
                 Shape::Own(_)
                 | Shape::Borrow(_)
@@ -282,6 +279,6 @@ fn same(types: usize, values: usize) -> Result<(), Fault> {
 
 /// Only a component whose parts were put together wrongly gets here: our own types were compared
 /// when it was linked.
-fn disagree() -> Fault {
+pub(super) fn disagree() -> Fault {
     trap("two of its parts disagree on a type")
 }

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use super::lower::disagree;
 use super::table::Table;
 use super::types::{Shape, Type};
 use super::value::Value;
@@ -193,13 +194,13 @@ impl Waitables {
     }
 
     /// The guest is given a stream or a future to read from.
-    pub(super) fn give(&mut self, ty: &Type, value: Value) -> Option<Result<u32, Fault>> {
+    pub(super) fn give(&mut self, ty: &Type, value: Value) -> Result<u32, Fault> {
         let from = match (ty.shape(), value) {
             (Shape::Stream(_), Value::Stream(values)) => Readable::Stream(values.into()),
             (Shape::Future(_), Value::Future(value)) => Readable::Future(*value),
-            _ => return None,
+            _ => return Err(disagree()),
         };
-        Some(self.table.add(Slot::Readable { ty: ty.clone(), from, set: None }))
+        self.table.add(Slot::Readable { ty: ty.clone(), from, set: None })
     }
 
     /// The guest gives what it could read to somebody else.
@@ -223,19 +224,16 @@ impl Waitables {
     /// The guest reads up to so many values.
     pub fn read(&mut self, ty: &Type, index: u32, most: u32) -> Result<Taken, Fault> {
         let from = self.readable(ty, index)?;
-        match from {
+        match std::mem::replace(from, Readable::Done) {
             Readable::Stream(values) if values.is_empty() => {
-                *from = Readable::Done;
                 Ok(Taken { values: Vec::new(), dropped: true })
             }
-            Readable::Stream(values) => {
-                let count = values.len().min(most as usize);
-                Ok(Taken { values: values.drain(..count).collect(), dropped: false })
+            Readable::Stream(mut values) => {
+                let rest = values.split_off(values.len().min(most as usize));
+                *from = Readable::Stream(rest);
+                Ok(Taken { values: values.into(), dropped: false })
             }
-            Readable::Future(_) => match std::mem::replace(from, Readable::Done) {
-                Readable::Future(value) => Ok(Taken { values: vec![value], dropped: false }),
-                _ => Err(read_out(index)),
-            },
+            Readable::Future(value) => Ok(Taken { values: vec![value], dropped: false }),
             Readable::Done => Err(read_out(index)),
         }
     }

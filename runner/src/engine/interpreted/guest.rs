@@ -281,7 +281,7 @@ impl<'p> Guest<'p> {
             Target::Lifted(index) => Box::pin(self.call(*index, params)).await?,
             Target::Missing(sentence) => return Err(trap(&**sentence)),
         };
-        let cells = self.returned(call, &lent, result, call.result_at(cells))?;
+        let cells = self.returned(call, memory, &lent, result, call.result_at(cells))?;
         let flat = ty.flat_result().unwrap_or_default();
         Ok(cells.first().zip(flat.first()).map(|(cell, flat)| val(*flat, *cell)))
     }
@@ -290,6 +290,7 @@ impl<'p> Guest<'p> {
     pub(super) fn returned(
         &mut self,
         call: &Lowered,
+        memory: Option<Memory>,
         lent: &[u32],
         result: Option<Value>,
         at: Option<u32>,
@@ -297,7 +298,6 @@ impl<'p> Guest<'p> {
         for index in lent {
             self.components[call.options.component].handles.give_back(*index);
         }
-        let memory = self.memory_of(&call.options)?;
         self.lower(memory, &call.options, |lower| lower.result(&call.ty, result, at))
     }
 

@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use wasmi::Val;
+use wasmi::{Memory, Val};
 
 use super::builtins::{Builtin, is_result_of};
 use super::guest::Guest;
@@ -47,6 +47,7 @@ pub(super) struct Underway {
     /// Its number in the caller's table.
     subtask: u32,
     call: Arc<Lowered>,
+    memory: Option<Memory>,
     lent: Vec<u32>,
     /// Where the caller wants the result.
     at: Option<u32>,
@@ -156,7 +157,7 @@ impl Guest<'_> {
 
     fn finish(&mut self, (ended, answer): (Underway, Answer<Option<Value>>)) -> Result<(), Fault> {
         let result = self.fine(answer)?;
-        self.returned(&ended.call, &ended.lent, result, ended.at)?;
+        self.returned(&ended.call, ended.memory, &ended.lent, result, ended.at)?;
         self.waitables(ended.call.options.component).end(ended.subtask);
         Ok(())
     }
@@ -182,7 +183,7 @@ impl Guest<'_> {
                     Poll::Ready(answer) => self.fine(answer)?,
                     Poll::Pending => {
                         let subtask = self.waitables(options.component).start()?;
-                        self.underway.push(Underway { subtask, call, lent, at, answering });
+                        self.underway.push(Underway { subtask, call, memory, lent, at, answering });
                         return Ok(word(Status::Started as u32 | subtask << 4));
                     }
                 }
@@ -190,7 +191,7 @@ impl Guest<'_> {
             Target::Lifted(index) => Box::pin(self.call(*index, params)).await?,
             Target::Missing(sentence) => return Err(trap(&**sentence)),
         };
-        self.returned(&call, &lent, result, at)?;
+        self.returned(&call, memory, &lent, result, at)?;
         Ok(word(Status::Returned as u32))
     }
 
