@@ -14,6 +14,7 @@ pub mod dispatch;
 pub mod engine;
 pub mod event;
 mod feeds;
+pub mod flow;
 pub mod host;
 mod loading;
 pub mod runner;

@@ -262,24 +262,109 @@ pub mod store {
     const _: () = assert!(REQUESTS_PER_COMMIT_MAX <= REQUESTS_MAX);
 }
 
-/// Caps of the dispatcher.
+/// Caps of the lanes: what waits for components, and for how long.
 pub mod dispatch {
     use std::time::Duration;
 
-    /// Events that wait for one component. Beyond it QoS 0 drops and counts; QoS 1 stays with the
-    /// broker, whose own window (20 in mosquitto) is smaller.
+    /// Bytes of events that wait for all components together, in memory. Beyond it nothing more is taken from the
+    /// broker's session, whose own inbox is bounded too. It is within what every board file sets aside for the host.
+    pub const WAITING_BYTES_MAX: usize = 2 << 20;
+    /// What an event takes beside its source and payload: its place, its counters, its allocations.
+    pub const EVENT_OVERHEAD_BYTES: usize = 256;
+    /// Old.
     pub const LANE_EVENTS_MAX: usize = 64;
+    /// QoS 0 events and ticks that wait for one component; beyond it they are dropped and counted.
+    pub const FLEETING_MAX: usize = 64;
+    /// Edges that wait for one component before the kernel has to keep the line's next ones: it counts what it then
+    /// has to drop.
+    pub const EDGES_WAITING_MAX: usize = 256;
+    /// A lane whose first event waited for so long, and in which too little ended meanwhile, is stuck: what waits in it
+    /// is written down, so that it does not fill the broker's window. Long enough for a component that is slow once,
+    /// short enough for its neighbours.
+    pub const PARK_AFTER: Duration = Duration::from_secs(2);
+    /// Events that must have ended in that time: a window of 20 messages is then renewed every two seconds.
+    pub const PARK_UNLESS_ENDED: u32 = 20;
+    /// Events written down in one transaction.
+    pub const PARKED_PER_WRITE_MAX: usize = 256;
+    /// Events that may be written down for one component; more are kept aside as dead letters.
+    pub const PARKED_MAX: usize = 10_000;
+    /// Their bytes.
+    pub const PARKED_BYTES_MAX: usize = 4 << 20;
+    /// Of those, how many stay in memory too, so that they need not be read again.
+    pub const PARKED_EVENTS_KEPT: usize = 16;
     /// The rest after a first failure; it doubles with each further one.
     pub const REST_FIRST: Duration = Duration::from_millis(100);
     /// The longest rest of a component that keeps failing.
     pub const REST_MAX: Duration = Duration::from_secs(30);
-    /// How long a stopping runner lets invocations end; the broker's farewell follows. Both fit the
-    /// five seconds in which `SIGTERM` must be obeyed.
-    pub const STOP_GRACE: Duration = Duration::from_secs(3);
-    /// How long a stopping runner waits for its broker to take acknowledgements and the DISCONNECT.
-    pub const FAREWELL_GRACE: Duration = Duration::from_secs(1);
+    /// Time takes one strike away for each of these.
+    pub const STRIKE_FADES_AFTER: Duration = Duration::from_secs(30);
+    /// First pause before a dead letter that could not be stored is tried again; doubled each time.
+    pub const BURY_AGAIN_FIRST: Duration = Duration::from_millis(500);
+    /// The longest such pause: a card that was full is noticed within this.
+    pub const BURY_AGAIN_MAX: Duration = Duration::from_secs(30);
+    /// How long a stopping runner lets invocations end.
+    pub const STOP_GRACE: Duration = Duration::from_millis(2_500);
+    /// How long it then takes to make safe what is not.
+    pub const SAFE_GRACE: Duration = Duration::from_secs(1);
+    /// How long a stopping runner waits for its broker to take acknowledgements and the DISCONNECT. All of them
+    /// fit the five seconds in which `SIGTERM` must be obeyed.
+    pub const FAREWELL_GRACE: Duration = Duration::from_millis(800);
+    /// Invocations whose attempts are remembered if the process dies under them: more than any board runs at once.
+    pub const RUNNING_MAX: usize = 64;
 
-    const _: () = assert!(STOP_GRACE.as_secs() + FAREWELL_GRACE.as_secs() < 5);
+    const _: () = assert!(
+        STOP_GRACE.as_millis() + SAFE_GRACE.as_millis() + FAREWELL_GRACE.as_millis() < 5_000
+    );
+    const _: () = assert!(RUNNING_MAX >= super::INSTANCES_MAX as usize);
+}
+
+/// Caps of the outbox: publishes that are promised and not yet acknowledged.
+pub mod outbox {
+    use std::time::Duration;
+
+    /// Bytes of publishes in memory, waiting to be acknowledged or written.
+    pub const MEMORY_BYTES_MAX: usize = 512 << 10;
+    /// What a publish takes beside its topic and payload.
+    pub const PUBLISH_OVERHEAD_BYTES: usize = 256;
+    /// Publishes of one component that are ready to be sent while the broker is away; those behind them are on disk alone.
+    pub const HEAD_MAX: usize = 64;
+    /// Publishes handed to the session and not acknowledged: enough to keep its window full.
+    pub const SENDING_MAX: usize = 256;
+    /// How long a publish that is to be written anyway waits for others to share the write, and for an acknowledgement
+    /// that makes it needless.
+    pub const GRACE: Duration = Duration::from_millis(20);
+    /// Publishes in one write.
+    pub const ROWS_PER_WRITE_MAX: usize = 256;
+    /// Their bytes, beside the last.
+    pub const BYTES_PER_WRITE_MAX: usize = 256 << 10;
+    /// Publishes read back at once.
+    pub const ROWS_PER_READ: usize = 32;
+    /// First pause after a write that failed; doubled each time.
+    pub const WRITE_AGAIN_FIRST: Duration = Duration::from_millis(250);
+    /// The longest such pause.
+    pub const WRITE_AGAIN_MAX: Duration = Duration::from_secs(15);
+    /// Rows of acknowledged publishes that are deleted in one write.
+    pub const FORGET_BATCH: usize = 256;
+    /// How long they wait for that: what is not deleted when the power goes is sent twice.
+    pub const FORGET_AFTER: Duration = Duration::from_secs(1);
+    /// How long a component waits for room before it is told that there is none.
+    pub const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// Not acknowledged for so long, a publish is written down; unless the board file says otherwise. Well above a round
+    /// trip over a mobile network, well below what a waiting broker or component would mind.
+    pub const SLOW_AFTER_DEFAULT: Duration = Duration::from_secs(2);
+    /// Bytes of publishes kept, unless the board file says otherwise: a day of one small reading a minute from each of 20
+    /// components.
+    pub const BYTES_DEFAULT: u64 = 8 << 20;
+    /// The most that a board file may allow: what a card writes in some minutes.
+    pub const BYTES_CEILING: u64 = 1 << 30;
+    /// Publishes kept on disk.
+    pub const ROWS_MAX: u64 = 100_000;
+    /// How old a publish may become, unless the board file says otherwise.
+    pub const AGE_DEFAULT: Duration = Duration::from_hours(7 * 24);
+
+    const _: () = assert!(BYTES_PER_WRITE_MAX < MEMORY_BYTES_MAX);
+    const _: () = assert!(HEAD_MAX <= SENDING_MAX);
 }
 
 /// Caps of the status socket.

@@ -1,0 +1,447 @@
+//! One component's lane: what waits for it, what runs, what is tried again, what is written down so that it
+//! need not wait in the broker's window. Pure: time is an argument, an event is whatever the driver says.
+//!
+//! Events run in the order in which they came (with `instances_max` above one they start in that order). One that
+//! failed stands at the head until it is tried again, so a component's own events wait for it; nobody else's do.
+//!
+//! # Stuck lanes
+//!
+//! A broker has so many messages under way to us (20 in mosquitto, whoever they are for). Those of a component
+//! that rests, or that is slow, would fill that window, and its neighbours would get nothing. So a lane that makes
+//! no progress worth the name while events wait in it is *stuck*: until it is empty, what waits in it is written to
+//! disk and settled. How much of that there may be is bounded; what goes beyond is kept aside as a dead letter.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::pace::Pace;
+use super::strikes::Strikes;
+use crate::limits::dispatch as limits;
+
+/// What an event is worth, and so what may become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// Tried again, written down when it waits for long, kept aside when all tries failed.
+    Kept,
+    /// The same, and one with another of its trigger that waits.
+    KeptTick,
+    /// Tried once; the oldest news of its kind, dropped when there is no room.
+    Fleeting,
+    /// Tried once, and one with another of its trigger that waits.
+    FleetingTick,
+}
+
+impl Worth {
+    fn is_kept(self) -> bool {
+        matches!(self, Self::Kept | Self::KeptTick)
+    }
+
+    fn is_tick(self) -> bool {
+        matches!(self, Self::KeptTick | Self::FleetingTick)
+    }
+}
+
+/// An event that comes to a lane.
+#[derive(Clone, Debug)]
+pub struct Arrival<E> {
+    /// What the driver knows it by.
+    pub event: E,
+    /// Which of the app's triggers it is of.
+    pub trigger: u32,
+    /// What it takes in memory.
+    pub bytes: usize,
+    /// What it is worth.
+    pub worth: Worth,
+    /// How often it was tried before this process started.
+    pub attempts: u32,
+}
+
+/// What becomes of an arrival.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Offer<E> {
+    /// It waits, or is about to run.
+    Taken,
+    /// It is one with a tick that waits.
+    Coalesced,
+    /// There is no room, and it promised nothing.
+    Dropped,
+    /// It was tried as often as it may, before this process started: keep it aside.
+    Spent(Left<E>),
+    /// The lane is stuck, and what is written down for it is as much as there may be: keep it aside.
+    Behind(Left<E>),
+}
+
+/// An event that left the lane and is not settled yet: to be finished, or to be kept aside.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Left<E> {
+    /// To be named when it is settled.
+    pub key: u64,
+    /// The event.
+    pub event: E,
+    /// Its row, if it was written down.
+    pub row: Option<i64>,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<E> {
+    /// Run this.
+    Run {
+        /// To be named when it ended.
+        key: u64,
+        /// The event.
+        event: E,
+        /// Which try, from 1.
+        attempt: u32,
+    },
+    /// Read this row first, then ask again.
+    Load {
+        /// To be named when it is read.
+        key: u64,
+        /// The row.
+        row: i64,
+    },
+    /// Ask again then.
+    At(Instant),
+    /// Ask again when something came or ended.
+    Idle,
+}
+
+/// What follows from the end of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Then<E> {
+    /// The component took it: settle it once what it published is safe.
+    Finish(Left<E>),
+    /// It is tried again, not before this; so many failures were there in a row.
+    Again(Instant, u32),
+    /// It was tried as often as it may: keep it aside, then settle it.
+    GiveUp(Left<E>, u32),
+}
+
+/// An event to be written down.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Parked<E> {
+    /// To be named when it is written, or cannot be.
+    pub key: u64,
+    /// Which of the app's triggers it is of.
+    pub trigger: u32,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The event.
+    pub event: E,
+}
+
+/// Bounds of a lane.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Runs at the same time.
+    pub instances_max: u32,
+    /// Tries at an event that is kept.
+    pub attempts_max: u32,
+    /// Events that may be written down.
+    pub parked_max: usize,
+    /// Their bytes.
+    pub parked_bytes_max: usize,
+}
+
+#[derive(Debug)]
+struct Item<E> {
+    key: u64,
+    /// `None`: only on disk.
+    event: Option<E>,
+    trigger: u32,
+    bytes: usize,
+    worth: Worth,
+    attempts: u32,
+    came: Instant,
+    parking: Parking,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parking {
+    /// Only here.
+    No,
+    /// Being written.
+    Writing,
+    /// In this row.
+    Row(i64),
+}
+
+/// The lane.
+#[derive(Debug)]
+pub struct Lane<E> {
+    bounds: Bounds,
+    waiting: VecDeque<Item<E>>,
+    running: Vec<Item<E>>,
+    /// Left the lane, not settled: key, trigger.
+    open: Vec<(u64, u32)>,
+    strikes: Strikes,
+    pace: Pace,
+    next_key: u64,
+    fleeting: usize,
+    parked: usize,
+    parked_bytes: usize,
+    stuck: bool,
+    /// Events that ended since then, for judging progress.
+    ended: u32,
+    ended_since: Option<Instant>,
+}
+
+impl<E: Clone> Lane<E> {
+    /// An empty lane.
+    pub fn new(bounds: Bounds, pace: Pace) -> Self {
+        Self {
+            bounds,
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            open: Vec::new(),
+            strikes: Strikes::default(),
+            pace,
+            next_key: 0,
+            fleeting: 0,
+            parked: 0,
+            parked_bytes: 0,
+            stuck: false,
+            ended: 0,
+            ended_since: None,
+        }
+    }
+
+    /// An event comes.
+    pub fn offer(&mut self, arrival: Arrival<E>, now: Instant) -> Offer<E> {
+        let Arrival { event, trigger, bytes, worth, attempts } = arrival;
+        let waits = |item: &Item<E>| item.worth.is_tick() && item.trigger == trigger;
+        if worth.is_tick() && self.waiting.iter().any(waits) {
+            return Offer::Coalesced;
+        }
+        if !worth.is_kept() && self.fleeting >= limits::FLEETING_MAX {
+            return Offer::Dropped;
+        }
+        let key = self.key();
+        if worth.is_kept() && attempts >= self.bounds.attempts_max {
+            return Offer::Spent(self.left_at_once(key, trigger, event, attempts));
+        }
+        if worth.is_kept() && self.stuck && !self.has_room_to_park(bytes) {
+            return Offer::Behind(self.left_at_once(key, trigger, event, attempts));
+        }
+        self.fleeting += usize::from(!worth.is_kept());
+        if self.waiting.is_empty() && self.running.is_empty() {
+            // The clock of progress starts with the first that waits.
+            (self.ended, self.ended_since) = (0, Some(now));
+        }
+        let parking = Parking::No;
+        let came = now;
+        let event = Some(event);
+        self.waiting.push_back(Item { key, event, trigger, bytes, worth, attempts, came, parking });
+        Offer::Taken
+    }
+
+    /// An event that an earlier process wrote down; before anything else comes, in the order of their rows.
+    pub fn restore(&mut self, row: i64, trigger: u32, bytes: usize, attempts: u32, now: Instant) {
+        let key = self.key();
+        self.parked += 1;
+        self.parked_bytes += bytes;
+        let (worth, parking) = (Worth::Kept, Parking::Row(row));
+        let (came, event) = (now, None);
+        self.waiting.push_back(Item { key, event, trigger, bytes, worth, attempts, came, parking });
+        self.stuck = true;
+    }
+
+    /// What to do now.
+    pub fn next(&mut self, now: Instant) -> Next<E> {
+        let Some(head) = self.waiting.front() else { return Next::Idle };
+        if self.running.len() >= self.bounds.instances_max.max(1) as usize {
+            return Next::Idle;
+        }
+        if let Some(until) = self.strikes.resting(now).max(self.pace.wait(now)) {
+            return Next::At(until);
+        }
+        let Some(event) = head.event.clone() else {
+            return match head.parking {
+                Parking::Row(row) => Next::Load { key: head.key, row },
+                _ => Next::Idle,
+            };
+        };
+        self.pace.take(now);
+        let Some(mut item) = self.waiting.pop_front() else { return Next::Idle };
+        item.attempts += 1;
+        let (key, attempt) = (item.key, item.attempts);
+        self.fleeting -= usize::from(!item.worth.is_kept());
+        self.running.push(item);
+        Next::Run { key, event, attempt }
+    }
+
+    /// A row was read; `None` if there is no such row any more, which ends that event.
+    pub fn loaded(&mut self, key: u64, event: Option<E>) {
+        let Some(at) = self.waiting.iter().position(|item| item.key == key) else { return };
+        match event {
+            Some(event) => self.waiting[at].event = Some(event),
+            None => {
+                if let Some(item) = self.waiting.remove(at) {
+                    self.unpark(&item);
+                }
+            }
+        }
+    }
+
+    /// A run ended; `Ok` if the component took the event.
+    pub fn ended(&mut self, key: u64, result: Result<(), ()>, now: Instant) -> Option<Then<E>> {
+        let at = self.running.iter().position(|item| item.key == key)?;
+        let item = self.running.remove(at);
+        if result.is_ok() {
+            self.strikes.clear_half(now);
+            return self.leave(item, now).map(Then::Finish);
+        }
+        let (strikes, until) = self.strikes.hit(now);
+        if item.worth.is_kept() && item.attempts < self.bounds.attempts_max {
+            self.waiting.push_front(item);
+            return Some(Then::Again(until, strikes));
+        }
+        self.leave(item, now).map(|left| Then::GiveUp(left, strikes))
+    }
+
+    /// An event that had left is settled: it is nobody's any more.
+    pub fn settled(&mut self, key: u64) {
+        self.open.retain(|(open, _)| *open != key);
+    }
+
+    /// Whether somebody should look at the lane from time to time, since events wait in it.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether what comes now has to be written down at once.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+
+    /// Judges the lane's progress. True if it is stuck and something in it has to be written down.
+    pub fn check(&mut self, now: Instant) -> bool {
+        if self.waiting.is_empty() {
+            self.stuck = false;
+            return false;
+        }
+        let since = *self.ended_since.get_or_insert(now);
+        let period = limits::PARK_AFTER;
+        if now.saturating_duration_since(since) >= period {
+            let waited = |item: &Item<E>| now.saturating_duration_since(item.came) >= period;
+            let slow = self.ended < limits::PARK_UNLESS_ENDED;
+            self.stuck |= slow && self.waiting.front().is_some_and(waited);
+            (self.ended, self.ended_since) = (0, Some(now));
+        }
+        self.stuck && self.waiting.iter().any(Item::is_to_be_parked)
+    }
+
+    /// What to write down now, in order, of what `which` picks. Each is then either `parked` or `not_parked`.
+    pub fn park(&mut self, most: usize, which: impl Fn(&E) -> bool) -> Vec<Parked<E>> {
+        let mut writing = Vec::new();
+        for item in self.waiting.iter_mut().filter(|item| item.is_to_be_parked()) {
+            let Some(event) = item.event.clone().filter(&which) else { continue };
+            if writing.len() >= most {
+                break;
+            }
+            item.parking = Parking::Writing;
+            self.parked += 1;
+            self.parked_bytes += item.bytes;
+            let Item { key, trigger, attempts, .. } = *item;
+            writing.push(Parked { key, trigger, attempts, event });
+        }
+        writing
+    }
+
+    /// An event is on disk: it can be settled, and its copy in memory goes if there are many. False if it has
+    /// left meanwhile: then the row is to be deleted, and it is settled as it would be without.
+    pub fn parked(&mut self, key: u64, row: i64) -> bool {
+        let kept = limits::PARKED_EVENTS_KEPT;
+        if let Some(item) = self.running.iter_mut().find(|item| item.key == key) {
+            item.parking = Parking::Row(row);
+            return true;
+        }
+        let Some(at) = self.waiting.iter().position(|item| item.key == key) else { return false };
+        self.waiting[at].parking = Parking::Row(row);
+        if at >= kept {
+            self.waiting[at].event = None;
+        }
+        true
+    }
+
+    /// An event could not be written down: it waits in memory alone, as before.
+    pub fn not_parked(&mut self, key: u64) {
+        let all = self.waiting.iter_mut().chain(&mut self.running);
+        for item in all.filter(|item| item.key == key && item.parking == Parking::Writing) {
+            item.parking = Parking::No;
+            self.parked = self.parked.saturating_sub(1);
+            self.parked_bytes = self.parked_bytes.saturating_sub(item.bytes);
+        }
+    }
+
+    /// Events of a trigger that are here and not settled.
+    pub fn pending(&self, trigger: u32) -> usize {
+        let here = self.waiting.iter().chain(&self.running);
+        here.filter(|item| item.trigger == trigger).count()
+            + self.open.iter().filter(|(_, of)| *of == trigger).count()
+    }
+
+    /// Events that are here and not settled.
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.running.len() + self.open.len()
+    }
+
+    /// Whether nothing is here.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Events that wait or run on disk as well, and their bytes.
+    pub fn on_disk(&self) -> (usize, usize) {
+        (self.parked, self.parked_bytes)
+    }
+
+    fn key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+
+    fn left_at_once(&mut self, key: u64, trigger: u32, event: E, attempts: u32) -> Left<E> {
+        self.open.push((key, trigger));
+        Left { key, event, row: None, attempts }
+    }
+
+    fn leave(&mut self, item: Item<E>, now: Instant) -> Option<Left<E>> {
+        self.ended = self.ended.saturating_add(1);
+        self.ended_since.get_or_insert(now);
+        self.unpark(&item);
+        if self.waiting.is_empty() {
+            self.stuck = false;
+        }
+        self.open.push((item.key, item.trigger));
+        let row = match item.parking {
+            Parking::Row(row) => Some(row),
+            Parking::No | Parking::Writing => None,
+        };
+        Some(Left { key: item.key, event: item.event?, row, attempts: item.attempts })
+    }
+
+    fn unpark(&mut self, item: &Item<E>) {
+        if item.parking != Parking::No {
+            self.parked = self.parked.saturating_sub(1);
+            self.parked_bytes = self.parked_bytes.saturating_sub(item.bytes);
+        }
+    }
+
+    fn has_room_to_park(&self, bytes: usize) -> bool {
+        self.parked < self.bounds.parked_max
+            && self.parked_bytes + bytes <= self.bounds.parked_bytes_max
+    }
+}
+
+impl<E> Item<E> {
+    fn is_to_be_parked(&self) -> bool {
+        self.worth.is_kept() && self.parking == Parking::No
+    }
+}
+
+#[cfg(test)]
+mod tests;

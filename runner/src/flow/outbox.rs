@@ -1,0 +1,662 @@
+//! Publishes from the moment a component hands them over until the broker has acknowledged them. Pure: decides what
+//! is sent, what is written down and what is forgotten; sends and writes nothing, and time is an argument.
+//!
+//! A publish is *safe* when the broker has acknowledged it or when it is on disk; whoever waits for that (the
+//! inbound message that caused it, or the component itself) is told then. While the broker answers, nothing is
+//! written: the acknowledgement comes first. A publish goes to disk when
+//!
+//! - the broker is away,
+//! - it was not acknowledged for a time (`slow_after`),
+//! - what caused it is not sent again by anybody (an edge, a tick): then at once, but with a moment's grace in which the
+//!   acknowledgement may save the write,
+//! - publishes of its component before it are on disk only: it must not overtake them.
+//!
+//! Each component has a queue of its own, in order; queues take turns, so a component with ten thousand publishes on
+//! disk costs the others every other turn at most. The front of a queue is in memory, ready to be sent; its tail may
+//! be on disk alone, and is read piece by piece.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::limits::outbox as limits;
+
+/// How safe a publish must be before its component is told that it is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Its cause is sent again if we die: no need to write while the broker answers.
+    Redelivered,
+    /// Nobody sends its cause again.
+    Lasting,
+}
+
+/// What to do when it is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// The component is told so.
+    #[default]
+    Refuse,
+    /// The oldest publish of the component that has most gives way, counted.
+    DropOldest,
+}
+
+/// Bounds, all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Not acknowledged for so long, a publish is written down.
+    pub slow_after: Duration,
+    /// Bytes of all publishes, in memory and on disk.
+    pub bytes_max: u64,
+    /// Publishes on disk.
+    pub rows_max: u64,
+    /// What to do beyond.
+    pub when_full: WhenFull,
+}
+
+/// What a publish is called while it is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket {
+    /// Whose it is.
+    pub component: u32,
+    number: u64,
+}
+
+/// Something to do. The driver reports each with the method named.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action<P> {
+    /// Send: then `acked`, `refused` or `unsent`.
+    Send(Ticket, P),
+    /// Write down in one transaction, in this order: then `stored` or `not_stored`.
+    Store(Vec<(Ticket, P)>),
+    /// Read the rows of this component after that one, in order: then `loaded` or `not_loaded`.
+    Load(u32, i64),
+    /// Delete these rows. Nobody waits for it: what is not deleted is sent twice.
+    Forget(Vec<i64>),
+}
+
+/// What one who waits is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It is acknowledged or on disk.
+    Safe,
+    /// The broker will not have it.
+    Refused(String),
+    /// It gave way to others.
+    Dropped,
+}
+
+/// Why a publish is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// More are accepted than memory is for, and are not yet on disk: ask again soon.
+    Memory,
+    /// As much is kept as there may be.
+    Kept,
+}
+
+/// A row read back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row<P> {
+    /// Its number: rows of a component are in the order of their numbers.
+    pub row: i64,
+    /// What it takes.
+    pub bytes: usize,
+    /// The publish.
+    pub publish: P,
+    /// It waited longer than anything may.
+    pub expired: bool,
+}
+
+/// What happened to publishes, for the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Taken over from components, or found on disk at the start.
+    pub accepted: u64,
+    /// Acknowledged by the broker.
+    pub delivered: u64,
+    /// Refused by the broker for good.
+    pub refused: u64,
+    /// Given up for others.
+    pub dropped: u64,
+    /// Given up because of their age.
+    pub expired: u64,
+    /// Written to disk.
+    pub stored: u64,
+}
+
+/// The outbox of one broker. `P` is what is published, `W` whoever waits for it to be safe.
+#[derive(Debug)]
+pub struct Outbox<P, W> {
+    bounds: Bounds,
+    queues: BTreeMap<u32, Queue<P, W>>,
+    /// Whose turn it was last.
+    last: u32,
+    connected: bool,
+    sending: usize,
+    next_number: u64,
+    memory_bytes: usize,
+    kept_bytes: u64,
+    rows: u64,
+    writing: bool,
+    /// Nothing is due to be written before; perhaps nothing then either.
+    due: Option<Instant>,
+    /// After a write that failed: not before.
+    write_not_before: Option<Instant>,
+    write_failures: u32,
+    forget: Vec<i64>,
+    forget_since: Option<Instant>,
+    told: Vec<(W, Told)>,
+    tally: Tally,
+}
+
+#[derive(Debug)]
+struct Queue<P, W> {
+    /// To be sent, in order.
+    head: VecDeque<Entry<P, W>>,
+    /// Behind the tail: to be written before it can be sent.
+    incoming: VecDeque<Entry<P, W>>,
+    /// Rows on disk alone, all after `loaded_to`, and their bytes.
+    tail: (u64, u64),
+    loaded_to: i64,
+    loading: bool,
+    load_not_before: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry<P, W> {
+    ticket: Ticket,
+    publish: P,
+    bytes: usize,
+    since: Instant,
+    urgency: Urgency,
+    sent: bool,
+    keeping: Keeping,
+    waiter: Option<W>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeping {
+    Memory,
+    Writing,
+    Row(i64),
+}
+
+impl<P, W> Default for Queue<P, W> {
+    fn default() -> Self {
+        Self {
+            head: VecDeque::new(),
+            incoming: VecDeque::new(),
+            tail: (0, 0),
+            loaded_to: 0,
+            loading: false,
+            load_not_before: None,
+        }
+    }
+}
+
+impl<P, W> Queue<P, W> {
+    /// What comes next has to go to disk first.
+    fn has_tail(&self) -> bool {
+        self.tail.0 > 0 || !self.incoming.is_empty()
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Entry<P, W>> {
+        self.head.iter_mut().chain(&mut self.incoming)
+    }
+}
+
+impl<P: Clone, W> Outbox<P, W> {
+    /// An empty outbox, its broker away.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            queues: BTreeMap::new(),
+            last: 0,
+            connected: false,
+            sending: 0,
+            next_number: 0,
+            memory_bytes: 0,
+            kept_bytes: 0,
+            rows: 0,
+            writing: false,
+            due: None,
+            write_not_before: None,
+            write_failures: 0,
+            forget: Vec::new(),
+            forget_since: None,
+            told: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// What an earlier process left on disk for a component: so many rows of so many bytes.
+    pub fn restore(&mut self, component: u32, rows: u64, bytes: u64) {
+        let queue = self.queues.entry(component).or_default();
+        queue.tail = (queue.tail.0 + rows, queue.tail.1 + bytes);
+        self.rows += rows;
+        self.kept_bytes += bytes;
+        self.tally.accepted += rows;
+    }
+
+    /// Takes a publish over, or says why not, and gives it back.
+    pub fn accept(
+        &mut self,
+        component: u32,
+        publish: P,
+        bytes: usize,
+        urgency: Urgency,
+        waiter: Option<W>,
+        now: Instant,
+    ) -> Result<(), (Full, P, Option<W>)> {
+        if self.memory_bytes > 0 && self.memory_bytes + bytes > limits::MEMORY_BYTES_MAX {
+            return Err((Full::Memory, publish, waiter));
+        }
+        while self.is_full(bytes) {
+            let gave_way =
+                self.bounds.when_full == WhenFull::DropOldest && self.drop_oldest();
+            if !gave_way {
+                return Err((Full::Kept, publish, waiter));
+            }
+        }
+        let ticket = self.ticket(component);
+        self.memory_bytes += bytes;
+        self.kept_bytes += bytes as u64;
+        self.tally.accepted += 1;
+        let (since, sent, keeping) = (now, false, Keeping::Memory);
+        let entry = Entry { ticket, publish, bytes, since, urgency, sent, keeping, waiter };
+        let queue = self.queues.entry(component).or_default();
+        let crowded = !self.connected && queue.head.len() >= limits::HEAD_MAX;
+        match queue.has_tail() || crowded {
+            true => {
+                queue.incoming.push_back(entry);
+                self.due = Some(now);
+            }
+            false => {
+                queue.head.push_back(entry);
+                let due = now + self.patience(urgency);
+                self.due = Some(self.due.map_or(due, |earliest| earliest.min(due)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The broker is there, or away. What was being sent when it went is sent again by the session.
+    pub fn set_connected(&mut self, connected: bool, now: Instant) {
+        self.connected = connected;
+        self.due = Some(now);
+    }
+
+    /// The next thing to do. Repeat until `None`; then again at `deadline`, or when something happened.
+    pub fn next(&mut self, now: Instant) -> Option<Action<P>> {
+        self.store(now)
+            .or_else(|| self.send())
+            .or_else(|| self.load(now))
+            .or_else(|| self.forget(now))
+    }
+
+    /// When `next` has something to do, if nothing happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        let write = self.due.filter(|_| !self.writing);
+        let write = write.map(|due| due.max(self.write_not_before.unwrap_or(due)));
+        let loads = self.queues.values().filter(|queue| queue.wants_load());
+        let forget = self.forget_since.map(|since| since + limits::FORGET_AFTER);
+        let loads = loads.filter_map(|queue| queue.load_not_before);
+        loads.chain(write).chain(forget).min()
+    }
+
+    /// The broker acknowledged it.
+    pub fn acked(&mut self, ticket: Ticket, now: Instant) {
+        if let Some(entry) = self.take(ticket, now) {
+            self.tally.delivered += 1;
+            self.tell(entry, Told::Safe);
+        }
+    }
+
+    /// The broker will never have it. Gives it back if nobody waits for the news.
+    pub fn refused(&mut self, ticket: Ticket, why: &str, now: Instant) -> Option<P> {
+        let entry = self.take(ticket, now)?;
+        self.tally.refused += 1;
+        if entry.waiter.is_none() {
+            return Some(entry.publish);
+        }
+        self.tell(entry, Told::Refused(why.into()));
+        None
+    }
+
+    /// The session did not take it, or lost it: it is to be sent again.
+    pub fn unsent(&mut self, ticket: Ticket) {
+        if let Some(entry) = self.find(ticket)
+            && std::mem::replace(&mut entry.sent, false)
+        {
+            self.sending = self.sending.saturating_sub(1);
+        }
+    }
+
+    /// A write is on the disk: the rows of what was given, in its order.
+    pub fn stored(&mut self, rows: &[(Ticket, i64)], now: Instant) {
+        (self.writing, self.write_not_before, self.write_failures) = (false, None, 0);
+        // There may be more to write.
+        self.due = Some(now);
+        for (ticket, row) in rows {
+            self.tally.stored += 1;
+            self.rows += 1;
+            self.stored_one(*ticket, *row, now);
+        }
+        self.spill();
+    }
+
+    /// A write failed; it is tried again, later each time.
+    pub fn not_stored(&mut self, now: Instant) {
+        self.writing = false;
+        self.due = Some(now);
+        let doublings = self.write_failures.min(16);
+        self.write_failures = self.write_failures.saturating_add(1);
+        let pause = (limits::WRITE_AGAIN_FIRST * (1 << doublings)).min(limits::WRITE_AGAIN_MAX);
+        self.write_not_before = Some(now + pause);
+        for entry in self.queues.values_mut().flat_map(Queue::all) {
+            if entry.keeping == Keeping::Writing {
+                entry.keeping = Keeping::Memory;
+            }
+        }
+    }
+
+    /// Rows that were asked for; none means that there are no more.
+    pub fn loaded(&mut self, component: u32, rows: Vec<Row<P>>, now: Instant) {
+        let Some(queue) = self.queues.get_mut(&component) else { return };
+        queue.loading = false;
+        queue.load_not_before = None;
+        if rows.is_empty() {
+            // Somebody else deleted them.
+            self.rows = self.rows.saturating_sub(queue.tail.0);
+            self.kept_bytes = self.kept_bytes.saturating_sub(queue.tail.1);
+            self.tally.dropped += queue.tail.0;
+            queue.tail = (0, 0);
+        }
+        for Row { row, bytes, publish, expired } in rows {
+            let Some(queue) = self.queues.get_mut(&component) else { return };
+            queue.tail.0 = queue.tail.0.saturating_sub(1);
+            queue.tail.1 = queue.tail.1.saturating_sub(bytes as u64);
+            queue.loaded_to = row;
+            self.memory_bytes += bytes;
+            let ticket = self.ticket(component);
+            let (urgency, keeping) = (Urgency::Redelivered, Keeping::Row(row));
+            let (since, sent, waiter) = (now, false, None);
+            let entry = Entry { ticket, publish, bytes, since, urgency, sent, keeping, waiter };
+            match expired {
+                true => {
+                    self.tally.expired += 1;
+                    self.release(&entry, now);
+                }
+                false => {
+                    if let Some(queue) = self.queues.get_mut(&component) {
+                        queue.head.push_back(entry);
+                    }
+                }
+            }
+        }
+        self.tidy(component);
+    }
+
+    /// Rows could not be read; they are asked for again, later.
+    pub fn not_loaded(&mut self, component: u32, now: Instant) {
+        if let Some(queue) = self.queues.get_mut(&component) {
+            queue.loading = false;
+            queue.load_not_before = Some(now + limits::WRITE_AGAIN_MAX);
+        }
+    }
+
+    /// Whom to tell what, since the last time.
+    pub fn told(&mut self) -> Vec<(W, Told)> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// The runner stops: what is not safe is to be written now. Whether anything is left to be made safe.
+    pub fn hurry(&mut self, now: Instant) -> bool {
+        self.connected = false;
+        self.due = Some(now);
+        self.queues.values_mut().flat_map(Queue::all).any(|e| !matches!(e.keeping, Keeping::Row(_)))
+    }
+
+    /// Publishes that are not acknowledged.
+    pub fn pending(&self) -> u64 {
+        let in_memory = |q: &Queue<P, W>| (q.head.len() + q.incoming.len()) as u64 + q.tail.0;
+        self.queues.values().map(in_memory).sum()
+    }
+
+    /// Publishes of a component that are not acknowledged.
+    pub fn pending_of(&self, component: u32) -> u64 {
+        let queue = self.queues.get(&component);
+        queue.map_or(0, |q| (q.head.len() + q.incoming.len()) as u64 + q.tail.0)
+    }
+
+    /// Publishes on disk.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// How often writing failed since it last succeeded.
+    pub fn write_failures(&self) -> u32 {
+        self.write_failures
+    }
+
+    /// What happened so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// How long a publish of this urgency may wait for its acknowledgement before it is written.
+    fn patience(&self, urgency: Urgency) -> Duration {
+        match (self.connected, urgency) {
+            (false, _) => Duration::ZERO,
+            (true, Urgency::Redelivered) => self.bounds.slow_after,
+            (true, Urgency::Lasting) => limits::GRACE.min(self.bounds.slow_after),
+        }
+    }
+
+    fn store(&mut self, now: Instant) -> Option<Action<P>> {
+        if self.writing
+            || self.due.is_none_or(|at| at > now)
+            || self.write_not_before.is_some_and(|at| at > now)
+        {
+            return None;
+        }
+        self.due = None;
+        let patience = [Urgency::Redelivered, Urgency::Lasting].map(|urgency| self.patience(urgency));
+        let due_at = |entry: &Entry<P, W>| {
+            entry.since + patience[usize::from(entry.urgency == Urgency::Lasting)]
+        };
+        let mut writing = Vec::new();
+        let mut bytes = 0;
+        for queue in self.queues.values_mut() {
+            let unkept = |entry: &Entry<P, W>| entry.keeping == Keeping::Memory;
+            let is_due = |entry: &Entry<P, W>| unkept(entry) && due_at(entry) <= now;
+            // Up to the last that is due, all: rows must be in the order of the queue.
+            let due = match queue.incoming.iter().any(unkept) {
+                true => queue.head.len(),
+                false => queue.head.iter().rposition(is_due).map_or(0, |last| last + 1),
+            };
+            let later = queue.head.iter().skip(due).filter(|entry| unkept(entry)).map(due_at).min();
+            self.due = self.due.into_iter().chain(later).min();
+            let head = queue.head.iter_mut().take(due);
+            for entry in head.chain(&mut queue.incoming).filter(|entry| unkept(entry)) {
+                let enough = limits::ROWS_PER_WRITE_MAX;
+                if writing.len() >= enough || bytes > limits::BYTES_PER_WRITE_MAX {
+                    break;
+                }
+                entry.keeping = Keeping::Writing;
+                bytes += entry.bytes;
+                writing.push((entry.ticket, entry.publish.clone()));
+            }
+        }
+        if writing.is_empty() {
+            return None;
+        }
+        self.writing = true;
+        Some(Action::Store(writing))
+    }
+
+    fn send(&mut self) -> Option<Action<P>> {
+        if !self.connected || self.sending >= limits::SENDING_MAX {
+            return None;
+        }
+        let has = |queue: &Queue<P, W>| queue.head.iter().any(|entry| !entry.sent);
+        let after = self.queues.range(self.last + 1..).find(|(_, queue)| has(queue));
+        let first = || self.queues.iter().find(|(_, queue)| has(queue));
+        let component = *after.or_else(first)?.0;
+        self.last = component;
+        let entry = self.queues.get_mut(&component)?.head.iter_mut().find(|e| !e.sent)?;
+        entry.sent = true;
+        self.sending += 1;
+        Some(Action::Send(entry.ticket, entry.publish.clone()))
+    }
+
+    fn load(&mut self, now: Instant) -> Option<Action<P>> {
+        if self.memory_bytes > limits::MEMORY_BYTES_MAX / 2 {
+            return None;
+        }
+        let wants = |queue: &Queue<P, W>| {
+            queue.wants_load() && queue.load_not_before.is_none_or(|at| at <= now)
+        };
+        let (component, queue) = self.queues.iter_mut().find(|(_, queue)| wants(queue))?;
+        queue.loading = true;
+        Some(Action::Load(*component, queue.loaded_to))
+    }
+
+    fn forget(&mut self, now: Instant) -> Option<Action<P>> {
+        let since = self.forget_since?;
+        let due = self.forget.len() >= limits::FORGET_BATCH || since + limits::FORGET_AFTER <= now;
+        if !due {
+            return None;
+        }
+        self.forget_since = None;
+        Some(Action::Forget(std::mem::take(&mut self.forget)))
+    }
+
+    fn is_full(&self, bytes: usize) -> bool {
+        self.kept_bytes > 0 && self.kept_bytes + bytes as u64 > self.bounds.bytes_max
+            || self.rows >= self.bounds.rows_max
+    }
+
+    /// Of the component that has most, the oldest that is not being sent.
+    fn drop_oldest(&mut self) -> bool {
+        let size = |queue: &Queue<P, W>| {
+            let here = queue.head.iter().chain(&queue.incoming).map(|e| e.bytes as u64);
+            queue.tail.1 + here.sum::<u64>()
+        };
+        let Some(queue) = self.queues.values_mut().max_by_key(|queue| size(queue)) else {
+            return false;
+        };
+        let Some(at) = queue.head.iter().position(|e| !e.sent && e.keeping != Keeping::Writing)
+        else {
+            return false;
+        };
+        let Some(entry) = queue.head.remove(at) else { return false };
+        self.tally.dropped += 1;
+        self.release(&entry, entry.since);
+        self.tell(entry, Told::Dropped);
+        true
+    }
+
+    fn stored_one(&mut self, ticket: Ticket, row: i64, now: Instant) {
+        let Some(queue) = self.queues.get_mut(&ticket.component) else { return };
+        if let Some(mut entry) = queue.incoming.pop_front_if(|entry| entry.ticket == ticket) {
+            // On disk alone from here on.
+            self.memory_bytes = self.memory_bytes.saturating_sub(entry.bytes);
+            queue.tail = (queue.tail.0 + 1, queue.tail.1 + entry.bytes as u64);
+            return self.told.extend(entry.waiter.take().map(|waiter| (waiter, Told::Safe)));
+        }
+        queue.loaded_to = queue.loaded_to.max(row);
+        match queue.head.iter_mut().find(|entry| entry.ticket == ticket) {
+            Some(entry) => {
+                entry.keeping = Keeping::Row(row);
+                self.told.extend(entry.waiter.take().map(|waiter| (waiter, Told::Safe)));
+            }
+            // Acknowledged meanwhile.
+            None => {
+                self.rows = self.rows.saturating_sub(1);
+                self.forget_row(row, now);
+            }
+        }
+    }
+
+    /// Publishes that are on disk and far from their turn leave memory.
+    fn spill(&mut self) {
+        let pressed = self.memory_bytes > limits::MEMORY_BYTES_MAX / 4 * 3;
+        let keep = match (self.connected, pressed) {
+            (_, true) => 1,
+            (false, false) => limits::HEAD_MAX,
+            (true, false) => return,
+        };
+        for queue in self.queues.values_mut().filter(|queue| queue.incoming.is_empty()) {
+            while queue.head.len() > keep {
+                let Some(Entry { sent: false, keeping: Keeping::Row(row), bytes, .. }) =
+                    queue.head.back()
+                else {
+                    break;
+                };
+                queue.tail = (queue.tail.0 + 1, queue.tail.1 + *bytes as u64);
+                queue.loaded_to = row - 1;
+                self.memory_bytes = self.memory_bytes.saturating_sub(*bytes);
+                queue.head.pop_back();
+            }
+        }
+    }
+
+    fn ticket(&mut self, component: u32) -> Ticket {
+        self.next_number += 1;
+        Ticket { component, number: self.next_number }
+    }
+
+    fn find(&mut self, ticket: Ticket) -> Option<&mut Entry<P, W>> {
+        let queue = self.queues.get_mut(&ticket.component)?;
+        queue.all().find(|entry| entry.ticket == ticket)
+    }
+
+    /// Takes an entry out of its queue: it is done with.
+    fn take(&mut self, ticket: Ticket, now: Instant) -> Option<Entry<P, W>> {
+        let queue = self.queues.get_mut(&ticket.component)?;
+        let at = queue.head.iter().position(|entry| entry.ticket == ticket)?;
+        let entry = queue.head.remove(at)?;
+        self.tidy(ticket.component);
+        self.sending = self.sending.saturating_sub(usize::from(entry.sent));
+        self.release(&entry, now);
+        Some(entry)
+    }
+
+    /// With nothing on disk alone, what came last can be sent from memory. An empty queue stays: it knows which rows
+    /// it has seen.
+    fn tidy(&mut self, component: u32) {
+        let Some(queue) = self.queues.get_mut(&component) else { return };
+        while queue.tail.0 == 0
+            && let Some(entry) = queue.incoming.pop_front()
+        {
+            queue.head.push_back(entry);
+        }
+    }
+
+    fn release(&mut self, entry: &Entry<P, W>, now: Instant) {
+        self.memory_bytes = self.memory_bytes.saturating_sub(entry.bytes);
+        self.kept_bytes = self.kept_bytes.saturating_sub(entry.bytes as u64);
+        if let Keeping::Row(row) = entry.keeping {
+            self.rows = self.rows.saturating_sub(1);
+            self.forget_row(row, now);
+        }
+    }
+
+    fn forget_row(&mut self, row: i64, now: Instant) {
+        self.forget.push(row);
+        self.forget_since.get_or_insert(now);
+    }
+
+    fn tell(&mut self, entry: Entry<P, W>, told: Told) {
+        self.told.extend(entry.waiter.map(|waiter| (waiter, told)));
+    }
+}
+
+impl<P, W> Queue<P, W> {
+    fn wants_load(&self) -> bool {
+        self.tail.0 > 0 && !self.loading && self.head.len() < limits::HEAD_MAX / 2
+    }
+}
+
+#[cfg(test)]
+mod tests;
