@@ -244,10 +244,16 @@ pub mod wasi {
 pub mod store {
     use std::time::Duration;
 
-    /// Requests that may wait for the store's thread: a few for each running component.
-    pub const REQUESTS_MAX: usize = 256;
+    /// What a waiting request is counted in. Each takes one page at least, for what surrounds its bytes.
+    pub const QUEUE_PAGE_BYTES: usize = 4 << 10;
+    /// Pages that wait for one file's thread, 4 MiB: a few values of the largest size, and more small
+    /// ones than all running components ask for. Who comes later waits until there is room.
+    pub const QUEUE_PAGES_MAX: u32 = 1_024;
     /// Requests that share one transaction: bounds how long the first of them waits.
     pub const REQUESTS_PER_COMMIT_MAX: usize = 64;
+    /// How long a request may wait for company: a quarter of the fsyncs at fifty events a second, and
+    /// not felt by anybody who presses a button.
+    pub const GATHER_MAX: Duration = Duration::from_millis(20);
     /// SQLite's parser and our statements need little.
     pub const THREAD_STACK_BYTES: usize = 256 << 10;
     /// Pages of 4 KiB that SQLite keeps in memory for each file.
@@ -259,7 +265,11 @@ pub mod store {
     /// Dead letters kept; older ones give way, newest first is what an operator asks for.
     pub const DEAD_LETTERS_MAX: u32 = 1_000;
 
-    const _: () = assert!(REQUESTS_PER_COMMIT_MAX <= REQUESTS_MAX);
+    const _: () = assert!(REQUESTS_PER_COMMIT_MAX <= QUEUE_PAGES_MAX as usize);
+    const _: () = assert!(
+        super::host::VALUE_BYTES_MAX / QUEUE_PAGE_BYTES < QUEUE_PAGES_MAX as usize,
+        "the largest value must fit the queue"
+    );
 }
 
 /// Caps of the lanes: what waits for components, and for how long.

@@ -1,0 +1,160 @@
+//! The only folder that names the database. Whoever keeps something hands in a piece of work, a closure
+//! over a transaction, and is answered when it is on the disk; the loop never waits for an fsync.
+//!
+//! Each file has a thread of its own, so that a slow one stalls nobody else. What arrives while one commit
+//! is under way shares the next (group commit), each piece behind a savepoint, so that one that fails does
+//! not take its neighbours along. Nobody is turned away: who finds the queue full waits for room.
+//!
+//! SQLite in WAL mode with `synchronous = FULL`: about 8 kB written and one fsync for a transaction.
+
+mod dead_letters;
+mod error;
+mod file;
+mod key_value;
+mod open;
+mod task;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::limits::store as caps;
+
+pub use dead_letters::DeadLetter;
+pub use error::StoreError;
+pub(crate) use file::Tx;
+use task::{Kind, Pending, Task};
+
+/// Where each store lives. Labels without a path of their own share `state_dir/pirn.db`.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// The folder that pirn may write to.
+    pub state_dir: PathBuf,
+    /// Labels that the operator put elsewhere.
+    pub paths: BTreeMap<String, PathBuf>,
+}
+
+impl Layout {
+    fn path(&self, place: Place<'_>) -> PathBuf {
+        let own = match place {
+            Place::State => None,
+            Place::KeyValue(label) => self.paths.get(label).cloned(),
+        };
+        own.unwrap_or_else(|| self.state_dir.join("pirn.db"))
+    }
+}
+
+/// Which file a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// The runner's own: dead letters and what else it must not forget.
+    State,
+    /// The key-value store of this label.
+    KeyValue(&'a str),
+}
+
+/// What a request brings along.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
+    /// Bytes that it holds while it waits. The queue is bounded in these.
+    pub(crate) bytes: usize,
+    /// How long it may wait for others to share its commit with, at most [`caps::GATHER_MAX`].
+    pub(crate) gather: Duration,
+}
+
+impl Terms {
+    /// At once, holding so many bytes.
+    pub(crate) fn holding(bytes: usize) -> Self {
+        Self { bytes, gather: Duration::ZERO }
+    }
+}
+
+/// A handle to the store's threads; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    layout: Layout,
+    /// The files that are in use, each with its thread.
+    files: Mutex<BTreeMap<PathBuf, FileHandle>>,
+}
+
+/// The sending end of a file's thread.
+#[derive(Clone, Debug)]
+struct FileHandle {
+    queue: mpsc::Sender<Pending>,
+    /// Room in the queue, in pages; see [`caps::QUEUE_PAGES_MAX`].
+    room: Arc<Semaphore>,
+}
+
+impl Store {
+    /// A store that opens its files with their first request.
+    pub fn start(layout: Layout) -> std::io::Result<Self> {
+        Ok(Self(Arc::new(Shared { layout, files: Mutex::default() })))
+    }
+
+    /// Carries out work that writes; what it returns comes back when it is on the disk. Dropped while
+    /// it waits for room, nothing was done; dropped later, it may or may not have been.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        place: Place<'_>,
+        terms: Terms,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(place, Kind::Write, terms, work).await
+    }
+
+    /// Carries out work that only looks. It sees what was written before it was asked for.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        place: Place<'_>,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(place, Kind::Read, Terms::default(), work).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        place: Place<'_>,
+        kind: Kind,
+        terms: Terms,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let file = self.file(self.0.layout.path(place))?;
+        let pages = u32::try_from(1 + terms.bytes / caps::QUEUE_PAGE_BYTES).unwrap_or(u32::MAX);
+        let room = Arc::clone(&file.room).acquire_many_owned(pages.min(caps::QUEUE_PAGES_MAX));
+        let room = room.await.map_err(|_| StoreError::Stopped)?;
+        let (reply, answer) = oneshot::channel();
+        let gather = terms.gather.min(caps::GATHER_MAX);
+        let pending = Pending { task: Task::boxed(work, reply), kind, gather, room };
+        file.queue.send(pending).map_err(|_| StoreError::Stopped)?;
+        answer.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// The thread of a file, started if it is not there.
+    fn file(&self, path: PathBuf) -> Result<FileHandle, StoreError> {
+        let mut files = self.0.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(&path) {
+            return Ok(file.clone());
+        }
+        let (queue, requests) = mpsc::channel();
+        let served = path.clone();
+        thread::Builder::new()
+            .name("pirn-store".into())
+            .stack_size(caps::THREAD_STACK_BYTES)
+            .spawn(move || file::File::new(served).serve(&requests))
+            .map_err(|error| StoreError::Disk(format!("the store does not start: {error}")))?;
+        let room = Arc::new(Semaphore::new(caps::QUEUE_PAGES_MAX as usize));
+        let file = FileHandle { queue, room };
+        files.insert(path, file.clone());
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests;

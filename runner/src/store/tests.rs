@@ -1,0 +1,240 @@
+//! The store against real files.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::limits::host as limits;
+
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("pirn-store-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn store(&self) -> Store {
+        let layout = Layout { state_dir: self.0.clone(), paths: BTreeMap::new() };
+        Store::start(layout).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn letter(n: usize) -> DeadLetter {
+    DeadLetter {
+        component: "c".into(),
+        source: format!("t/{n}"),
+        payload: vec![1, 2],
+        reason: "refused".into(),
+    }
+}
+
+#[tokio::test]
+async fn what_was_set_is_there_for_the_next_process() {
+    let scratch = Scratch::new("reopen");
+    let store = scratch.store();
+    store.set("default", "a", vec![1]).await.unwrap();
+    store.set("default", "a", vec![2]).await.unwrap();
+    store.set("other", "a", vec![3]).await.unwrap();
+    drop(store);
+    let store = scratch.store();
+    assert_eq!(store.get("default", "a").await.unwrap(), Some(vec![2]));
+    assert_eq!(store.get("other", "a").await.unwrap(), Some(vec![3]));
+    assert_eq!(store.keys("default").await.unwrap(), ["a"]);
+    store.delete("default", "a").await.unwrap();
+    store.delete("default", "a").await.unwrap();
+    assert_eq!(store.get("default", "a").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn each_cap_of_a_store_is_refused_with_its_size() {
+    let scratch = Scratch::new("caps");
+    let store = scratch.store();
+    let long = "k".repeat(limits::KEY_BYTES_MAX + 1);
+    assert!(
+        matches!(store.set("s", &long, vec![]).await, Err(StoreError::Limit(m)) if m.contains("256"))
+    );
+    let big = vec![0; limits::VALUE_BYTES_MAX + 1];
+    assert!(
+        matches!(store.set("s", "k", big).await, Err(StoreError::Limit(m)) if m.contains("value"))
+    );
+    for n in 0..limits::STORE_BYTES_MAX / limits::VALUE_BYTES_MAX as u64 {
+        store.set("b", &n.to_string(), vec![0; limits::VALUE_BYTES_MAX]).await.unwrap();
+    }
+    assert!(
+        matches!(store.set("b", "x", vec![0]).await, Err(StoreError::Limit(m)) if m.contains("full"))
+    );
+    store.set("b", "1", vec![0]).await.unwrap();
+    let writes = (0..limits::KEYS_PER_STORE_MAX).map(|n| {
+        let store = store.clone();
+        tokio::spawn(async move { store.set("n", &n.to_string(), vec![]).await })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        write.await.unwrap().unwrap();
+    }
+    assert!(
+        matches!(store.set("n", "one more", vec![]).await, Err(StoreError::Limit(m)) if m.contains("1024 keys"))
+    );
+    store.set("n", "1", vec![1]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_kept_aside_and_the_store_goes_on() {
+    let scratch = Scratch::new("damaged");
+    std::fs::write(scratch.0.join("pirn.db"), [7; 8192]).unwrap();
+    let store = scratch.store();
+    store.set("default", "a", vec![1]).await.unwrap();
+    assert_eq!(store.get("default", "a").await.unwrap(), Some(vec![1]));
+    assert_eq!(std::fs::read(scratch.0.join("pirn.db.damaged")).unwrap(), [7; 8192]);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_missing_is_an_error_that_names_it_and_heals() {
+    let scratch = Scratch::new("missing");
+    let dir = scratch.0.join("not-yet");
+    let layout = Layout { state_dir: dir.clone(), paths: BTreeMap::new() };
+    let store = Store::start(layout).unwrap();
+    let error = store.set("default", "a", vec![1]).await.unwrap_err();
+    assert!(error.to_string().contains("not-yet"), "{error}");
+    std::fs::create_dir(&dir).unwrap();
+    store.set("default", "a", vec![1]).await.unwrap();
+}
+
+#[tokio::test]
+async fn dead_letters_are_kept_in_order_and_the_oldest_give_way() {
+    let scratch = Scratch::new("letters");
+    let store = scratch.store();
+    for n in 0..3 {
+        store.bury(letter(n)).await.unwrap();
+    }
+    assert_eq!(store.dead_letters().await.unwrap(), [letter(0), letter(1), letter(2)]);
+}
+
+fn count(store: &Store) -> impl Future<Output = i64> {
+    let store = store.clone();
+    async move {
+        let count = |db: &Tx<'_>| {
+            Ok(db.query_row("SELECT count(*) FROM pirn_dead_letter", [], |row| row.get(0))?)
+        };
+        store.read(Place::State, count).await.unwrap()
+    }
+}
+
+fn insert(db: &Tx<'_>) -> Result<(), StoreError> {
+    db.execute("INSERT INTO pirn_dead_letter VALUES (NULL, 'c', 's', x'00', 'r')", [])?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn work_that_fails_leaves_nothing_behind_and_does_not_hurt_its_neighbours() {
+    let scratch = Scratch::new("savepoints");
+    let store = scratch.store();
+    let gather = Terms { bytes: 0, gather: caps::GATHER_MAX };
+    let full = |db: &Tx<'_>| {
+        insert(db)?;
+        Err::<(), _>(StoreError::Limit("full".into()))
+    };
+    let wrong = |db: &Tx<'_>| {
+        insert(db)?;
+        db.execute("INSERT INTO pirn_dead_letter (id) VALUES ('not a number')", [])?;
+        Ok(())
+    };
+    let (first, limit, refused, last) = tokio::join!(
+        store.write(Place::State, gather, insert),
+        store.write(Place::State, gather, full),
+        store.write(Place::State, gather, wrong),
+        store.write(Place::State, gather, insert),
+    );
+    first.unwrap();
+    assert_eq!(limit, Err(StoreError::Limit("full".into())));
+    let Err(StoreError::Refused(sentence)) = refused else { panic!("{refused:?}") };
+    assert!(sentence.contains("pirn.db"), "{sentence}");
+    last.unwrap();
+    assert_eq!(count(&store).await, 2);
+}
+
+#[tokio::test]
+async fn what_waits_together_shares_one_commit() {
+    let scratch = Scratch::new("group");
+    let store = scratch.store();
+    count(&store).await;
+    // The thread is held in a piece of work until all others wait behind it.
+    let (go, held) = mpsc::channel::<()>();
+    let hold = move |_: &Tx<'_>| held.recv().map_err(|_| StoreError::Stopped);
+    let first = tokio::spawn({
+        let store = store.clone();
+        async move { store.write(Place::State, Terms::default(), hold).await }
+    });
+    tokio::task::yield_now().await;
+    let log = scratch.0.join("pirn.db-wal");
+    let before = std::fs::metadata(&log).unwrap().len();
+    let writes: Vec<_> = (0..caps::REQUESTS_PER_COMMIT_MAX)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.write(Place::State, Terms::default(), insert).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    go.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    for write in writes {
+        write.await.unwrap().unwrap();
+    }
+    let pages = (std::fs::metadata(&log).unwrap().len() - before) / 4096;
+    assert!(pages < 6, "{pages} pages were written for one commit");
+}
+
+#[tokio::test]
+async fn requests_beyond_the_queue_s_bytes_wait_and_none_is_turned_away() {
+    let scratch = Scratch::new("queue");
+    let store = scratch.store();
+    count(&store).await;
+    let (go, held) = mpsc::channel::<()>();
+    let hold = move |_: &Tx<'_>| held.recv().map_err(|_| StoreError::Stopped);
+    let first = tokio::spawn({
+        let store = store.clone();
+        async move { store.write(Place::State, Terms::default(), hold).await }
+    });
+    let all = 4 * caps::QUEUE_PAGES_MAX as usize * caps::QUEUE_PAGE_BYTES / (1 << 20);
+    let writes: Vec<_> = (0..all)
+        .map(|_| {
+            let (store, terms) = (store.clone(), Terms::holding(1 << 20));
+            tokio::spawn(async move { store.write(Place::State, terms, insert).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let file = store.file(scratch.0.join("pirn.db")).unwrap();
+    assert!(file.room.available_permits() < (1 << 20) / caps::QUEUE_PAGE_BYTES);
+    assert!(writes.iter().all(|write| !write.is_finished()));
+    go.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    for write in writes {
+        write.await.unwrap().unwrap();
+    }
+    assert_eq!(count(&store).await, all as i64);
+    assert_eq!(file.room.available_permits(), caps::QUEUE_PAGES_MAX as usize);
+}
+
+#[tokio::test]
+async fn a_file_that_is_stuck_stalls_no_other() {
+    let scratch = Scratch::new("stuck");
+    let paths = [("slow".to_owned(), scratch.0.join("slow.db"))].into();
+    let store = Store::start(Layout { state_dir: scratch.0.clone(), paths }).unwrap();
+    let (go, held) = mpsc::channel::<()>();
+    let hold = move |_: &Tx<'_>| held.recv().map_err(|_| StoreError::Stopped);
+    let stuck = tokio::spawn({
+        let store = store.clone();
+        async move { store.write(Place::KeyValue("slow"), Terms::default(), hold).await }
+    });
+    tokio::task::yield_now().await;
+    store.set("default", "a", vec![1]).await.unwrap();
+    assert!(!stuck.is_finished());
+    go.send(()).unwrap();
+    stuck.await.unwrap().unwrap();
+}
