@@ -3,13 +3,17 @@
 //! everybody is done with it.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use pirn_triggers::gpio::{Edge, EdgeKind};
 use pirn_triggers::mqtt::{Delivery, Message, Qos};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::flow::lane::Worth;
+use crate::limits::dispatch::EVENT_OVERHEAD_BYTES;
+use crate::outbox::Urgency;
+use crate::store::KeptEvent;
 
 /// What happened.
 #[derive(Debug)]
@@ -40,10 +44,14 @@ pub struct Event {
     pub source: Arc<str>,
     /// What it is.
     pub what: Happening,
+    /// How safe must be what is published for it.
+    urgency: Urgency,
     /// What is left to do.
     open: Mutex<Open>,
     /// Told when it is done.
     settled: Arc<Notify>,
+    /// What it takes of the memory for events that wait.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]
@@ -61,30 +69,111 @@ enum Then {
 
 impl Event {
     /// A message for so many lanes. `settled` is told when all of them are done with it.
-    pub fn message(message: Message, lanes: usize, settled: Arc<Notify>) -> Self {
+    pub fn message(
+        message: Message,
+        lanes: usize,
+        settled: Arc<Notify>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         let Message { topic, payload, qos, delivery, .. } = message;
-        let then = Then::Acknowledge(delivery);
+        // At QoS 0 nobody sends it again.
+        let urgency = match qos {
+            Qos::AtMostOnce => Urgency::Lasting,
+            _ => Urgency::Redelivered,
+        };
+        let open = Mutex::new(Open { lanes, then: Then::Acknowledge(delivery) });
         let what = Happening::Message { payload, qos };
-        Self { source: topic.into(), what, open: Mutex::new(Open { lanes, then }), settled }
+        Self { source: topic.into(), what, urgency, open, settled, _room: room }
     }
 
-    /// Something that nobody waits for an answer to.
+    /// Something that nobody waits for an answer to, and that nobody sends again.
     pub fn local(source: Arc<str>, what: Happening, lanes: usize, settled: Arc<Notify>) -> Self {
         let open = Mutex::new(Open { lanes, then: Then::Nothing });
-        Self { source, what, open, settled }
+        Self { source, what, urgency: Urgency::Lasting, open, settled, _room: None }
     }
 
-    /// How often it is tried. At most once means one try; of an interval the next tick is the next try.
-    pub fn attempts(&self, attempts_max: u32) -> u32 {
+    /// One that was written down; `None` if this version does not know its kind.
+    pub fn of_kept(kept: KeptEvent, settled: Arc<Notify>) -> Option<Self> {
+        let KeptEvent { kind, source, payload, detail, .. } = kept;
+        let what = match kind.as_str() {
+            "mqtt" => {
+                let qos = if detail == "2" { Qos::ExactlyOnce } else { Qos::AtLeastOnce };
+                Happening::Message { payload: payload.into(), qos }
+            }
+            "cron" => {
+                Happening::Time { timestamp: std::str::from_utf8(&payload).ok()?.parse().ok()? }
+            }
+            "gpio" => Happening::Edge(edge_of(&detail)?),
+            _ => return None,
+        };
+        let mut event = Self::local(source.into(), what, 1, settled);
+        event.urgency = Urgency::Redelivered;
+        Some(event)
+    }
+
+    /// The same, to be written down for a component.
+    pub fn kept(&self, component: &str, trigger: &str, attempts: u32) -> KeptEvent {
+        let (kind, detail) = match &self.what {
+            Happening::Message { qos, .. } => ("mqtt", (*qos as u8).to_string()),
+            Happening::Tick => ("timer", String::new()),
+            Happening::Time { .. } => ("cron", String::new()),
+            Happening::Edge(edge) => ("gpio", detail_of(edge)),
+        };
+        KeptEvent {
+            component: component.into(),
+            trigger: trigger.into(),
+            kind: kind.into(),
+            source: self.source.to_string(),
+            payload: self.payload().into_owned(),
+            detail,
+            attempts,
+        }
+    }
+
+    /// What is published for it need not be on disk before its component goes on.
+    #[must_use]
+    pub fn late(mut self) -> Self {
+        self.urgency = Urgency::Redelivered;
+        self
+    }
+
+    /// How safe must be what is published for it, before its component goes on.
+    pub fn urgency(&self) -> Urgency {
+        self.urgency
+    }
+
+    /// Whether whoever sent it sends it again if it is not settled.
+    pub fn is_sent_again(&self) -> bool {
+        matches!(self.what, Happening::Message { qos, .. } if qos != Qos::AtMostOnce)
+    }
+
+    /// What it is worth. At most once means one try; of an interval the next tick is the next try.
+    pub fn worth(&self) -> Worth {
         match self.what {
-            Happening::Message { qos: Qos::AtMostOnce, .. } | Happening::Tick => 1,
-            _ => attempts_max,
+            Happening::Message { qos: Qos::AtMostOnce, .. } => Worth::Fleeting,
+            Happening::Tick => Worth::FleetingTick,
+            Happening::Time { .. } => Worth::KeptTick,
+            Happening::Message { .. } | Happening::Edge(_) => Worth::Kept,
         }
     }
 
     /// Whether it is kept aside when all tries failed.
     pub fn is_kept(&self) -> bool {
-        !matches!(self.what, Happening::Message { qos: Qos::AtMostOnce, .. } | Happening::Tick)
+        matches!(self.worth(), Worth::Kept | Worth::KeptTick)
+    }
+
+    /// What it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let payload = match &self.what {
+            Happening::Message { payload, .. } => payload.len(),
+            _ => 0,
+        };
+        EVENT_OVERHEAD_BYTES + self.source.len() + payload
+    }
+
+    /// Tells it from others, for a component, over a restart.
+    pub fn digest(&self, component: &str) -> u64 {
+        digest(&[component.as_bytes(), self.source.as_bytes(), &self.payload()])
     }
 
     /// What it says, for people and for dead letters.
@@ -111,6 +200,44 @@ impl Event {
     }
 }
 
+/// The same for the same bytes, on every machine and after every restart of this version.
+pub(crate) fn digest(parts: &[&[u8]]) -> u64 {
+    use std::hash::Hasher as _;
+    // Its keys are constant, which the standard library promises for one of its versions.
+    #[allow(deprecated, reason = "the hasher that may be asked for constant keys")]
+    let mut hasher = std::hash::SipHasher::new_with_keys(0, 0);
+    for part in parts {
+        hasher.write(part);
+        hasher.write_u8(0xFF);
+    }
+    hasher.finish()
+}
+
+fn detail_of(edge: &Edge) -> String {
+    let Edge { edge: kind, timestamp_ns, sequence, missed, epoch } = edge;
+    let way = match kind {
+        EdgeKind::Rising => "rising",
+        EdgeKind::Falling => "falling",
+    };
+    format!("{way} {timestamp_ns} {sequence} {missed} {epoch}")
+}
+
+fn edge_of(detail: &str) -> Option<Edge> {
+    let mut parts = detail.split(' ');
+    let edge = match parts.next()? {
+        "rising" => EdgeKind::Rising,
+        "falling" => EdgeKind::Falling,
+        _ => return None,
+    };
+    Some(Edge {
+        edge,
+        timestamp_ns: parts.next()?.parse().ok()?,
+        sequence: parts.next()?.parse().ok()?,
+        missed: parts.next()?.parse().ok()?,
+        epoch: parts.next()?.parse().ok()?,
+    })
+}
+
 fn words(edge: &Edge) -> String {
     let way = match edge.edge {
         EdgeKind::Rising => "rising",
@@ -122,18 +249,33 @@ fn words(edge: &Edge) -> String {
     }
 }
 
-/// Whether an event of a trigger waits already. Ticks that come meanwhile are that one.
-#[derive(Debug, Default)]
-pub struct Waiting(AtomicBool);
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
 
-impl Waiting {
-    /// Takes the only place; `false` if it is taken.
-    pub fn begin(&self) -> bool {
-        !self.0.swap(true, Relaxed)
+    fn again(what: Happening) -> Event {
+        let event = Event::local("source".into(), what, 1, Arc::default());
+        let kept = event.kept("component", "trigger", 2);
+        assert_eq!((kept.component.as_str(), kept.attempts), ("component", 2));
+        Event::of_kept(kept, Arc::default()).unwrap()
     }
 
-    /// The event is being handled: the next one may wait.
-    pub fn end(&self) {
-        self.0.store(false, Relaxed);
+    #[test]
+    fn what_is_written_down_is_the_same_when_it_is_read() {
+        let payload = Bytes::from_static(b"\x00\xFFx");
+        let message = again(Happening::Message { payload: payload.clone(), qos: Qos::ExactlyOnce });
+        let Happening::Message { payload: read, qos } = &message.what else { unreachable!() };
+        assert_eq!((read, *qos, &*message.source), (&payload, Qos::ExactlyOnce, "source"));
+        let edge = Edge { edge: EdgeKind::Falling, timestamp_ns: 5, sequence: 6, missed: 7, epoch: 8 };
+        assert!(matches!(again(Happening::Edge(edge)).what, Happening::Edge(read) if read == edge));
+        let time = again(Happening::Time { timestamp: 9 });
+        assert!(matches!(time.what, Happening::Time { timestamp: 9 }));
+    }
+
+    #[test]
+    fn digests_tell_components_and_borders_apart() {
+        assert_ne!(digest(&[b"a", b"bc"]), digest(&[b"ab", b"c"]));
+        assert_eq!(digest(&[b"a", b"bc"]), digest(&[b"a", b"bc"]));
     }
 }

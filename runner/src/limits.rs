@@ -244,6 +244,10 @@ pub mod wasi {
 pub mod store {
     use std::time::Duration;
 
+    /// Events whose runs nobody saw the end of; beyond it all of them are forgotten. Each start adds as many as ran
+    /// when the process died.
+    pub const ATTEMPTS_REMEMBERED_MAX: u32 = 4_096;
+
     /// What a waiting request is counted in. Each takes one page at least, for what surrounds its bytes.
     pub const QUEUE_PAGE_BYTES: usize = 4 << 10;
     /// Pages that wait for one file's thread, 4 MiB: a few values of the largest size, and more small

@@ -302,6 +302,22 @@ impl<E: Clone> Lane<E> {
         self.leave(item, now).map(|left| Then::GiveUp(left, strikes))
     }
 
+    /// An event that is not to run at all: it passes, to be kept aside.
+    pub fn pass(&mut self, trigger: u32, event: E) -> Left<E> {
+        let key = self.key();
+        self.left_at_once(key, trigger, event, 0)
+    }
+
+    /// Which trigger an event that runs is of.
+    pub fn trigger_of(&self, key: u64) -> Option<u32> {
+        self.running.iter().find(|item| item.key == key).map(|item| item.trigger)
+    }
+
+    /// Events that wait in memory.
+    pub fn in_memory(&self) -> usize {
+        self.waiting.iter().filter(|item| item.event.is_some()).count()
+    }
+
     /// An event that had left is settled: it is nobody's any more.
     pub fn settled(&mut self, key: u64) {
         self.open.retain(|(open, _)| *open != key);

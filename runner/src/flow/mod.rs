@@ -1,7 +1,14 @@
-//! From an event to its end, and from a publish to its acknowledgement: the state machines that keep what was
-//! promised, each pure, and the thin drivers around them.
+//! From an event to its end: which lanes it goes to, when it runs, how often it is tried, where it waits, and that
+//! it is settled once, when it is handled or kept aside.
+//!
+//! [`lane`], [`strikes`] and [`pace`] decide and do nothing; [`lanes`] runs what they decide, [`keeper`] writes down
+//! what waits for too long, [`running`] remembers what ran when the process died, [`books`] counts.
 
+pub mod books;
+mod keeper;
 pub mod lane;
-pub mod outbox;
+pub mod lanes;
 pub mod pace;
+mod running;
 pub mod strikes;
+pub mod unit;

@@ -9,9 +9,11 @@
 
 mod dead_letters;
 mod error;
+mod events;
 mod file;
 mod key_value;
 mod open;
+mod publishes;
 mod task;
 
 use std::collections::BTreeMap;
@@ -26,7 +28,9 @@ use crate::limits::store as caps;
 
 pub use dead_letters::DeadLetter;
 pub use error::StoreError;
+pub use events::{KeptEvent, WaitingEvent};
 pub(crate) use file::Tx;
+pub use publishes::{KeptPublish, KeptTotal};
 use task::{Kind, Pending, Task};
 
 /// Where each store lives. Labels without a path of their own share `state_dir/pirn.db`.

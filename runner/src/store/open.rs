@@ -8,7 +8,12 @@ use super::{StoreError, caps};
 
 /// The schema of key-value tables is Spin's, so that a file can move between the two. Modules of this
 /// folder add their tables here.
-const SCHEMA: &[&str] = &[super::key_value::TABLES, super::dead_letters::TABLES];
+const SCHEMA: &[&str] = &[
+    super::key_value::TABLES,
+    super::dead_letters::TABLES,
+    super::publishes::TABLES,
+    super::events::TABLES,
+];
 
 /// Opens the file, or a new one in the place of one that is damaged.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

@@ -63,8 +63,6 @@ pub struct Ticket {
 /// Something to do. The driver reports each with the method named.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action<P> {
-    /// Send: then `acked`, `refused` or `unsent`.
-    Send(Ticket, P),
     /// Write down in one transaction, in this order: then `stored` or `not_stored`.
     Store(Vec<(Ticket, P)>),
     /// Read the rows of this component after that one, in order: then `loaded` or `not_loaded`.
@@ -131,6 +129,7 @@ pub struct Outbox<P, W> {
     /// Whose turn it was last.
     last: u32,
     connected: bool,
+    restored: bool,
     sending: usize,
     next_number: u64,
     memory_bytes: usize,
@@ -212,6 +211,7 @@ impl<P: Clone, W> Outbox<P, W> {
             queues: BTreeMap::new(),
             last: 0,
             connected: false,
+            restored: false,
             sending: 0,
             next_number: 0,
             memory_bytes: 0,
@@ -265,7 +265,7 @@ impl<P: Clone, W> Outbox<P, W> {
         let entry = Entry { ticket, publish, bytes, since, urgency, sent, keeping, waiter };
         let queue = self.queues.entry(component).or_default();
         let crowded = !self.connected && queue.head.len() >= limits::HEAD_MAX;
-        match queue.has_tail() || crowded {
+        match queue.has_tail() || crowded || !self.restored {
             true => {
                 queue.incoming.push_back(entry);
                 self.due = Some(now);
@@ -281,23 +281,37 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// The broker is there, or away. What was being sent when it went is sent again by the session.
     pub fn set_connected(&mut self, connected: bool, now: Instant) {
-        self.connected = connected;
-        self.due = Some(now);
+        if std::mem::replace(&mut self.connected, connected) != connected {
+            self.due = Some(now);
+        }
     }
 
-    /// The next thing to do. Repeat until `None`; then again at `deadline`, or when something happened.
-    pub fn next(&mut self, now: Instant) -> Option<Action<P>> {
-        self.store(now)
-            .or_else(|| self.send())
-            .or_else(|| self.load(now))
-            .or_else(|| self.forget(now))
+    /// All that an earlier process left is restored, or cannot be: what came meanwhile goes behind it.
+    pub fn restored(&mut self, now: Instant) {
+        self.restored = true;
+        self.due = Some(now);
+        for component in self.queues.keys().copied().collect::<Vec<_>>() {
+            self.tidy(component);
+        }
+    }
+
+    /// The next thing to write, read or forget. Repeat until `None`; then again at `deadline`, or when something
+    /// happened.
+    pub fn next_work(&mut self, now: Instant) -> Option<Action<P>> {
+        self.store(now).or_else(|| self.load(now)).or_else(|| self.forget(now))
+    }
+
+    /// Whether there is something to read.
+    pub fn wants_load(&self) -> bool {
+        self.rows > 0 && self.has_memory_to_load() && self.queues.values().any(Queue::wants_load)
     }
 
     /// When `next` has something to do, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        let write = self.due.filter(|_| !self.writing);
+        let write = self.due.filter(|_| !self.writing && self.restored);
         let write = write.map(|due| due.max(self.write_not_before.unwrap_or(due)));
-        let loads = self.queues.values().filter(|queue| queue.wants_load());
+        let on_disk = self.queues.values().filter(|_| self.rows > 0);
+        let loads = on_disk.filter(|queue| queue.wants_load());
         let forget = self.forget_since.map(|since| since + limits::FORGET_AFTER);
         let loads = loads.filter_map(|queue| queue.load_not_before);
         loads.chain(write).chain(forget).min()
@@ -454,6 +468,7 @@ impl<P: Clone, W> Outbox<P, W> {
 
     fn store(&mut self, now: Instant) -> Option<Action<P>> {
         if self.writing
+            || !self.restored
             || self.due.is_none_or(|at| at > now)
             || self.write_not_before.is_some_and(|at| at > now)
         {
@@ -494,7 +509,8 @@ impl<P: Clone, W> Outbox<P, W> {
         Some(Action::Store(writing))
     }
 
-    fn send(&mut self) -> Option<Action<P>> {
+    /// The next to send: then `acked`, `refused` or `unsent`. Repeat until `None`.
+    pub fn next_send(&mut self) -> Option<(Ticket, P)> {
         if !self.connected || self.sending >= limits::SENDING_MAX {
             return None;
         }
@@ -506,11 +522,11 @@ impl<P: Clone, W> Outbox<P, W> {
         let entry = self.queues.get_mut(&component)?.head.iter_mut().find(|e| !e.sent)?;
         entry.sent = true;
         self.sending += 1;
-        Some(Action::Send(entry.ticket, entry.publish.clone()))
+        Some((entry.ticket, entry.publish.clone()))
     }
 
     fn load(&mut self, now: Instant) -> Option<Action<P>> {
-        if self.memory_bytes > limits::MEMORY_BYTES_MAX / 2 {
+        if self.rows == 0 || !self.has_memory_to_load() {
             return None;
         }
         let wants = |queue: &Queue<P, W>| {
@@ -529,6 +545,10 @@ impl<P: Clone, W> Outbox<P, W> {
         }
         self.forget_since = None;
         Some(Action::Forget(std::mem::take(&mut self.forget)))
+    }
+
+    fn has_memory_to_load(&self) -> bool {
+        self.memory_bytes <= limits::MEMORY_BYTES_MAX / 2
     }
 
     fn is_full(&self, bytes: usize) -> bool {
@@ -627,6 +647,7 @@ impl<P: Clone, W> Outbox<P, W> {
     fn tidy(&mut self, component: u32) {
         let Some(queue) = self.queues.get_mut(&component) else { return };
         while queue.tail.0 == 0
+            && self.restored
             && let Some(entry) = queue.incoming.pop_front()
         {
             queue.head.push_back(entry);

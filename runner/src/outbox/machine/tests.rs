@@ -26,7 +26,8 @@ struct World {
 impl World {
     fn new(bounds: Bounds) -> Self {
         let (disk, sent, safe) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let (outbox, now) = (Outbox::new(bounds), Instant::now());
+        let (mut outbox, now) = (Outbox::new(bounds), Instant::now());
+        outbox.restored(now);
         Self { outbox, now, disk, next_row: 1, sent, safe, writes: 0 }
     }
 
@@ -45,9 +46,9 @@ impl World {
 
     /// Does everything that is to be done now, each write at once.
     fn work(&mut self) {
-        while let Some(action) = self.outbox.next(self.now) {
+        self.sent.extend(std::iter::from_fn(|| self.outbox.next_send()));
+        while let Some(action) = self.outbox.next_work(self.now) {
             match action {
-                Action::Send(ticket, n) => self.sent.push((ticket, n)),
                 Action::Store(list) => {
                     self.writes += 1;
                     let row = |(ticket, n): (Ticket, u32)| {
@@ -74,6 +75,7 @@ impl World {
                 Action::Forget(rows) => rows.iter().for_each(|row| drop(self.disk.remove(row))),
             }
         }
+        self.sent.extend(std::iter::from_fn(|| self.outbox.next_send()));
         for (n, told) in self.outbox.told() {
             assert_eq!(told, Told::Safe);
             self.safe.push(n);
@@ -219,9 +221,9 @@ fn an_outbox_that_shall_drop_drops_the_oldest_of_who_has_most_and_counts_it() {
 fn a_write_that_fails_is_tried_again_later_and_tells_nobody_that_it_is_safe() {
     let mut world = World::new(BOUNDS);
     world.outbox.accept(0, 1, 100, Urgency::Redelivered, Some(1), world.now).unwrap();
-    assert!(matches!(world.outbox.next(world.now), Some(Action::Store(_))));
+    assert!(matches!(world.outbox.next_work(world.now), Some(Action::Store(_))));
     world.outbox.not_stored(world.now);
-    assert_eq!(world.outbox.next(world.now), None);
+    assert_eq!(world.outbox.next_work(world.now), None);
     assert_eq!(world.outbox.write_failures(), 1);
     let again = world.outbox.deadline().unwrap();
     assert_eq!(again, world.now + limits::WRITE_AGAIN_FIRST);
@@ -234,7 +236,7 @@ fn what_is_acknowledged_while_it_is_written_gives_its_row_back() {
     let mut world = World::online(BOUNDS);
     world.publish(0, 1, Urgency::Redelivered).unwrap();
     world.now += BOUNDS.slow_after;
-    let Some(Action::Store(list)) = world.outbox.next(world.now) else { panic!() };
+    let Some(Action::Store(list)) = world.outbox.next_work(world.now) else { panic!() };
     world.outbox.acked(list[0].0, world.now);
     world.disk.insert(1, (0, 1));
     world.outbox.stored(&[(list[0].0, 1)], world.now);
@@ -268,4 +270,22 @@ fn memory_is_bounded_while_the_disk_does_not_answer() {
         }
     };
     assert_eq!((full, taken as usize), (Full::Memory, limits::MEMORY_BYTES_MAX / big));
+}
+
+#[test]
+fn what_is_published_before_the_disk_was_read_goes_behind_what_is_there() {
+    let mut world = World::new(BOUNDS);
+    (world.outbox, world.next_row) = (Outbox::new(BOUNDS), 1000);
+    world.outbox.set_connected(true, world.now);
+    world.publish(0, 7, Urgency::Redelivered).unwrap();
+    world.publish(1, 8, Urgency::Redelivered).unwrap();
+    assert!(world.sent.is_empty());
+    world.disk = BTreeMap::from([(1, (0, 5)), (2, (0, 6))]);
+    world.outbox.restore(0, 2, 200);
+    world.outbox.restored(world.now);
+    world.work();
+    let mut order = world.drain();
+    assert_eq!(order.iter().position(|n| *n == 8), Some(0));
+    order.retain(|n| *n != 8);
+    assert_eq!(order, [5, 6, 7]);
 }

@@ -1,0 +1,92 @@
+//! Looks at the lanes from time to time while events wait in them: what waits in one that is stuck is written down and
+//! settled, so that it does not fill the broker's window; what was written down and is settled is forgotten.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::lane::Parked;
+use super::lanes::{Entry, House, locked};
+use crate::event::Event;
+use crate::limits::dispatch as limits;
+use crate::report::Report;
+
+/// Runs for as long as the lanes do. Dropped half-way, an event may be on disk and not settled: it then runs twice.
+pub(crate) async fn keep(house: Arc<House>, lanes: Vec<Entry>) {
+    loop {
+        house.keeper.notified().await;
+        while look(&house, &lanes).await {
+            let pause = limits::PARK_AFTER / 4;
+            let _ = timeout(pause, house.urgent.notified()).await;
+        }
+    }
+}
+
+/// Whether there will be something to look at again.
+async fn look(house: &House, lanes: &[Entry]) -> bool {
+    // Before looking: what comes from here on calls again.
+    house.keeper_looks.store(false, Relaxed);
+    let mut waiting = false;
+    for lane in lanes {
+        let stuck = lane.lane().check(Instant::now());
+        if stuck {
+            write_down(house, lane, |_| true).await;
+        }
+        waiting |= lane.lane().is_waiting();
+    }
+    forget(house).await;
+    if waiting {
+        house.keeper_looks.store(true, Relaxed);
+    }
+    waiting
+}
+
+/// Writes down what waits in a lane, of what `which` picks.
+pub(crate) async fn write_down(house: &House, lane: &Entry, which: fn(&Arc<Event>) -> bool) {
+    loop {
+        let parked = lane.lane().park(limits::PARKED_PER_WRITE_MAX, which);
+        if parked.is_empty() {
+            return;
+        }
+        let kept = parked.iter().map(|Parked { trigger, attempts, event, .. }| {
+            event.kept(lane.component(), lane.trigger_id(*trigger), *attempts)
+        });
+        match house.store.keep_events(kept.collect()).await {
+            Ok(rows) => {
+                for (Parked { key, event, .. }, row) in parked.into_iter().zip(rows) {
+                    match lane.lane().parked(key, row) {
+                        true => event.settle(),
+                        false => locked(&house.forget).push(row),
+                    }
+                }
+                lane.wake();
+            }
+            Err(error) => {
+                for Parked { key, .. } in parked {
+                    lane.lane().not_parked(key);
+                }
+                let sentence = format!(
+                    "events that wait for {} cannot be written down; they wait in memory: {error}",
+                    lane.component()
+                );
+                return house.reporter.report(&Report::Warning(&sentence));
+            }
+        }
+    }
+}
+
+/// Deletes what is settled.
+pub(crate) async fn forget(house: &House) {
+    let rows = std::mem::take(&mut *locked(&house.forget));
+    if rows.is_empty() {
+        return;
+    }
+    if let Err(error) = house.store.forget_events(rows.clone()).await {
+        locked(&house.forget).extend(rows);
+        let sentence =
+            format!("events that were handled cannot be deleted; after a restart they run again: {error}");
+        house.reporter.report(&Report::Warning(&sentence));
+    }
+}

@@ -1,0 +1,566 @@
+//! The lanes at work. Each component has one; as many workers as it may have instances take events from it, run them,
+//! and see to it that what ended is settled: acknowledged once what was published is safe, or kept aside.
+//!
+//! Whoever brings events never waits for a lane. What happens to a lane concerns its own component alone.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant as TokioInstant, sleep, sleep_until, timeout};
+
+use super::books::{Balance, Book, Dropped};
+use super::lane::{Arrival, Bounds, Lane, Left, Next, Offer, Then};
+use super::pace::Pace;
+use super::running::Running;
+use super::unit::Unit;
+use crate::event::{Event, Happening};
+use crate::limits::dispatch as limits;
+use crate::limits::gpio::FAILURES_BEFORE_SAFE;
+use crate::outbox::{Ended, Receipt};
+use crate::report::{Report, Reporter};
+use crate::store::{DeadLetter, Store, StoreError};
+use crate::worlds::Outcome;
+
+/// What all lanes of an app have in common.
+pub(crate) struct House {
+    pub(super) store: Store,
+    pub(super) reporter: Arc<dyn Reporter>,
+    /// Live instances of all components.
+    slots: Semaphore,
+    /// Bytes of events that wait in memory.
+    pub(crate) memory: Arc<Semaphore>,
+    running: Option<Running>,
+    /// Tries whose end nobody saw, by the events' digests.
+    tries: Mutex<HashMap<u64, u32>>,
+    stopping: AtomicBool,
+    /// Events that ended and are not settled.
+    open: AtomicUsize,
+    closed: Notify,
+    /// Dead letters that the disk does not take now.
+    pub(super) unburied: AtomicU64,
+    /// Rows to be deleted.
+    pub(super) forget: Mutex<Vec<i64>>,
+    /// Somebody waits in a lane: the keeper is to look from time to time.
+    pub(super) keeper: Notify,
+    pub(super) keeper_looks: AtomicBool,
+    /// The keeper is to look now.
+    pub(super) urgent: Notify,
+    pub(super) settled: Arc<Notify>,
+}
+
+impl House {
+    /// Before the lanes: reads what ran when an earlier process died.
+    pub(crate) async fn new(
+        state_dir: &Path,
+        store: Store,
+        instances_max: u32,
+        settled: Arc<Notify>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Arc<Self> {
+        let (running, tries) = unseen(state_dir, &store, &*reporter).await;
+        Arc::new(Self {
+            store,
+            reporter,
+            slots: Semaphore::new(instances_max as usize),
+            memory: Arc::new(Semaphore::new(limits::WAITING_BYTES_MAX)),
+            running,
+            tries: Mutex::new(tries),
+            stopping: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            closed: Notify::new(),
+            unburied: AtomicU64::new(0),
+            forget: Mutex::default(),
+            keeper: Notify::new(),
+            keeper_looks: AtomicBool::new(false),
+            urgent: Notify::new(),
+            settled,
+        })
+    }
+
+    /// Events that ended but could not be kept aside yet, since the disk does not take them.
+    pub(crate) fn unburied(&self) -> u64 {
+        self.unburied.load(Relaxed)
+    }
+
+    /// Nothing new begins.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    /// Waits until everything that ended is settled, for as long as `grace`.
+    pub(crate) async fn all_settled(&self, grace: Duration) -> bool {
+        let all = async {
+            loop {
+                let closed = self.closed.notified();
+                if self.open.load(Relaxed) == 0 {
+                    return;
+                }
+                closed.await;
+            }
+        };
+        timeout(grace, all).await.is_ok()
+    }
+
+    fn tries(&self, digest: impl FnOnce() -> u64) -> u32 {
+        let tries = locked(&self.tries);
+        if tries.is_empty() { 0 } else { tries.get(&digest()).copied().unwrap_or(0) }
+    }
+
+    /// An event is settled: how often it was tried is nobody's business any more.
+    fn forget_tries(&self, digest: impl FnOnce() -> u64) {
+        let mut tries = locked(&self.tries);
+        if tries.is_empty() {
+            return;
+        }
+        let digest = digest();
+        if tries.remove(&digest).is_some() {
+            let store = self.store.clone();
+            tokio::spawn(async move { store.forget_attempts(digest).await });
+        }
+    }
+}
+
+/// What ran when an earlier process died. Without it nothing is lost but the count.
+async fn unseen(
+    state_dir: &Path,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> (Option<Running>, HashMap<u64, u32>) {
+    let warn = |error: &dyn std::fmt::Display| {
+        let sentence = format!(
+            "attempts at messages that end the runner are not counted over a restart: {error}"
+        );
+        reporter.report(&Report::Warning(&sentence));
+    };
+    let (running, died) = match Running::open(state_dir) {
+        Ok(opened) => opened,
+        Err(error) => {
+            warn(&error);
+            return (None, HashMap::new());
+        }
+    };
+    match store.count_attempts(died).await {
+        Ok(tries) => {
+            if let Err(error) = running.clear() {
+                warn(&error);
+            }
+            (Some(running), tries.into_iter().collect())
+        }
+        Err(error) => {
+            warn(&error);
+            (Some(running), HashMap::new())
+        }
+    }
+}
+
+/// A component's lane, for those who bring events and those who look; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Entry(Arc<Inner>);
+
+struct Inner {
+    unit: Arc<Unit>,
+    lane: Mutex<Lane<Arc<Event>>>,
+    /// By trigger: its number in the plan, its id, its book.
+    books: Vec<(u32, Arc<str>, Book)>,
+    /// A worker should look.
+    wake: Notify,
+    /// An event left.
+    left: Notify,
+    house: Arc<House>,
+}
+
+impl Entry {
+    /// An empty lane for a component and its triggers.
+    pub(crate) fn new(
+        unit: &Arc<Unit>,
+        triggers: impl IntoIterator<Item = (u32, Arc<str>)>,
+        house: &Arc<House>,
+    ) -> Self {
+        let may = &unit.limits;
+        let bounds = Bounds {
+            instances_max: may.instances_max,
+            attempts_max: may.attempts_max,
+            parked_max: limits::PARKED_MAX,
+            parked_bytes_max: limits::PARKED_BYTES_MAX,
+        };
+        let lane = Lane::new(bounds, Pace::new(may.rate.events, may.rate.period));
+        let book = |(number, id)| (number, id, Book::default());
+        Self(Arc::new(Inner {
+            unit: Arc::clone(unit),
+            lane: Mutex::new(lane),
+            books: triggers.into_iter().map(book).collect(),
+            wake: Notify::new(),
+            left: Notify::new(),
+            house: Arc::clone(house),
+        }))
+    }
+
+    /// The component.
+    pub(crate) fn component(&self) -> &str {
+        &self.0.unit.grants.component
+    }
+
+    /// As many workers as the component may have instances; each runs until the house stops.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = impl Future<Output = ()> + use<>> {
+        let entry = self.clone();
+        (0..self.0.unit.limits.instances_max.max(1)).map(move |_| entry.clone().work())
+    }
+
+    /// Hands an event to the lane. Never waits: what finds no room is dropped if it promised nothing, written down if
+    /// the lane is stuck, or kept aside.
+    pub(crate) fn offer(&self, event: Arc<Event>, trigger: u32) {
+        let Inner { unit, house, .. } = &*self.0;
+        let worth = event.worth();
+        let tries = house.tries(|| event.digest(&unit.grants.component));
+        let arrival = Arrival {
+            event: Arc::clone(&event),
+            trigger,
+            bytes: event.bytes(),
+            worth,
+            attempts: tries,
+        };
+        let (offer, stuck) = {
+            let mut lane = self.lane();
+            (lane.offer(arrival, Instant::now()), lane.is_stuck())
+        };
+        let Some(book) = self.book(trigger) else { return };
+        match offer {
+            Offer::Taken => {
+                book.accept();
+                self.0.wake.notify_one();
+                match stuck {
+                    true => house.urgent.notify_one(),
+                    false => self.call_keeper(),
+                }
+            }
+            Offer::Coalesced => {
+                book.accept_and_drop(1, Dropped::Coalesced);
+                event.settle();
+            }
+            Offer::Dropped => {
+                book.accept_and_drop(1, Dropped::NoRoom);
+                event.settle();
+            }
+            Offer::Spent(left) => {
+                book.accept();
+                let reason = format!("the runner died {tries} times while it ran");
+                self.give_up(left, trigger, reason);
+            }
+            Offer::Behind(left) => {
+                book.accept();
+                let reason = "its component does not keep up: too much waits for it".to_string();
+                self.give_up(left, trigger, reason);
+            }
+        }
+    }
+
+    /// A message that is too large to be handled: kept aside at once.
+    pub(crate) fn refuse(&self, event: Arc<Event>, trigger: u32, reason: String) {
+        let Some(book) = self.book(trigger) else { return };
+        book.accept();
+        let left = self.lane().pass(trigger, event);
+        self.give_up(left, trigger, reason);
+    }
+
+    /// An event that an earlier process wrote down.
+    pub(crate) fn restore(&self, row: i64, trigger: u32, bytes: usize, attempts: u32) {
+        if let Some(book) = self.book(trigger) {
+            book.accept();
+            self.lane().restore(row, trigger, bytes, attempts, Instant::now());
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// Counts ticks that were due while nobody could look: they are one with the next.
+    pub(crate) fn count_coalesced(&self, trigger: u32, ticks: u32) {
+        self.count(trigger, ticks, Dropped::Coalesced);
+    }
+
+    /// Counts edges that were lost before they reached us.
+    pub(crate) fn count_missed(&self, trigger: u32, edges: u32) {
+        self.count(trigger, edges, Dropped::Missed);
+    }
+
+    fn count(&self, trigger: u32, events: u32, why: Dropped) {
+        if let Some(book) = self.book(trigger).filter(|_| events > 0) {
+            book.accept_and_drop(events, why);
+        }
+    }
+
+    /// Waits until few enough edges wait in memory: more stay with the kernel.
+    pub(crate) async fn has_room_for_edges(&self) {
+        loop {
+            let left = self.0.left.notified();
+            if self.lane().in_memory() < limits::EDGES_WAITING_MAX {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// The books of its triggers, each with the trigger's id.
+    pub(crate) fn balances(&self) -> Vec<(Arc<str>, Balance)> {
+        let lane = self.lane();
+        let of = |(number, id, book): &(u32, Arc<str>, Book)| {
+            (Arc::clone(id), book.balance(lane.pending(*number) as u64))
+        };
+        self.0.books.iter().map(of).collect()
+    }
+
+    /// Events that wait on disk.
+    pub(crate) fn on_disk(&self) -> usize {
+        self.lane().on_disk().0
+    }
+
+    pub(super) fn lane(&self) -> MutexGuard<'_, Lane<Arc<Event>>> {
+        locked(&self.0.lane)
+    }
+
+    pub(super) fn trigger_id(&self, trigger: u32) -> &str {
+        self.0.books.iter().find(|(number, ..)| *number == trigger).map_or("", |(_, id, _)| id)
+    }
+
+    /// A worker may have something to do.
+    pub(crate) fn wake(&self) {
+        self.0.wake.notify_one();
+        self.0.left.notify_waiters();
+    }
+
+    fn book(&self, trigger: u32) -> Option<&Book> {
+        self.0.books.iter().find(|(number, ..)| *number == trigger).map(|(.., book)| book)
+    }
+
+    fn call_keeper(&self) {
+        if !self.0.house.keeper_looks.swap(true, Relaxed) {
+            self.0.house.keeper.notify_one();
+        }
+    }
+
+    /// One worker. Dropped half-way, the event in work stays unsettled.
+    async fn work(self) {
+        let Inner { wake, house, .. } = &*self.0;
+        loop {
+            let woken = wake.notified();
+            if house.stopping.load(Relaxed) {
+                // The next worker is to see it too.
+                return wake.notify_one();
+            }
+            let next = self.lane().next(Instant::now());
+            match next {
+                Next::Run { key, event, attempt } => {
+                    self.run(key, &event, attempt).await;
+                    wake.notify_one();
+                }
+                Next::Load { key, row } => self.load(key, row).await,
+                Next::Idle => woken.await,
+                Next::At(until) => {
+                    tokio::select! {
+                        () = sleep_until(TokioInstant::from_std(until)) => {}
+                        () = woken => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn run(&self, key: u64, event: &Arc<Event>, attempt: u32) {
+        let Inner { unit, house, left, .. } = &*self.0;
+        let Ok(_slot) = house.slots.acquire().await else { return };
+        let component = &unit.grants.component;
+        let (source, what) = (&*event.source, &event.what);
+        let payload = event.payload();
+        unit.reporter().report(&Report::Event { component, source, payload: &payload, what });
+        let mark = event.is_kept().then(|| {
+            let running = house.running.as_ref();
+            running.and_then(|running| running.mark(event.digest(component), attempt))
+        });
+        let begun = Instant::now();
+        let (outcome, receipts) = unit.invoke(event).await;
+        drop(mark);
+        let took = begun.elapsed();
+        unit.counters.count(&outcome, took);
+        let result = if outcome == Outcome::Done { Ok(()) } else { Err(()) };
+        let now = Instant::now();
+        let (then, trigger) = {
+            let mut lane = self.lane();
+            let trigger = lane.trigger_of(key);
+            (lane.ended(key, result, now), trigger)
+        };
+        left.notify_waiters();
+        let (Some(then), Some(trigger)) = (then, trigger) else { return };
+        let (retry_in, strikes) = match &then {
+            Then::Again(until, strikes) => (Some(until.saturating_duration_since(now)), *strikes),
+            Then::GiveUp(_, strikes) => (None, *strikes),
+            Then::Finish(_) => (None, 0),
+        };
+        unit.reporter().report(&Report::Outcome {
+            component,
+            source,
+            what,
+            outcome: &outcome,
+            took,
+            attempt,
+            retry_in,
+        });
+        if strikes == FAILURES_BEFORE_SAFE {
+            unit.grants.pins.make_safe(component, unit.reporter());
+        }
+        match then {
+            Then::Finish(left) => self.finish(left, trigger, receipts),
+            Then::GiveUp(left, _) => self.give_up(left, trigger, outcome.to_string()),
+            Then::Again(..) => {}
+        }
+    }
+
+    /// Settles an event once everything published for it is safe. The lane goes on meanwhile.
+    fn finish(&self, left: Left<Arc<Event>>, trigger: u32, receipts: Vec<Receipt>) {
+        if receipts.is_empty() {
+            return self.settle(&left, trigger, Book::deliver);
+        }
+        let (entry, open) = (self.clone(), Open::new(&self.0.house));
+        tokio::spawn(async move {
+            for receipt in receipts {
+                match receipt.ended().await {
+                    Ended::Safe => {}
+                    // Whoever sent the event sends it again; or it is on disk and runs again.
+                    Ended::Stopped => return,
+                    Ended::Refused(why) => {
+                        let outcome = Outcome::Undelivered(why);
+                        entry.undelivered(&left, &outcome);
+                        return entry.bury(left, trigger, outcome.to_string()).await;
+                    }
+                }
+            }
+            entry.settle(&left, trigger, Book::deliver);
+            drop(open);
+        });
+    }
+
+    fn undelivered(&self, left: &Left<Arc<Event>>, outcome: &Outcome) {
+        let unit = &self.0.unit;
+        unit.counters.count(outcome, Duration::ZERO);
+        unit.reporter().report(&Report::Outcome {
+            component: &unit.grants.component,
+            source: &left.event.source,
+            what: &left.event.what,
+            outcome,
+            took: Duration::ZERO,
+            attempt: left.attempts,
+            retry_in: None,
+        });
+    }
+
+    /// Keeps an event aside that could not be handled. What promised nothing is counted only.
+    fn give_up(&self, left: Left<Arc<Event>>, trigger: u32, reason: String) {
+        if !left.event.is_kept() {
+            return self.settle(&left, trigger, Book::bury);
+        }
+        let (entry, open) = (self.clone(), Open::new(&self.0.house));
+        tokio::spawn(async move {
+            entry.bury(left, trigger, reason).await;
+            drop(open);
+        });
+    }
+
+    /// Tries until the disk takes it; until then the event is not settled, and others go on.
+    async fn bury(&self, left: Left<Arc<Event>>, trigger: u32, reason: String) {
+        let Inner { unit, house, .. } = &*self.0;
+        let mut pause = limits::BURY_AGAIN_FIRST;
+        let mut failed = false;
+        loop {
+            match self.bury_once(&left, trigger, &reason).await {
+                Ok(()) => break,
+                Err(StoreError::Stopped) => return,
+                Err(error) => {
+                    if !std::mem::replace(&mut failed, true) {
+                        house.unburied.fetch_add(1, Relaxed);
+                        let source = &left.event.source;
+                        let sentence = format!(
+                            "a dead letter from {source} could not be kept, and is tried again: {error}"
+                        );
+                        unit.reporter().report(&Report::Warning(&sentence));
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(limits::BURY_AGAIN_MAX);
+                }
+            }
+        }
+        if failed {
+            house.unburied.fetch_sub(1, Relaxed);
+        }
+        self.settle(&left, trigger, Book::bury);
+    }
+
+    async fn bury_once(
+        &self,
+        left: &Left<Arc<Event>>,
+        trigger: u32,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let Inner { unit, house, .. } = &*self.0;
+        let component = &unit.grants.component;
+        let kept = left.event.kept(component, self.trigger_id(trigger), left.attempts);
+        house.store.bury(DeadLetter::of_event(kept, reason)).await
+    }
+
+    /// The event is nobody's any more.
+    fn settle(&self, left: &Left<Arc<Event>>, trigger: u32, count: impl FnOnce(&Book)) {
+        let Inner { unit, house, .. } = &*self.0;
+        match left.row {
+            None => left.event.settle(),
+            Some(row) => {
+                locked(&house.forget).push(row);
+                house.urgent.notify_one();
+                self.call_keeper();
+                house.settled.notify_one();
+            }
+        }
+        house.forget_tries(|| left.event.digest(&unit.grants.component));
+        self.lane().settled(left.key);
+        if let Some(book) = self.book(trigger) {
+            count(book);
+        }
+    }
+
+    async fn load(&self, key: u64, row: i64) {
+        let Inner { unit, house, .. } = &*self.0;
+        match house.store.kept_event(row).await {
+            Ok(kept) => {
+                let settled = Arc::clone(&house.settled);
+                let event = kept.and_then(|kept| Event::of_kept(kept, settled));
+                self.lane().loaded(key, event.map(Arc::new));
+            }
+            Err(error) => {
+                let sentence =
+                    format!("an event that waits on disk cannot be read; tried again: {error}");
+                unit.reporter().report(&Report::Warning(&sentence));
+                sleep(limits::BURY_AGAIN_FIRST).await;
+            }
+        }
+    }
+}
+
+/// An event that ended and is not settled, as long as this is not dropped.
+struct Open(Arc<House>);
+
+impl Open {
+    fn new(house: &Arc<House>) -> Self {
+        house.open.fetch_add(1, Relaxed);
+        Self(Arc::clone(house))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+        self.0.closed.notify_waiters();
+    }
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

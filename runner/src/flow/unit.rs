@@ -1,0 +1,43 @@
+//! What runs a component: loaded, linked, granted.
+
+use std::sync::Arc;
+
+use crate::app::ComponentLimits;
+use crate::engine::{Allowance, Component};
+use crate::event::Event;
+use crate::host::{Grants, Host};
+use crate::outbox::Receipt;
+use crate::report::Reporter;
+use crate::status::ComponentCounters;
+use crate::worlds::{Outcome, Worlds};
+
+/// What runs a component.
+pub struct Unit {
+    /// The component; others may be made from the same artifact.
+    pub code: Arc<Component>,
+    /// What its triggers call.
+    pub worlds: Worlds,
+    /// What it may do.
+    pub grants: Arc<Grants>,
+    /// What it may use.
+    pub limits: ComponentLimits,
+    /// What it did.
+    pub counters: Arc<ComponentCounters>,
+}
+
+impl Unit {
+    /// One try at an event, on a fresh instance. Receipts are of what it published and what is not safe yet.
+    pub async fn invoke(&self, event: &Event) -> (Outcome, Vec<Receipt>) {
+        let host = Host::new(Arc::clone(&self.grants), event.urgency());
+        let allowance = Allowance {
+            memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
+            deadline: self.limits.deadline,
+        };
+        let outcome = self.worlds.handle(&self.code, host.clone(), allowance, event).await;
+        (outcome, host.take_receipts())
+    }
+
+    pub(crate) fn reporter(&self) -> &dyn Reporter {
+        &*self.grants.reporter
+    }
+}

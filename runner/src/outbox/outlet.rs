@@ -1,0 +1,459 @@
+//! The outbox of one broker at work: between components, the session and the store.
+//!
+//! A publish goes to the session on the spot, on the thread of whoever publishes; acknowledgements come back the
+//! same way. A task does the rest: it sleeps until something is to be written, read or forgotten.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pirn_triggers::mqtt::{DeliveryError, Publish, Qos, Session, State, TryPublishError};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+
+use super::machine::{Action, Bounds, Full, Outbox, Row, Tally, Ticket, Told, Urgency};
+use crate::limits::outbox as limits;
+use crate::limits::time::CLOCK_NOT_BEFORE;
+use crate::report::{Report, Reporter};
+use crate::store::{DeadLetter, KeptPublish, Store};
+
+/// How a publish ended, for whoever waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is safe: acknowledged, or on disk.
+    Safe,
+    /// The broker will not have it.
+    Refused(String),
+    /// The runner stops, and it is not safe.
+    Stopped,
+}
+
+/// Resolves when a publish is safe, or never will be.
+#[derive(Debug)]
+pub struct Receipt(oneshot::Receiver<Told>);
+
+impl Receipt {
+    /// Waits for it. Dropped half-way, the publish goes its way all the same.
+    pub async fn ended(self) -> Ended {
+        match self.0.await {
+            // What gave way to others is counted, and its cause is not to be run again for it.
+            Ok(Told::Safe | Told::Dropped) => Ended::Safe,
+            Ok(Told::Refused(why)) => Ended::Refused(why),
+            Err(_) => Ended::Stopped,
+        }
+    }
+}
+
+/// Why a publish was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// It is none.
+    #[error("{0}")]
+    Wrong(String),
+    /// Too much is kept already.
+    #[error("the outbox is full: the broker has not taken what was published before")]
+    Full,
+    /// What is promised must be on disk, and the disk does not take it.
+    #[error("the outbox cannot be written, and the broker does not answer")]
+    NotSafe,
+    /// The broker will not have it.
+    #[error("{0}")]
+    Refused(String),
+    /// The runner stops.
+    #[error("the runner is stopping")]
+    Stopped,
+}
+
+type Machine = Outbox<Publish, oneshot::Sender<Told>>;
+
+/// The outbox of one broker; shared by all who publish to it.
+pub struct Outlet {
+    session: Session,
+    machine: Mutex<Machine>,
+    /// Components by their numbers; those that the app no longer has stand at the end.
+    components: Mutex<Components>,
+    /// The task should look.
+    wake: Notify,
+    /// There may be room again.
+    room: Notify,
+    /// Something became safe.
+    safe: Notify,
+    store: Store,
+    broker: String,
+    age_max: Duration,
+    reporter: Arc<dyn Reporter>,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+#[derive(Default)]
+struct Components {
+    names: Vec<Arc<str>>,
+    numbers: BTreeMap<Arc<str>, u32>,
+}
+
+impl Components {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let name: Arc<str> = name.into();
+        self.names.push(Arc::clone(&name));
+        self.numbers.insert(name, number);
+        number
+    }
+
+    fn name(&self, number: u32) -> Arc<str> {
+        self.names.get(number as usize).cloned().unwrap_or_else(|| "".into())
+    }
+}
+
+impl Outlet {
+    /// An outbox in front of a session. `broker` is the name under which publishes are kept: the same after a restart.
+    pub fn start(
+        session: Session,
+        store: Store,
+        broker: String,
+        (bounds, age_max): (Bounds, Duration),
+        reporter: Arc<dyn Reporter>,
+    ) -> Arc<Self> {
+        let outlet = Arc::new(Self {
+            session,
+            machine: Mutex::new(Outbox::new(bounds)),
+            components: Mutex::default(),
+            wake: Notify::new(),
+            room: Notify::new(),
+            safe: Notify::new(),
+            store,
+            broker,
+            age_max,
+            reporter,
+            task: Mutex::default(),
+        });
+        let task = tokio::spawn(work(Arc::clone(&outlet)));
+        *locked(&outlet.task) = Some(task.abort_handle());
+        outlet
+    }
+
+    /// Ends the task: nothing is written any more.
+    pub fn close(&self) {
+        if let Some(task) = locked(&self.task).take() {
+            task.abort();
+        }
+    }
+
+    /// The session behind it.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What happened so far, what is pending, how many of those are on disk, and how often writing failed in a row.
+    pub fn state(&self) -> (Tally, u64, u64, u32) {
+        let machine = locked(&self.machine);
+        (machine.tally(), machine.pending(), machine.rows(), machine.write_failures())
+    }
+
+    /// Takes a publish over. With QoS 0 nothing is promised, and nobody waits. Otherwise the receipt says when it is
+    /// safe; for [`Urgency::Lasting`] it is safe when this returns.
+    ///
+    /// Dropped half-way, the publish may have been taken over.
+    pub async fn publish(
+        self: &Arc<Self>,
+        component: &str,
+        publish: Publish,
+        urgency: Urgency,
+    ) -> Result<Option<Receipt>, PublishError> {
+        if publish.qos == Qos::AtMostOnce {
+            return match self.session.try_publish(publish) {
+                Ok(_) | Err(TryPublishError::Full(_)) => Ok(None),
+                Err(TryPublishError::Refused(error)) => Err(PublishError::Wrong(error.to_string())),
+            };
+        }
+        let check = self.session.check(&publish);
+        check.map_err(|error| PublishError::Wrong(error.to_string()))?;
+        let component = locked(&self.components).number(component);
+        let accepted = self.accept(component, publish, urgency);
+        let receipt = match timeout(limits::ROOM_TIMEOUT, accepted).await {
+            Ok(receipt) => receipt?,
+            Err(_) => return Err(PublishError::Full),
+        };
+        if urgency == Urgency::Redelivered {
+            return Ok(Some(receipt));
+        }
+        match timeout(limits::ROOM_TIMEOUT, receipt.ended()).await {
+            Ok(Ended::Safe) => Ok(None),
+            Ok(Ended::Refused(why)) => Err(PublishError::Refused(why)),
+            Ok(Ended::Stopped) => Err(PublishError::Stopped),
+            Err(_) => Err(PublishError::NotSafe),
+        }
+    }
+
+    /// Waits for room in memory. Dropped while waiting, nothing was taken over.
+    async fn accept(
+        self: &Arc<Self>,
+        component: u32,
+        mut publish: Publish,
+        urgency: Urgency,
+    ) -> Result<Receipt, PublishError> {
+        let (waiter, receipt) = oneshot::channel();
+        let mut waiter = Some(waiter);
+        let bytes = size(&publish);
+        loop {
+            let room = self.room.notified();
+            let accepted = self.with(|machine| {
+                machine.accept(component, publish, bytes, urgency, waiter, Instant::now())
+            });
+            match accepted {
+                Ok(()) => return Ok(Receipt(receipt)),
+                Err((Full::Kept, ..)) => return Err(PublishError::Full),
+                Err((Full::Memory, again, waits)) => (publish, waiter) = (again, waits),
+            }
+            room.await;
+        }
+    }
+
+    /// Works on the machine, then sends what can be sent and tells whom there is to tell.
+    fn with<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine) -> R) -> R {
+        let (result, sends, told, look) = {
+            let mut machine = locked(&self.machine);
+            let before = machine.deadline();
+            let result = work(&mut machine);
+            let sends: Vec<_> = std::iter::from_fn(|| machine.next_send()).collect();
+            let after = machine.deadline();
+            let sooner = after.is_some_and(|after| before.is_none_or(|before| after < before));
+            let look = sooner || machine.wants_load();
+            (result, sends, machine.told(), look)
+        };
+        for (waiter, told) in told {
+            // Nobody may be waiting.
+            let _ = waiter.send(told);
+            self.room.notify_waiters();
+        }
+        for (ticket, publish) in sends {
+            self.send(ticket, publish);
+        }
+        if look {
+            self.wake.notify_one();
+        }
+        result
+    }
+
+    fn send(self: &Arc<Self>, ticket: Ticket, publish: Publish) {
+        let outlet = Arc::downgrade(self);
+        let done = move |result: Result<(), DeliveryError>| {
+            if let Some(outlet) = outlet.upgrade() {
+                outlet.sent(ticket, &result);
+            }
+        };
+        if self.session.try_publish_then(publish, Box::new(done)).is_err() {
+            // No room in the session: again when something is acknowledged.
+            locked(&self.machine).unsent(ticket);
+        }
+    }
+
+    /// The session is done with a publish.
+    fn sent(self: &Arc<Self>, ticket: Ticket, result: &Result<(), DeliveryError>) {
+        let now = Instant::now();
+        match result {
+            Ok(()) => self.with(|machine| machine.acked(ticket, now)),
+            Err(DeliveryError::Stopped | DeliveryError::ConnectionLost) => {
+                locked(&self.machine).unsent(ticket);
+            }
+            Err(refusal) => {
+                let why = refusal.to_string();
+                let unheard = self.with(|machine| machine.refused(ticket, &why, now));
+                if let Some(publish) = unheard {
+                    self.keep_aside(ticket, publish, why);
+                }
+            }
+        }
+        self.safe.notify_waiters();
+    }
+
+    /// A publish that was promised and that the broker will never take: a dead letter.
+    fn keep_aside(self: &Arc<Self>, ticket: Ticket, publish: Publish, why: String) {
+        let outlet = Arc::clone(self);
+        let component = locked(&self.components).name(ticket.component).to_string();
+        tokio::spawn(async move {
+            let Publish { topic, payload, .. } = publish;
+            let reason = format!("published, and the broker will not have it: {why}");
+            let source = topic.clone();
+            let letter = DeadLetter::of_publish(component, source, payload.to_vec(), reason);
+            if let Err(error) = outlet.store.bury(letter).await {
+                let sentence = format!(
+                    "a publish to {topic} that the broker refuses ({why}) could not be kept aside: {error}"
+                );
+                outlet.reporter.report(&Report::Warning(&sentence));
+            }
+        });
+    }
+
+    /// The runner stops: writes down what is not safe, for as long as `grace`. Whether all of it is safe.
+    pub async fn make_safe(self: &Arc<Self>, grace: Duration) -> bool {
+        let all = async {
+            loop {
+                let safe = self.safe.notified();
+                if !self.with(|machine| machine.hurry(Instant::now())) {
+                    return;
+                }
+                self.wake.notify_one();
+                safe.await;
+            }
+        };
+        timeout(grace, all).await.is_ok()
+    }
+
+    /// Does what is to be done now and needs waiting for. Dropped half-way, a write may or may not have happened.
+    async fn step(self: &Arc<Self>) {
+        loop {
+            let action = locked(&self.machine).next_work(Instant::now());
+            match action {
+                Some(Action::Store(list)) => self.keep(list).await,
+                Some(Action::Load(component, after)) => self.load(component, after).await,
+                Some(Action::Forget(rows)) => {
+                    // What is not forgotten is sent twice: that is allowed.
+                    let _ = self.store.forget_publishes(rows).await;
+                }
+                None => return,
+            }
+        }
+    }
+
+    async fn keep(self: &Arc<Self>, list: Vec<(Ticket, Publish)>) {
+        let tickets: Vec<Ticket> = list.iter().map(|(ticket, _)| *ticket).collect();
+        let at = clock();
+        let kept = list.into_iter().map(|(ticket, publish)| KeptPublish {
+            component: locked(&self.components).name(ticket.component).to_string(),
+            topic: publish.topic,
+            payload: publish.payload,
+            qos: publish.qos as u8,
+            retain: publish.retain,
+            at,
+        });
+        let kept = kept.collect();
+        match self.store.keep_publishes(&self.broker, kept).await {
+            Ok(rows) => {
+                let rows: Vec<_> = tickets.into_iter().zip(rows).collect();
+                self.with(|machine| machine.stored(&rows, Instant::now()));
+            }
+            Err(error) => {
+                let failures = self.with(|machine| {
+                    machine.not_stored(Instant::now());
+                    machine.write_failures()
+                });
+                if failures == 1 {
+                    let sentence = format!(
+                        "publishes cannot be written to the outbox; they wait in memory and are tried again: {error}"
+                    );
+                    self.reporter.report(&Report::Warning(&sentence));
+                }
+            }
+        }
+        self.safe.notify_waiters();
+        self.room.notify_waiters();
+    }
+
+    async fn load(self: &Arc<Self>, component: u32, after: i64) {
+        let name = locked(&self.components).name(component);
+        let most = limits::ROWS_PER_READ;
+        let now = clock();
+        match self.store.kept_publishes(&self.broker, &name, after, most).await {
+            Ok(rows) => {
+                let row = |(row, kept): (i64, KeptPublish)| {
+                    let expired = self.is_expired(kept.at, now);
+                    let publish = publish(kept);
+                    Row { row, bytes: size(&publish), publish, expired }
+                };
+                let rows = rows.into_iter().map(row).collect();
+                self.with(|machine| machine.loaded(component, rows, Instant::now()));
+            }
+            Err(error) => {
+                self.with(|machine| machine.not_loaded(component, Instant::now()));
+                let sentence =
+                    format!("publishes in the outbox cannot be read; tried again: {error}");
+                self.reporter.report(&Report::Warning(&sentence));
+            }
+        }
+    }
+
+    /// Reads what an earlier process left. If that cannot be read, publishes go their way without: it stays for the
+    /// next start.
+    async fn restore(self: &Arc<Self>) {
+        let mut pause = limits::WRITE_AGAIN_FIRST;
+        for again in [true, true, false] {
+            match self.store.kept_publish_totals(&self.broker).await {
+                Ok(totals) => {
+                    for total in totals {
+                        let component = locked(&self.components).number(&total.component);
+                        let overhead = limits::PUBLISH_OVERHEAD_BYTES as u64;
+                        let bytes = total.bytes + total.rows * overhead;
+                        self.with(|machine| machine.restore(component, total.rows, bytes));
+                    }
+                    break;
+                }
+                Err(_) if again => tokio::time::sleep(pause).await,
+                Err(error) => {
+                    let sentence = format!(
+                        "the outbox cannot be read; what an earlier run left in it waits for the next start: {error}"
+                    );
+                    self.reporter.report(&Report::Warning(&sentence));
+                }
+            }
+            pause *= 2;
+        }
+        self.with(|machine| machine.restored(Instant::now()));
+    }
+
+    /// A clock that was never set tells no age.
+    fn is_expired(&self, at: i64, now: i64) -> bool {
+        let believable = i64::try_from(CLOCK_NOT_BEFORE).unwrap_or(i64::MAX);
+        let age = i64::try_from(self.age_max.as_secs()).unwrap_or(i64::MAX);
+        at >= believable && now >= believable && now.saturating_sub(at) > age
+    }
+}
+
+/// The task. Dropped at any point, what is on disk is there and the rest is not safe.
+async fn work(outlet: Arc<Outlet>) {
+    let mut state = outlet.session.state();
+    outlet.restore().await;
+    loop {
+        let connected = matches!(*state.borrow_and_update(), State::Connected { .. });
+        outlet.with(|machine| machine.set_connected(connected, Instant::now()));
+        outlet.step().await;
+        let deadline = locked(&outlet.machine).deadline();
+        let sleep = async {
+            match deadline {
+                Some(at) => sleep_until(TokioInstant::from_std(at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = outlet.wake.notified() => {}
+            () = sleep => {}
+            changed = state.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// What a publish takes in memory and on disk.
+fn size(publish: &Publish) -> usize {
+    limits::PUBLISH_OVERHEAD_BYTES + publish.topic.len() + publish.payload.len()
+}
+
+fn publish(kept: KeptPublish) -> Publish {
+    let qos = match kept.qos {
+        2 => Qos::ExactlyOnce,
+        _ => Qos::AtLeastOnce,
+    };
+    Publish { topic: kept.topic, payload: kept.payload, qos, retain: kept.retain }
+}
+
+fn clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
