@@ -37,9 +37,6 @@ pub mod mqtt {
     /// Inbound QoS 1 and 2 messages that are not settled yet, queued or with the program.
     pub const UNSETTLED_MAX: usize = INBOX_MESSAGES_MAX + 2 * OUTBOUND_MESSAGES_MAX;
 
-    /// QoS 2 identifiers remembered after their release, for a broker that missed our PUBCOMP.
-    pub const RELEASED_MAX: usize = 256;
-
     /// A QoS 1 or 2 message that finds the inbox full waits this long for room. Not longer: the
     /// acknowledgement that a handler waits for, to make room, comes over the same connection.
     pub const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
@@ -52,13 +49,33 @@ pub mod mqtt {
     /// Bytes of the same; one message larger than this still passes, alone.
     pub const OUTBOUND_BYTES_MAX: usize = 512 * 1024;
 
-    /// Outbound messages on the wire at once. More lost on every cut and nothing gained: a local
-    /// broker answers in well under a millisecond.
-    pub const WINDOW: usize = 8;
+    /// Outbound QoS 1 and 2 messages on the wire at once. As many come again when a broker has forgotten
+    /// its session; fewer make a link with a long way slow (64 at 100 ms are 640 messages a second).
+    pub const WINDOW: usize = 64;
 
-    /// Packet identifiers that rumqttc goes round through. Far above [`WINDOW`], because it stops
-    /// everything, acknowledgements too, when all are in use; its memory grows with it.
-    pub const PACKET_IDS: u16 = 64;
+    /// Of those, QoS 2. mosquitto drops without a word what is beyond 20, and MQTT 3.1.1 has no way to
+    /// be told.
+    pub const WINDOW_QOS2: usize = 16;
+
+    /// Answers to what came that may wait to be sent (PUBCOMP, PUBREL); then nothing is read. A broker that
+    /// asks without end and takes no answers would fill the memory with them.
+    pub const REPLIES_MAX: usize = 1024;
+
+    /// What is read at once: a burst of small messages in one system call.
+    pub const READ_BYTES: usize = 16 * 1024;
+
+    /// What is encoded before it is written. A packet that is begun is encoded whole, so that a payload at
+    /// the limit comes on top.
+    pub const WRITE_BYTES: usize = 16 * 1024;
+
+    /// A buffer that has grown beyond this for a large message gives its memory back.
+    pub const BUFFER_KEPT_BYTES: usize = 64 * 1024;
+
+    /// The largest packet that is read of anything but a message.
+    pub const CONTROL_BYTES_MAX: usize = 128 * 1024;
+
+    /// What is kept of a message that is too large: enough to see what it was.
+    pub const OVERSIZE_KEPT_BYTES: usize = 1024;
 
     /// Payload accepted unless the options say otherwise, both ways.
     pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
@@ -66,12 +83,12 @@ pub mod mqtt {
     /// The largest payload that the options may allow: beyond it, a message belongs in a file.
     pub const PAYLOAD_BYTES_CEILING: usize = 16 * 1024 * 1024;
 
-    /// What a packet may have beside its payload: a topic of at most 65 535 bytes, and as much
-    /// again for MQTT 5 properties.
+    /// What a message may have beside its payload: a topic of at most 65 535 bytes, and as much
+    /// again for MQTT 5 properties. With more it counts as too large, whatever its payload.
     pub const PACKET_OVERHEAD_BYTES_MAX: usize = 128 * 1024;
 
-    /// Packets up to this size are read, even if only to be dropped, whatever the payload limit. It
-    /// is transient memory; a larger packet on MQTT 3.1.1 costs the connection.
+    /// An MQTT 5 broker is told no smaller packet limit than this: what is larger than we take and
+    /// smaller than this comes, so that it can be said what it was.
     pub const PACKET_BYTES_FLOOR: usize = 1024 * 1024;
 
     /// Subscriptions of one session: they go out in one SUBSCRIBE packet.
@@ -86,15 +103,22 @@ pub mod mqtt {
     /// Addresses tried for one name in one attempt.
     pub const ADDRESSES_MAX: usize = 4;
 
+    /// Addresses of one name that are looked at, of which some may not be permitted.
+    pub const ADDRESSES_SEEN_MAX: usize = 64;
+
     /// Looking a name up. The C library's resolver gives up by itself after about this long.
     pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
 
     /// TCP connect, and again for the TLS handshake, and again for the broker's CONNACK.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// The broker's end of the connection after our DISCONNECT, and again TLS's. A broker that
-    /// answers at all does so within a round trip.
+    /// The broker's end of the connection after our DISCONNECT. A broker that answers at all does so
+    /// within a round trip.
     pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
+
+    /// Of the time that stopping may take, what is kept for leaving in order when not everything is
+    /// acknowledged: the last packets out, and the broker's end of the connection.
+    pub const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
     /// The broker's answer to a SUBSCRIBE.
     pub const SUBACK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -102,8 +126,10 @@ pub mod mqtt {
     /// First pause between attempts, doubled each time, before jitter.
     pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 
-    /// Longest pause between attempts, before jitter.
-    pub const BACKOFF_MAX: Duration = Duration::from_secs(120);
+    /// Longest pause between attempts, before jitter. A board is to be back half a minute after its
+    /// broker is; and a thousand boards that try every 15 s on average are 67 connections a second, which
+    /// the smallest broker takes.
+    pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
     /// A connection that lasted this long makes the next pause short again.
     pub const STABLE_AFTER: Duration = Duration::from_secs(60);
@@ -114,10 +140,10 @@ pub mod mqtt {
     /// Longest pause before a refused subscription is tried again.
     pub const RESUBSCRIBE_MAX: Duration = Duration::from_secs(30 * 60);
 
-    /// Shortest keep-alive: rumqttc's MQTT 5 module panics below it.
+    /// Shortest keep-alive: below it, a link that is merely slow is taken for dead.
     pub const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
 
-    /// Longest keep-alive: the field has 16 bits, and rumqttc would truncate in silence.
+    /// Longest keep-alive: the field has 16 bits.
     pub const KEEP_ALIVE_MAX: Duration = Duration::from_secs(u16::MAX as u64);
 
     /// Keep-alive unless the options say otherwise.
@@ -130,8 +156,10 @@ pub mod mqtt {
     const _: () = assert!(INBOX_QOS0_BYTES_MAX < INBOX_BYTES_MAX);
     const _: () = assert!(RECEIVE_MAX as usize + INBOX_QOS0_MAX <= INBOX_MESSAGES_MAX);
     const _: () = assert!((RECEIVE_MAX as usize) < UNSETTLED_MAX);
-    const _: () = assert!(WINDOW < PACKET_IDS as usize);
     const _: () = assert!(WINDOW < OUTBOUND_MESSAGES_MAX);
+    const _: () = assert!(WINDOW_QOS2 < WINDOW);
+    const _: () = assert!(PACKET_OVERHEAD_BYTES_MAX >= TOPIC_BYTES_MAX + OVERSIZE_KEPT_BYTES);
+    const _: () = assert!(DRAIN_TIMEOUT.as_millis() < LEAVE_TIMEOUT.as_millis());
     const _: () = assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);
 }
 

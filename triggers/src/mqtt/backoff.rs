@@ -1,5 +1,5 @@
 //! How long to wait before the next attempt: full jitter between nothing and a cap that doubles
-//! from 1 s to 120 s, and starts again only after a connection that held for 60 s.
+//! from 1 s to 30 s, and starts again only after a connection that held for 60 s.
 //!
 //! A pure function of state, input, time and randomness. Full jitter, so that a hundred devices
 //! whose broker restarts do not come back in step; the long memory, so that a broker which accepts
@@ -83,9 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_possible_pause_doubles_from_1_to_120_seconds() {
+    fn the_longest_possible_pause_doubles_from_1_to_30_seconds() {
         let now = Instant::now();
-        for (losses, seconds) in [(1, 1), (2, 2), (3, 4), (7, 64), (8, 120), (9, 120), (99, 120)] {
+        for (losses, seconds) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (7, 30), (99, 30)] {
             let (_, pause) = lose(losses, Backoff::default(), now);
             assert!(about(pause, seconds), "{losses} losses: {pause:?}");
         }
@@ -97,8 +97,8 @@ mod tests {
         let (state, _) = lose(8, Backoff::default(), now);
         let pause = |random| step(state, Input::Lost, now, random).1.unwrap_or_default();
         assert_eq!(pause(0), Duration::ZERO);
-        assert!(about(pause(1 << 63), 60));
-        assert!(about(pause(1 << 62), 30));
+        assert!(about(pause(1 << 63), 15));
+        assert!(about(pause(1 << 61), 3) || pause(1 << 61) == Duration::from_millis(3750));
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         let (state, none) = step(state, Input::Connected, start, 0);
         assert_eq!(none, None);
         let (_, pause) = lose(1, state, start + Duration::from_secs(59));
-        assert!(about(pause, 32), "{pause:?}");
+        assert!(about(pause, 30), "{pause:?}");
     }
 
     #[test]

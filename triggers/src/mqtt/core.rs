@@ -1,81 +1,77 @@
-//! The session's state between two packets: what to do with each signal and each call. Never waits.
+//! The session's whole state, and what to do with each packet, call and passing of time. Pure: it does no I/O,
+//! waits for nothing, starts nothing and asks no clock. [`Session`](super::Session) drives it over a
+//! socket; a simulator drives it over whatever it likes.
 //!
-//! It stands behind one lock in `shared`. The connection's task brings signals, the program's tasks
+//! It stands behind one lock in `shared`. The connection's task brings packets, the program's tasks
 //! publish and settle; whoever comes does the work at once, so no task has to be woken for it.
+//!
+//! # Driving it
+//!
+//! ```text
+//! opened(now)            a connection is there; nothing has been said on it
+//! loop:
+//!   next_to_send(now)    until None: each packet goes out, in this order. After Disconnect nothing does
+//!   on_packet(p, now)    while reading(): each packet that comes. Err: the connection is to be cut
+//!   on_time(now)         at deadline(now), or later. Err: likewise
+//! lost()                 the connection is gone, by whatever cause; then opened() again, some time
+//! ```
+//!
+//! Between any two of these: [`publish`](Core::publish), [`take`](Core::take), [`settle`](Core::settle),
+//! [`abandon`](Core::abandon), [`begin_stop`](Core::begin_stop). Each of them may give `next_to_send`
+//! something to give. A process that dies is a core that is dropped; the next one starts from the same
+//! [`Options`], with [`kept`](Options::kept) as `granted` said it.
 
-use super::backoff::now;
-use super::inbound::{Ack, Inbound, Offer, Queued};
-use super::link::{Accepted, Arrival, NotTaken, Requests, Resend, Signal};
-use super::message::{Publish, Qos};
+use super::inbound::{Inbound, Offer};
+use super::message::{DeliveryError, Publish, PublishError, Qos};
 use super::notice::{Counters, Notice, State};
-use super::options::{Options, Persistence};
-use super::outbound::{Entry, Outbound};
+use super::options::{Options, Persistence, Subscription};
+use super::outbound::Outbound;
+use super::packet::{Accepted, AckKind, Arrival, Fault, Incoming, Outgoing};
+use super::pulse::{Beat, Pulse};
 use super::subscriptions::Subscriptions;
+use super::topic::validate_topic;
 use crate::limits::mqtt as limits;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What the connection's task should do after a signal.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Flow {
-    /// Go on.
-    On,
-    /// Wait a little for room for this message.
-    Hold(Arrival),
-    /// End the connection.
-    End(End),
+pub use super::inbound::Queued;
+pub use super::outbound::Done;
+
+/// Why [`Core::publish`] did not take a message.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// There is no room now: here it is again.
+    Full(Publish, Option<Done>),
+    /// The session is stopping.
+    Stopped(PublishError),
 }
 
-/// Why a connection ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
-    /// Against our will.
-    Lost(Arc<str>),
-    /// We want messages sent again.
-    Recycled,
-    /// For good.
-    Stopped,
+/// What there is to tell after a call; taken by [`Core::news`].
+#[derive(Debug, Default)]
+pub struct News {
+    /// The state has changed.
+    pub state: Option<State>,
+    /// For the operator.
+    pub notices: Vec<Notice>,
+    /// What the broker holds has changed. To be written down before it is relied upon.
+    pub granted: Option<Arc<[Subscription]>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// No connection.
-    Down,
-    /// SUBSCRIBE is under way since then; nothing is published meanwhile, since rumqttc may number
-    /// it like a message.
-    Subscribing(Instant),
-    /// Waiting for the wire to be empty, to subscribe again.
-    Emptying,
-    /// Messages flow.
-    Ready,
-    /// DISCONNECT is under way: after it nothing may be sent.
-    Leaving,
-}
-
-pub(super) struct Core {
-    pub(super) inbound: Inbound,
-    pub(super) outbound: Outbound,
-    pub(super) counters: Counters,
-    /// To be told to the operator once the lock is free.
-    pub(super) notices: Vec<Notice>,
-    /// A new state to be shown once the lock is free.
-    pub(super) state: Option<State>,
-    pub(super) stopping: bool,
-    pub(super) stopped: bool,
-    resends: Vec<Resend>,
+/// The state machine of one session. See the module's documentation for how to drive it.
+pub struct Core {
+    inbound: Inbound,
+    outbound: Outbound,
     subscriptions: Subscriptions,
-    requests: Option<Requests>,
-    phase: Phase,
-    session_present: bool,
-    since: Instant,
-    announced: bool,
-    /// When the broker last acknowledged something, or the wire was empty.
-    progress: Instant,
+    counters: Counters,
+    notices: Vec<Notice>,
+    state: Option<State>,
+    link: Option<Link>,
+    stop: Stop,
+    /// A message for which there was no room, and how long to wait for it.
+    held: Option<(Arrival, Instant)>,
     /// The inbox has overflowed: QoS 1 and 2 stay with the broker until it is empty.
     overflowing: bool,
-    /// rumqttc no longer takes acknowledgements.
-    clogged: bool,
-    payload_bytes_max: usize,
     keep_alive: Duration,
     persistent: bool,
     online: Option<Publish>,
@@ -83,299 +79,339 @@ pub(super) struct Core {
     last: Option<Publish>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// When everything is acknowledged, or at this time.
+    By(Instant),
+    /// Now, whatever is not acknowledged.
+    Now,
+    Done,
+}
+
+/// A connection.
+struct Link {
+    stage: Stage,
+    opened: Instant,
+    pulse: Pulse,
+    session_present: bool,
+    /// When the broker accepted us.
+    since: Instant,
+    announced: bool,
+    acks_ignored: bool,
+    /// When the broker last acknowledged something, or nothing was to be.
+    progress: Instant,
+    /// Answers to what came, in order.
+    replies: VecDeque<Outgoing>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// CONNECT is to be sent.
+    Fresh,
+    /// CONNACK is to come.
+    Greeted,
+    /// Messages flow.
+    Open,
+    /// DISCONNECT is to be sent once nothing is left to acknowledge.
+    Leaving,
+    /// DISCONNECT was given out: nothing may be sent.
+    Left,
+}
+
 impl Core {
-    pub(super) fn new(options: &Options) -> Self {
+    /// A session without a connection. The options are taken as checked.
+    pub fn new(options: &Options) -> Self {
         Self {
             inbound: Inbound::new(),
             outbound: Outbound::new(),
+            subscriptions: Subscriptions::new(options),
             counters: Counters::default(),
             notices: Vec::new(),
             state: None,
-            stopping: false,
-            stopped: false,
-            resends: Vec::new(),
-            subscriptions: Subscriptions::new(options.subscriptions.clone()),
-            requests: None,
-            phase: Phase::Down,
-            session_present: false,
-            since: now(),
-            announced: false,
-            progress: now(),
+            link: None,
+            stop: Stop::No,
+            held: None,
             overflowing: false,
-            clogged: false,
-            payload_bytes_max: options.payload_bytes_max,
             keep_alive: options.keep_alive,
             persistent: !matches!(options.persistence, Persistence::Clean),
             online: options.online.clone(),
-            last: None,
+            last: options.will.clone().filter(|_| options.online.is_some()),
         }
     }
 
-    /// The broker accepted us.
-    pub(super) fn connected(&mut self, requests: Requests, accepted: Accepted, now: Instant) {
-        self.counters.connects += 1;
-        self.inbound.connected(accepted.session_present);
-        self.resends = self.outbound.connected(accepted);
-        self.outbound.set_status(self.online.clone());
-        self.requests = Some(requests);
-        (self.session_present, self.since, self.progress) = (accepted.session_present, now, now);
-        (self.announced, self.overflowing, self.clogged) = (false, false, false);
-        let asked = self.subscriptions.ask_all();
-        match &self.requests {
-            Some(requests) if !asked.is_empty() => {
-                self.phase = Phase::Subscribing(now);
-                self.clogged = requests.subscribe(&asked).is_err();
-            }
-            _ => self.ready(),
-        }
+    /// A connection is there.
+    pub fn opened(&mut self, now: Instant) {
+        self.lost();
+        self.link = Some(Link {
+            stage: Stage::Fresh,
+            opened: now,
+            pulse: Pulse::new(self.keep_alive, now),
+            session_present: false,
+            since: now,
+            announced: false,
+            acks_ignored: false,
+            progress: now,
+            replies: VecDeque::new(),
+        });
     }
 
     /// The connection is gone.
-    pub(super) fn disconnected(&mut self) {
-        (self.phase, self.requests) = (Phase::Down, None);
-        self.resends.clear();
-        self.outbound.lost();
-    }
-
-    /// The session is gone.
-    pub(super) fn stop(&mut self) {
-        self.disconnected();
-        self.outbound.stop();
-        (self.stopping, self.stopped) = (true, true);
-        self.state = Some(State::Stopped);
-    }
-
-    /// Something came over the connection.
-    pub(super) fn on(&mut self, signal: Signal, now: Instant) -> Flow {
-        let flow = match signal {
-            Signal::Arrived(arrival) => self.arrived(arrival),
-            Signal::Subscribed(_, codes) => self.subscribed(&codes, now),
-            Signal::Left if self.stopping => Flow::End(End::Stopped),
-            Signal::Left => Flow::End(End::Recycled),
-            other => self.acknowledged(other, now),
-        };
-        self.resubscribe(now);
-        self.flush();
-        match self.clogged || self.outbound.is_worn() {
-            true => Flow::End(End::Recycled),
-            false => flow,
+    pub fn lost(&mut self) {
+        if self.link.take().is_some() {
+            // A message that found no room stays with the broker; QoS 0 is not held.
+            (self.held, self.overflowing) = (None, false);
+            self.inbound.lost();
+            self.outbound.lost();
         }
     }
 
-    /// Something that had come before the connection broke.
-    pub(super) fn salvage(&mut self, signal: Signal, now: Instant) {
-        match signal {
-            Signal::Arrived(arrival) if arrival.qos == Qos::AtMostOnce => {
-                drop(self.arrived(arrival));
+    /// Bytes came: a sign of life, also before they make a packet.
+    pub fn heard(&mut self, now: Instant) {
+        if let Some(link) = &mut self.link {
+            link.pulse.heard(now);
+        }
+    }
+
+    /// What was given out is being written; `stuck` if the other side takes nothing at present.
+    pub fn written(&mut self, stuck: bool, now: Instant) {
+        if let Some(link) = &mut self.link {
+            link.pulse.written(stuck, now);
+        }
+    }
+
+    /// Whether a packet may be brought now. If not, let what is unread wait, and ask again after each call.
+    pub fn reading(&self) -> bool {
+        let replies = self.link.as_ref().map_or(0, |link| link.replies.len());
+        self.held.is_none() && replies + self.outbound.replies() < limits::REPLIES_MAX
+    }
+
+    /// A packet came.
+    pub fn on_packet(&mut self, packet: Incoming, now: Instant) -> Result<(), Fault> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        link.pulse.heard(now);
+        match (link.stage, packet) {
+            (Stage::Greeted, Incoming::Accepted(accepted)) => self.accepted(accepted, now),
+            (Stage::Greeted, Incoming::Refused(why)) => return Err(Fault::Broken(why)),
+            (_, Incoming::Disconnect(why)) => return Err(Fault::Broken(why)),
+            (Stage::Fresh | Stage::Greeted, _) => {
+                return Err(Fault::Protocol("its first packet was no CONNACK"));
             }
-            Signal::Arrived(_) => {}
-            other => drop(self.acknowledged(other, now)),
-        }
-    }
-
-    /// A message for which there was no room before.
-    pub(super) fn offer(&mut self, arrival: Arrival) -> Flow {
-        match self.inbound.offer(arrival) {
-            Offer::Queued => self.counters.received += 1,
-            Offer::Known(ack) => {
-                self.counters.redelivered += 1;
-                if let Some(ack) = ack {
-                    self.acknowledge(ack);
+            (_, Incoming::Accepted(_) | Incoming::Refused(_)) => {
+                return Err(Fault::Protocol("it sent a second CONNACK"));
+            }
+            (_, Incoming::Publish(arrival)) => self.arrived(arrival, now),
+            (_, Incoming::Ack { kind: AckKind::Release, id, .. }) => {
+                self.inbound.released(id);
+                self.reply(AckKind::Complete, id);
+            }
+            (_, Incoming::Ack { kind, id, refused }) => self.acked(kind, id, refused, now),
+            (_, Incoming::Subscribed { id, codes }) => self.subscribed(id, &codes, now),
+            (_, Incoming::Unsubscribed { id }) => {
+                if !self.subscriptions.dropped(id) {
+                    self.ignored();
                 }
             }
-            Offer::Dropped => self.counters.dropped_queue_full += 1,
-            Offer::Full(arrival) => return Flow::Hold(arrival),
+            (_, Incoming::Pong) => {}
         }
-        Flow::On
+        Ok(())
     }
 
-    /// There is no room, and waiting did not help. What comes at QoS 1 and 2 from here on is not
-    /// acknowledged and not taken, so that the order holds; the broker sends it again.
-    pub(super) fn overflow(&mut self) {
-        self.counters.overflows += 1;
-        self.overflowing = true;
+    /// The next packet to send. Given out, it counts as sent.
+    pub fn next_to_send(&mut self, now: Instant) -> Option<Outgoing> {
+        let packet = self.choose(now)?;
+        if let Some(link) = &mut self.link {
+            link.pulse.sent(now);
+        }
+        Some(packet)
     }
 
-    /// The program takes the next message.
-    pub(super) fn take(&mut self) -> Option<Queued> {
+    /// When to call [`Self::on_time`] if nothing happens before. Without a connection nothing is due.
+    pub fn deadline(&self, now: Instant) -> Instant {
+        let Some(link) = &self.link else { return now + limits::KEEP_ALIVE_MAX };
+        if matches!(link.stage, Stage::Fresh | Stage::Greeted) {
+            return link.opened + limits::CONNECT_TIMEOUT;
+        }
+        let flying = self.outbound.is_flying().then(|| link.progress + self.keep_alive * 2);
+        let asked = self.subscriptions.asked_since().map(|since| since + limits::SUBACK_TIMEOUT);
+        let held = self.held.as_ref().map(|(_, until)| *until);
+        let asks = self.stop == Stop::No && link.stage == Stage::Open;
+        let again = self.subscriptions.due().filter(|_| asks && !self.subscriptions.is_pending());
+        let stop = match self.stop {
+            Stop::By(at) => Some(at),
+            _ => None,
+        };
+        let all = [flying, asked, held, again, stop];
+        all.into_iter().flatten().fold(link.pulse.deadline(), Instant::min)
+    }
+
+    /// Time has passed.
+    pub fn on_time(&mut self, now: Instant) -> Result<(), Fault> {
+        if matches!(self.stop, Stop::By(at) if at <= now) {
+            self.stop = Stop::Now;
+        }
+        if self.held.as_ref().is_some_and(|(_, until)| *until <= now) {
+            // Waiting did not help. What comes at QoS 1 and 2 from here on is not acknowledged and not
+            // taken, so that the order holds; the broker sends it again.
+            self.held = None;
+            self.counters.overflows += 1;
+            self.overflowing = true;
+        }
+        let Some(link) = &mut self.link else { return Ok(()) };
+        if matches!(link.stage, Stage::Fresh | Stage::Greeted) {
+            return match link.opened + limits::CONNECT_TIMEOUT <= now {
+                true => Err(Fault::Broken("no answer in time".into())),
+                false => Ok(()),
+            };
+        }
+        let late = |since: Instant, most: Duration| since + most <= now;
+        let answer = self.subscriptions.asked_since();
+        if link.pulse.step(now) == Beat::Silent
+            || self.outbound.is_flying() && late(link.progress, self.keep_alive * 2)
+            || answer.is_some_and(|since| late(since, limits::SUBACK_TIMEOUT))
+        {
+            return Err(Fault::Silent);
+        }
+        Ok(())
+    }
+
+    /// Takes a message. QoS 0 is taken always, and dropped if it cannot be sent soon: `done` learns it.
+    pub fn publish(
+        &mut self,
+        publish: Publish,
+        done: Option<Done>,
+        now: Instant,
+    ) -> Result<(), NotTaken> {
+        if self.is_stopping() {
+            return Err(NotTaken::Stopped(PublishError::Stopped));
+        }
+        let room = self.outbound.has_room(&publish);
+        if publish.qos == Qos::AtMostOnce && !self.is_open() {
+            self.counters.published += 1;
+            self.outbound.refuse(done, DeliveryError::NotConnected);
+            return Ok(());
+        }
+        if !room {
+            return Err(NotTaken::Full(publish, done));
+        }
+        self.counters.published += 1;
+        self.idle_until(now);
+        self.outbound.push(publish, done);
+        Ok(())
+    }
+
+    /// Drops a QoS 0 message that [`Self::publish`] had no room for.
+    pub fn drop_unpromised(&mut self, done: Option<Done>) {
+        self.counters.published += 1;
+        self.outbound.refuse(done, DeliveryError::NoRoom);
+    }
+
+    /// The next message for the program.
+    pub fn take(&mut self, now: Instant) -> Option<Queued> {
         let queued = self.inbound.take()?;
+        if let Some((arrival, until)) = self.held.take() {
+            self.offer(arrival, until);
+        }
         if self.overflowing && self.inbound.is_empty() {
             self.overflowing = false;
-            if self.persistent && self.phase != Phase::Down {
-                self.leave();
+            if self.persistent {
+                self.leave(now);
             }
         }
         Some(queued)
     }
 
-    pub(super) fn settle(&mut self, key: u64) {
-        let (requests, phase) = (&self.requests, self.phase);
-        let mut full = false;
-        let settled = self.inbound.settle(key, |ack| match requests {
-            Some(requests) if phase != Phase::Leaving => {
-                requests.acknowledge(ack.id, ack.qos).inspect_err(|_| full = true)
+    /// The program is done with a message.
+    pub fn settle(&mut self, key: u64) {
+        self.inbound.settle(key);
+    }
+
+    /// The program has dropped a message without settling it.
+    pub fn abandon(&mut self, key: u64) {
+        self.inbound.abandon(key);
+    }
+
+    /// Whether [`Self::next_to_send`] may have something to give, apart from what time brings.
+    pub fn has_to_send(&self) -> bool {
+        let Some(link) = &self.link else { return false };
+        match link.stage {
+            Stage::Fresh | Stage::Leaving => true,
+            Stage::Greeted | Stage::Left => false,
+            Stage::Open => {
+                self.stop != Stop::No
+                    || !link.replies.is_empty()
+                    || self.inbound.has_ack()
+                    || self.outbound.can_send()
             }
-            _ => Err(NotTaken),
-        });
-        self.clogged |= full;
-        self.counters.settled += u64::from(settled);
-    }
-
-    pub(super) fn publish(&mut self, entry: Entry) {
-        self.counters.published += 1;
-        self.outbound.push(entry);
-        self.flush();
-    }
-
-    /// The program wants the session to end once everything is acknowledged, `last` at the end.
-    pub(super) fn begin_stop(&mut self, last: Option<Publish>) {
-        (self.stopping, self.last) = (true, last);
-        self.flush();
-    }
-
-    /// Ends the connection in order, now.
-    pub(super) fn leave(&mut self) {
-        if let Some(requests) = &self.requests
-            && self.phase != Phase::Leaving
-        {
-            self.clogged |= requests.disconnect().is_err();
-            self.phase = Phase::Leaving;
         }
     }
 
-    /// What the link should send again now: nothing before the subscriptions are made.
-    pub(super) fn take_resends(&mut self) -> Vec<Resend> {
-        match self.phase {
-            Phase::Ready => std::mem::take(&mut self.resends),
-            _ => Vec::new(),
+    /// The program wants the session to end: once everything is acknowledged, at `leave_at` in any case.
+    pub fn begin_stop(&mut self, leave_at: Instant) {
+        if self.stop == Stop::No {
+            self.stop = Stop::By(leave_at);
         }
     }
 
-    /// When to give the connection up if nothing comes until then.
-    pub(super) fn deadline(&self, now: Instant) -> Instant {
-        // rumqttc returns at each ping, unless it hangs in a write: its MQTT 5 module has no limit.
-        let silence = now + self.keep_alive + self.keep_alive / 2;
-        let answer = match self.phase {
-            Phase::Subscribing(since) => since + limits::SUBACK_TIMEOUT,
-            _ if self.outbound.is_flying() => self.progress + self.keep_alive * 2,
-            _ => silence,
-        };
-        answer.min(silence)
+    /// The session is gone; receipts that are open learn why.
+    pub fn end(&mut self, error: &DeliveryError) {
+        if self.stop != Stop::Done {
+            self.lost();
+            self.outbound.end(error);
+            self.stop = Stop::Done;
+            self.state = Some(State::Stopped);
+        }
     }
 
-    pub(super) fn counters(&self) -> Counters {
+    /// Whether the session is to end, or has.
+    pub fn is_stopping(&self) -> bool {
+        self.stop != Stop::No
+    }
+
+    /// Whether the session has ended.
+    pub fn is_stopped(&self) -> bool {
+        self.stop == Stop::Done
+    }
+
+    /// Whether the broker has accepted us on the present connection.
+    pub fn is_open(&self) -> bool {
+        self.accepted_at().is_some()
+    }
+
+    /// When it did.
+    pub fn accepted_at(&self) -> Option<Instant> {
+        let link = self.link.as_ref()?;
+        (!matches!(link.stage, Stage::Fresh | Stage::Greeted)).then_some(link.since)
+    }
+
+    /// What has happened since the last call.
+    pub fn news(&mut self) -> News {
+        News {
+            state: self.state.take(),
+            notices: std::mem::take(&mut self.notices),
+            granted: self.subscriptions.news(),
+        }
+    }
+
+    /// The counters. What concerns connections is counted by who makes them.
+    pub fn counters(&self) -> Counters {
         let tally = self.outbound.tally;
         Counters {
             acknowledged: tally.acknowledged,
             failed: tally.failed,
             resent: tally.resent,
+            qos0_dropped: tally.dropped,
+            acks_ignored: tally.ignored + self.counters.acks_ignored,
             ..self.counters
         }
     }
 
-    fn arrived(&mut self, arrival: Arrival) -> Flow {
-        let ack = Ack { id: arrival.id, qos: arrival.qos };
-        let bytes = arrival.payload.len();
-        if arrival.topic.is_empty() {
-            self.counters.dropped_malformed += 1;
-            self.acknowledge(ack);
-        } else if bytes > self.payload_bytes_max {
-            self.counters.dropped_oversize += 1;
-            self.notices.push(Notice::Oversize { topic: arrival.topic, bytes });
-            self.acknowledge(ack);
-        } else if self.overflowing && arrival.qos != Qos::AtMostOnce {
-            self.counters.dropped_queue_full += u64::from(!self.persistent);
-        } else {
-            return self.offer(arrival);
-        }
-        Flow::On
-    }
-
-    fn acknowledged(&mut self, signal: Signal, now: Instant) -> Flow {
-        match signal {
-            Signal::Released(id) => self.inbound.released(id),
-            Signal::Sent(id) => self.outbound.sent(id),
-            Signal::SubscribeSent(id) => self.outbound.numbered(id),
-            Signal::Acked(id, refused) => self.outbound.acked(id, refused),
-            Signal::Received(id, refused) => self.outbound.received(id, refused),
-            Signal::Completed(id, freed) => self.outbound.completed(id, freed),
-            _ => return Flow::On,
-        }
-        self.progress = now;
-        Flow::On
-    }
-
-    fn subscribed(&mut self, codes: &[Option<u8>], now: Instant) -> Flow {
-        let notices = self.subscriptions.answered(codes, now);
-        let refused = |n: &&Notice| matches!(n, Notice::SubscriptionRefused { .. });
-        self.counters.subscriptions_refused += notices.iter().filter(refused).count() as u64;
-        self.notices.extend(notices);
-        self.ready();
-        Flow::On
-    }
-
-    fn ready(&mut self) {
-        if self.phase != Phase::Leaving {
-            self.phase = Phase::Ready;
-        }
-        if !std::mem::replace(&mut self.announced, true) {
-            self.notices.push(Notice::Connected { session_present: self.session_present });
-        }
-        self.state = Some(State::Connected {
-            session_present: self.session_present,
-            since: self.since,
-            refused: self.subscriptions.refused(),
-        });
-        self.flush();
-    }
-
-    fn resubscribe(&mut self, now: Instant) {
-        if self.phase == Phase::Ready && self.subscriptions.is_due(now) {
-            self.phase = Phase::Emptying;
-        }
-        if self.phase == Phase::Emptying && !self.outbound.is_flying() {
-            let asked = self.subscriptions.ask_refused();
-            if let Some(requests) = &self.requests {
-                self.clogged |= requests.subscribe(&asked).is_err();
-            }
-            self.phase = Phase::Subscribing(now);
-        }
-    }
-
-    /// Hands rumqttc as much as the window takes.
-    fn flush(&mut self) {
-        let (Phase::Ready, Some(requests)) = (self.phase, &self.requests) else {
-            return;
-        };
-        if !self.outbound.is_flying() {
-            self.progress = now();
-        }
-        loop {
-            while let Some(publish) = self.outbound.next() {
-                if requests.publish(publish).is_err() {
-                    return self.outbound.not_taken();
-                }
-            }
-            // In this order: the last looks at every line of the ledger.
-            if !self.stopping || !self.outbound.is_empty() || self.inbound.awaits_release() {
-                return;
-            }
-            match self.last.take() {
-                Some(last) => self.outbound.set_status(Some(last)),
-                None => return self.leave(),
-            }
-        }
-    }
-
-    fn acknowledge(&mut self, ack: Ack) {
-        if ack.qos == Qos::AtMostOnce || self.phase == Phase::Leaving {
-            return;
-        }
-        match &self.requests {
-            Some(requests) if requests.acknowledge(ack.id, ack.qos).is_ok() => {
-                self.counters.settled += 1;
-            }
-            _ => self.clogged = true,
-        }
+    pub(super) fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
     }
 }
+
+mod flow;
+
+#[cfg(test)]
+mod tests;

@@ -1,81 +1,97 @@
-//! From the options to a connection that the broker has accepted.
+//! From the options to a connection, on which nothing has been said yet.
 //!
-//! The name is looked up once for each attempt. Of what it resolves to, the addresses that the
-//! filter allows are tried in turn, and nothing else: rumqttc is given an address, never a name, so
-//! that no second look-up can lead elsewhere.
+//! The name is looked up once for each attempt, and what is connected to is an address, so that no
+//! second look-up can lead elsewhere. Of what it resolves to, the addresses that the filter allows may be
+//! tried, and nothing else.
+//!
+//! The C library looks names up in its own time, and nothing can hurry it. So it does that on a thread
+//! of its own, which nobody waits for at the end (the runtime waits for those of its pool), one at a
+//! time: an attempt that finds the last one's look-up still under way waits for that.
 
-use super::link::{Accepted, Link, Requests, Signal, Via};
 use super::options::{Options, Security};
-use super::tls::{Bridge, Tls, TlsConfigError};
+use super::stream::Stream;
+use super::tls::{Tls, TlsConfigError};
 use crate::limits::mqtt as limits;
-use std::net::SocketAddr;
-use tokio::net::{TcpStream, lookup_host};
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// Makes connections.
 pub(super) struct Dialer {
     tls: Option<Tls>,
+    lookup: Option<Lookup>,
 }
 
-/// A connection that the broker has accepted.
-pub(super) struct Dialed {
-    pub(super) link: Link,
-    pub(super) requests: Requests,
-    pub(super) accepted: Accepted,
-    pub(super) bridge: Option<Bridge>,
-}
+type Lookup = oneshot::Receiver<io::Result<Vec<SocketAddr>>>;
 
 impl Dialer {
     /// Reads certificates, if there are any to read.
     pub(super) fn new(options: &Options) -> Result<Self, TlsConfigError> {
-        Ok(Self { tls: load(options)? })
+        Ok(Self { tls: load(options)?, lookup: None })
     }
 
-    /// Tries each address. Dropped half-way, what was begun is closed; a look-up under way ends by
-    /// itself, on a thread of tokio's pool.
-    pub(super) async fn dial(&mut self, options: &Options) -> Result<Dialed, String> {
-        let mut failure = String::new();
-        for address in addresses(options).await? {
-            match self.connect(options, address).await {
-                Ok(dialed) => return Ok(dialed),
-                Err(error) => failure = format!("{address}: {error}"),
+    /// The addresses that may be tried, in the resolver's order. Dropped half-way, the look-up goes on
+    /// and serves the next call.
+    pub(super) async fn addresses(&mut self, options: &Options) -> Result<Vec<SocketAddr>, String> {
+        let (host, port) = (options.address.host.as_str(), options.address.port);
+        let found = match host.parse::<IpAddr>() {
+            Ok(ip) => vec![SocketAddr::new(ip, port)],
+            Err(_) => self.look_up(host, port).await?,
+        };
+        let mut allowed = Vec::new();
+        let mut refused = None;
+        for address in found {
+            let filter = options.address_filter.as_ref();
+            match filter.is_none_or(|allows| allows(address.ip())) {
+                false => refused = Some(address.ip()),
+                true if allowed.len() < limits::ADDRESSES_MAX && !allowed.contains(&address) => {
+                    allowed.push(address);
+                }
+                true => {}
             }
         }
-        Err(failure)
+        match (allowed.is_empty(), refused) {
+            (false, _) => Ok(allowed),
+            (true, Some(ip)) => Err(format!("address {ip} of `{host}` is not permitted")),
+            (true, None) => Err(format!("`{host}` has no address")),
+        }
     }
 
-    async fn connect(&mut self, options: &Options, address: SocketAddr) -> Result<Dialed, String> {
-        let (via, bridge) = match &options.address.security {
-            Security::Plain => (Via::Tcp(address), None),
-            Security::Tls(_) => {
-                let (name, bridge) = self.secure(options, address).await?;
-                (Via::Unix(name), Some(bridge))
-            }
+    async fn look_up(&mut self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        let lookup = match self.lookup.take() {
+            Some(under_way) => under_way,
+            None => start_lookup(host.to_owned(), port)
+                .map_err(|error| format!("cannot look up `{host}`: {error}"))?,
         };
-        let (mut link, requests) = Link::open(options, via);
-        let first = timeout(limits::CONNECT_TIMEOUT * 2, link.poll()).await;
-        let why = match first {
-            Ok(Ok(Signal::Accepted(accepted))) => {
-                link.restore_keep_alive(options);
-                return Ok(Dialed { link, requests, accepted, bridge });
+        let answer = timeout(limits::RESOLVE_TIMEOUT, &mut *self.lookup.insert(lookup)).await;
+        match answer {
+            Err(_) => Err(format!("looking up `{host}` took too long")),
+            Ok(answer) => {
+                self.lookup = None;
+                let gone = |_| io::Error::other("the look-up broke down");
+                let found = answer.map_err(gone).and_then(|found| found);
+                found.map_err(|error| format!("cannot look up `{host}`: {error}"))
             }
-            Ok(Ok(_)) => "the broker's first packet was no CONNACK".into(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".into(),
-        };
-        Err(bridge.and_then(|bridge| bridge.fault()).unwrap_or(why))
+        }
     }
 
-    async fn secure(
+    /// Connects to one address, and shakes hands if that is asked for. Dropped half-way, what was begun is
+    /// closed.
+    pub(super) async fn connect(
         &mut self,
         options: &Options,
         address: SocketAddr,
-    ) -> Result<(String, Bridge), String> {
+    ) -> Result<Stream, String> {
         let tcp = match timeout(limits::CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(tcp) => tcp.map_err(|error| error.to_string())?,
             Err(_) => return Err("no answer in time".into()),
         };
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        if options.address.security == Security::Plain {
+            return Ok(Stream::Plain(tcp));
+        }
         // Taken, and put back only when it has served: after a failed handshake the files are read
         // again, since there may be a new authority or a renewed certificate in them.
         let tls = match self.tls.take() {
@@ -84,7 +100,7 @@ impl Dialer {
         };
         let stream = tls.handshake(tcp).await?;
         self.tls = Some(tls);
-        Bridge::start(stream).map_err(|error| error.to_string())
+        Ok(Stream::Tls(Box::new(stream)))
     }
 }
 
@@ -95,28 +111,13 @@ fn load(options: &Options) -> Result<Option<Tls>, TlsConfigError> {
     }
 }
 
-/// The addresses that may be tried, in the resolver's order.
-async fn addresses(options: &Options) -> Result<Vec<SocketAddr>, String> {
-    let (host, port) = (options.address.host.as_str(), options.address.port);
-    let found = match timeout(limits::RESOLVE_TIMEOUT, lookup_host((host, port))).await {
-        Ok(found) => found.map_err(|error| format!("cannot look up `{host}`: {error}"))?,
-        Err(_) => return Err(format!("looking up `{host}` took too long")),
+fn start_lookup(host: String, port: u16) -> io::Result<Lookup> {
+    let (answer, lookup) = oneshot::channel();
+    let work = move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        // Nobody waits for it if the session has stopped.
+        let _ = answer.send(found.map(|found| found.take(limits::ADDRESSES_SEEN_MAX).collect()));
     };
-    let mut allowed = Vec::new();
-    let mut refused = None;
-    for address in found {
-        let permitted = options.address_filter.as_ref().is_none_or(|allows| allows(address.ip()));
-        match permitted {
-            false => refused = Some(address.ip()),
-            true if allowed.len() < limits::ADDRESSES_MAX && !allowed.contains(&address) => {
-                allowed.push(address);
-            }
-            true => {}
-        }
-    }
-    match (allowed.is_empty(), refused) {
-        (false, _) => Ok(allowed),
-        (true, Some(ip)) => Err(format!("address {ip} of `{host}` is not permitted")),
-        (true, None) => Err(format!("`{host}` has no address")),
-    }
+    std::thread::Builder::new().name("mqtt look-up".into()).spawn(work)?;
+    Ok(lookup)
 }

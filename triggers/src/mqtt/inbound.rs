@@ -7,8 +7,8 @@
 //! unacknowledged once more, under the same packet identifier and with DUP [MQTT-4.4.0-1]. Such a
 //! copy of a message that is still queued or being handled is *adopted*: its line gets the new
 //! connection, the copy is dropped, and the acknowledgement goes to the new connection when
-//! the program settles. A message settled while there was no connection is acknowledged when its
-//! copy comes. Both are safe because we have never acknowledged such a message, so the broker cannot
+//! the program settles. A message settled while there was no connection, or whose acknowledgement had
+//! not left when it broke, is acknowledged when its copy comes. Both are safe because we have never acknowledged such a message, so the broker cannot
 //! have given its identifier to another. For the same reason nothing is purged when a connection
 //! breaks: a broker that forgot the session has nothing to send again.
 //!
@@ -18,18 +18,19 @@
 //! broker's window and stop them. The rule lets a broker keep a client's messages in order;
 //! each component still gets its own in order, and brokers match acknowledgements by identifier.
 
-use super::link::{Arrival, NotTaken};
 use super::message::Qos;
+use super::packet::Arrival;
 use crate::limits::mqtt as limits;
-use heapless::HistoryBuf;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 /// A message that waits to be taken. `key` finds its line in the ledger; 0 for QoS 0.
-#[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) key: u64,
-    pub(super) arrival: Arrival,
+#[derive(Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// To settle it with, or to abandon it.
+    pub key: u64,
+    /// The message.
+    pub arrival: Arrival,
 }
 
 /// An acknowledgement to send on the present connection.
@@ -44,8 +45,8 @@ pub(super) struct Ack {
 pub(super) enum Offer {
     /// In the queue.
     Queued,
-    /// A copy of something known; to be acknowledged now if that was settled already.
-    Known(Option<Ack>),
+    /// A copy of something known; acknowledged if that was settled already.
+    Known,
     /// QoS 0, and no room for it.
     Dropped,
     /// QoS 1 or 2, and no room for it: nothing happened.
@@ -60,9 +61,10 @@ pub(super) struct Inbound {
     queued_qos0: usize,
     /// By packet identifier: the broker uses one for one message at a time.
     ledger: BTreeMap<u16, Line>,
-    /// QoS 2 identifiers released last: the broker may not have got our PUBCOMP.
-    released: HistoryBuf<u16, { limits::RELEASED_MAX }>,
+    /// Identifiers whose acknowledgement is to be sent on the present connection, in order.
+    due: VecDeque<u16>,
     connection: u32,
+    link: Link,
     next_key: u64,
     hasher: RandomState,
 }
@@ -79,11 +81,19 @@ struct Line {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Up,
+    Down,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Queued or with the program.
     Open,
     /// Settled, but there was no connection to say so on.
     Settled,
+    /// Settled; the acknowledgement waits to be sent.
+    Due,
     /// QoS 2: PUBREC is sent, PUBREL has not come.
     Received,
 }
@@ -96,8 +106,9 @@ impl Inbound {
             queue_bytes_qos0: 0,
             queued_qos0: 0,
             ledger: BTreeMap::new(),
-            released: HistoryBuf::new(),
+            due: VecDeque::new(),
             connection: 0,
+            link: Link::Down,
             next_key: 1,
             hasher: RandomState::new(),
         }
@@ -105,17 +116,22 @@ impl Inbound {
 
     /// A new connection; whether the broker resumed the session decides what the ledger is worth.
     pub(super) fn connected(&mut self, session_present: bool) {
+        self.lost();
+        self.link = Link::Up;
         self.connection = self.connection.wrapping_add(1);
         if !session_present {
             self.ledger.clear();
-            self.released.clear();
         }
     }
 
-    /// QoS 2 identifiers that the broker may release on a resumed session.
-    pub(super) fn releasable(&self) -> std::vec::Vec<u16> {
-        let received = self.ledger.values().filter(|line| line.stage == Stage::Received);
-        received.map(|line| line.id).chain(self.released.oldest_ordered().copied()).collect()
+    /// The connection is gone, and with it the acknowledgements that had not left.
+    pub(super) fn lost(&mut self) {
+        self.link = Link::Down;
+        for id in self.due.drain(..) {
+            if let Some(line) = self.ledger.get_mut(&id).filter(|line| line.stage == Stage::Due) {
+                line.stage = Stage::Settled;
+            }
+        }
     }
 
     /// A message that arrived on the present connection.
@@ -123,10 +139,11 @@ impl Inbound {
         if arrival.qos == Qos::AtMostOnce {
             return self.offer_unpromised(arrival);
         }
-        let content = self.hasher.hash_one((&arrival.topic, &arrival.payload));
+        let Arrival { topic, payload, oversize, .. } = &arrival;
+        let content = self.hasher.hash_one((topic, payload, oversize));
         if self.ledger.contains_key(&arrival.id) {
-            if let Some(ack) = self.adopt(&arrival, content) {
-                return Offer::Known(ack);
+            if self.adopts(&arrival, content) {
+                return Offer::Known;
             }
             // The broker uses the identifier for another message: this line has no future.
             self.ledger.remove(&arrival.id);
@@ -158,24 +175,44 @@ impl Inbound {
         Some(queued)
     }
 
-    /// The program is done with a message: `send` says so to the broker, if its connection still
-    /// stands. Says whether that happened.
-    pub(super) fn settle(
-        &mut self,
-        key: u64,
-        send: impl FnOnce(Ack) -> Result<(), NotTaken>,
-    ) -> bool {
-        let present = self.connection;
+    /// The program is done with a message: its acknowledgement is due, if its connection still stands.
+    /// Says whether that is so.
+    pub(super) fn settle(&mut self, key: u64) -> bool {
+        let present = self.link == Link::Up;
         let Some(line) = self.ledger.get_mut(&id_of(key)).filter(|line| line.key == key) else {
             return false;
         };
-        let ack = Ack { id: line.id, qos: line.qos };
-        if line.connection != present || send(ack).is_err() {
-            line.stage = Stage::Settled;
+        if line.stage != Stage::Open {
             return false;
         }
-        self.acknowledged(ack);
-        true
+        let present = present && line.connection == self.connection;
+        line.stage = if present { Stage::Due } else { Stage::Settled };
+        if present {
+            self.due.push_back(line.id);
+        }
+        present
+    }
+
+    /// The next acknowledgement to send. It counts as sent.
+    pub(super) fn next_ack(&mut self) -> Option<Ack> {
+        loop {
+            let id = self.due.pop_front()?;
+            let Some(line) = self.ledger.get_mut(&id).filter(|line| line.stage == Stage::Due)
+            else {
+                continue;
+            };
+            let ack = Ack { id, qos: line.qos };
+            match line.qos {
+                Qos::ExactlyOnce => line.stage = Stage::Received,
+                _ => drop(self.ledger.remove(&id)),
+            }
+            return Some(ack);
+        }
+    }
+
+    /// Whether there is one.
+    pub(super) fn has_ack(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// The program dropped a message without settling it.
@@ -190,7 +227,6 @@ impl Inbound {
         if self.ledger.get(&id).is_some_and(|line| line.stage == Stage::Received) {
             self.ledger.remove(&id);
         }
-        self.released.write(id);
     }
 
     /// Whether a QoS 2 message is half acknowledged on the present connection.
@@ -219,30 +255,20 @@ impl Inbound {
     }
 
     /// Takes an arrival as the copy of a line, if it is one.
-    fn adopt(&mut self, arrival: &Arrival, content: u64) -> Option<Option<Ack>> {
+    fn adopts(&mut self, arrival: &Arrival, content: u64) -> bool {
         let connection = self.connection;
-        let line = self.ledger.get_mut(&arrival.id)?;
+        let Some(line) = self.ledger.get_mut(&arrival.id) else { return false };
         let same = line.content == content && line.qos == arrival.qos;
         let again = arrival.dup || line.connection == connection;
         if !(same && again) {
-            return None;
+            return false;
         }
         line.connection = connection;
-        match line.stage {
-            Stage::Open => Some(None),
-            Stage::Settled | Stage::Received => {
-                let ack = Ack { id: line.id, qos: line.qos };
-                self.acknowledged(ack);
-                Some(Some(ack))
-            }
+        if matches!(line.stage, Stage::Settled | Stage::Received) {
+            line.stage = Stage::Due;
+            self.due.push_back(arrival.id);
         }
-    }
-
-    fn acknowledged(&mut self, Ack { id, qos }: Ack) {
-        match (qos, self.ledger.get_mut(&id)) {
-            (Qos::ExactlyOnce, Some(line)) => line.stage = Stage::Received,
-            _ => drop(self.ledger.remove(&id)),
-        }
+        true
     }
 
     fn has_room(&mut self, arrival: &Arrival) -> bool {

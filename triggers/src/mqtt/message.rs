@@ -26,8 +26,11 @@ pub enum Qos {
 pub struct Message {
     /// Where it was published.
     pub topic: String,
-    /// Its content.
+    /// Its content. Of a message that is too large, the first bytes only, at most 1 KiB.
     pub payload: Bytes,
+    /// How many bytes the content had, if it was larger than the payload limit. It is for the program to
+    /// keep aside what it got of it before it settles.
+    pub oversize: Option<u64>,
     /// As delivered.
     pub qos: Qos,
     /// It was stored by the broker before we subscribed.
@@ -108,6 +111,17 @@ pub enum PublishError {
     Stopped,
 }
 
+/// Why [`Session::try_publish`](super::Session::try_publish) did not accept a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TryPublishError {
+    /// There is no room now, or others wait for it; the message comes back.
+    #[error("as many messages wait for the broker as may")]
+    Full(Publish),
+    /// It will never be accepted.
+    #[error(transparent)]
+    Refused(#[from] PublishError),
+}
+
 /// Why an accepted publish did not arrive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
@@ -120,12 +134,21 @@ pub enum DeliveryError {
     /// MQTT 5: the broker said at connect that it keeps no messages.
     #[error("the broker does not support retained messages")]
     RetainNotSupported,
-    /// QoS 0: the connection broke while it was being written.
-    #[error("the connection broke while the message was being sent")]
+    /// QoS 0: the connection broke before it was written.
+    #[error("the connection broke before the message was sent")]
     ConnectionLost,
-    /// The session ended first.
-    #[error("the MQTT session ended before the message was acknowledged")]
+    /// QoS 0: there is no connection, and nothing is promised.
+    #[error("there is no connection to the broker, and QoS 0 does not wait for one")]
+    NotConnected,
+    /// QoS 0: more waits to be written than may, and nothing is promised.
+    #[error("too much waits to be sent, and QoS 0 does not wait for room")]
+    NoRoom,
+    /// `stop` was called, or the last [`Session`](super::Session) dropped.
+    #[error("the MQTT session was stopped before the message was acknowledged")]
     Stopped,
+    /// The session ended by itself, without anybody's wish.
+    #[error("the MQTT session broke down before the message was acknowledged")]
+    Ended,
 }
 
 /// Resolves when a publish is done: acknowledged (QoS 1: PUBACK, QoS 2: PUBCOMP) or written (QoS 0).
@@ -139,6 +162,6 @@ impl Future for Receipt {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = Pin::new(&mut self.0).poll(cx);
-        answer.map(|answer| answer.unwrap_or(Err(DeliveryError::Stopped)))
+        answer.map(|answer| answer.unwrap_or(Err(DeliveryError::Ended)))
     }
 }

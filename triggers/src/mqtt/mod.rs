@@ -2,8 +2,8 @@
 //! loses nothing that was promised.
 //!
 //! [`Session::start`] gives two ends: a [`Session`] to publish and settle with, cheap to clone, and
-//! an [`Inbox`] of messages. Everything runs on the caller's tokio runtime, in one task (two with
-//! TLS), without a thread (tokio looks names up on one, for as long as that takes) and without a
+//! an [`Inbox`] of messages. Everything runs on the caller's tokio runtime, in one task,
+//! without a thread (names are looked up on one, for as long as that takes) and without a
 //! wake-up when idle but the keep-alive.
 //!
 //! # What holds
@@ -24,37 +24,46 @@
 //! idle session was one thread, 1.9 MiB of PSS with the program around it, and no wake-up between
 //! two keep-alives.
 //!
+//! # How it is built
+//!
+//! [`core`] is the session: a state machine without I/O or clock, which decides on every packet. `pump` is
+//! one connection: it reads, writes what the core gives, and waits. `connection` makes connections, one
+//! after the other. `codec` turns packets to bytes and back, with rumqttc's packet types; its event loop is
+//! not used, for it was the cause of most of what broke (identifiers that it counts blindly, messages that it
+//! loses on a cut, a packet that is too large, which costs the connection for ever).
+//!
 //! # Why MQTT 3.1.1 is the default
 //!
-//! Both of rumqttc's modules pass the same tests here, against mosquitto and against a hostile
-//! broker, so the choice is about what happens off the beaten track. Version 5 is better on the wire:
-//! the broker learns how much may be under way and how large a packet may be, so it never has to
-//! be stopped and never sends what would cost the connection; it gives reasons; it is told how long
-//! to keep the session. But the module is the less sound of the two: a write has no time limit, it
-//! panics on short keep-alives, forgets to free its place for a refused QoS 2 publish, and pings
-//! without pause if the broker asks for a keep-alive of nought (all met here, see `link`); and a
-//! broker that speaks only 3.1.1 answers it in a form it cannot read, which looks like a time-out.
-//! Spin apps name a broker and no version, and 3.1.1 is what every broker speaks.
+//! Both versions pass the same tests here, against mosquitto and against a hostile broker. Version 5
+//! is better on the wire: the broker learns how much may be under way and how large a packet may be, it
+//! gives reasons, it is told how long to keep the session, and it does not send retained messages again.
+//! But Spin apps name a broker and no version, and 3.1.1 is what every broker speaks.
 
 mod backoff;
 #[cfg(feature = "broker")]
 pub mod broker;
+mod codec;
 mod connection;
-mod core;
+pub mod core;
 mod dial;
 mod inbound;
-mod link;
 mod message;
 mod notice;
 mod options;
 mod outbound;
+pub mod packet;
+mod pulse;
+mod pump;
 mod session;
 mod shared;
+mod stream;
 mod subscriptions;
 mod tls;
 pub mod topic;
 
-pub use message::{Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt};
+pub use message::{
+    Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt, TryPublishError,
+};
 pub use notice::{Counters, Notice, RefusedSubscription, State};
 pub use options::{
     Address, AddressFilter, ClientCertificate, Credentials, NoticeHandler, Options, OptionsError,
@@ -62,4 +71,4 @@ pub use options::{
 };
 pub use session::{Inbox, Session};
 pub use tls::TlsConfigError;
-pub use topic::{TopicError, topic_matches, validate_filter, validate_topic};
+pub use topic::{TopicError, filter_covers, topic_matches, validate_filter, validate_topic};

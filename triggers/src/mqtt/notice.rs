@@ -44,8 +44,8 @@ pub struct Counters {
     pub redelivered: u64,
     /// QoS 0 messages that found the inbox full.
     pub dropped_queue_full: u64,
-    /// Messages larger than the payload limit.
-    pub dropped_oversize: u64,
+    /// Messages larger than the payload limit, of which the first bytes were put into the inbox.
+    pub oversize: u64,
     /// Messages whose topic was none.
     pub dropped_malformed: u64,
     /// Inbound messages acknowledged to the broker.
@@ -58,6 +58,10 @@ pub struct Counters {
     pub resent: u64,
     /// Outbound messages that the broker refused or that ended otherwise.
     pub failed: u64,
+    /// Of those, QoS 0 for which there was no connection or no room.
+    pub qos0_dropped: u64,
+    /// Acknowledgements that came twice, or for what was never sent.
+    pub acks_ignored: u64,
     /// Connections that the broker accepted.
     pub connects: u64,
     /// Connections that broke.
@@ -67,7 +71,7 @@ pub struct Counters {
     /// Times that the inbox overflowed with QoS 1 or 2 messages. The connection is then renewed
     /// once the inbox is empty, so that the broker sends them again.
     pub overflows: u64,
-    /// Packets so large that they cost the connection.
+    /// Packets, not messages, so large that they cost the connection.
     pub packets_too_large: u64,
     /// Times that the broker refused a subscription.
     pub subscriptions_refused: u64,
@@ -100,11 +104,14 @@ pub enum Notice {
         /// As in the options.
         filter: String,
     },
-    /// A message was larger than the payload limit and was dropped.
+    /// A message was larger than the payload limit: the program gets its first bytes only.
     Oversize {
         /// Where it came from.
         topic: String,
         /// Its payload.
-        bytes: usize,
+        bytes: u64,
     },
+    /// For the first time on this connection, acknowledgements matched nothing. Some clusters and bridges
+    /// do this; it is harmless, and counted.
+    AcksIgnored,
 }

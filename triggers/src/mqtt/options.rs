@@ -27,19 +27,22 @@ pub struct Options {
     pub client_id: String,
     /// MQTT 3.1.1 or 5.
     pub protocol: Protocol,
-    /// 5 s to 65 535 s. A connection that is dead is noticed after twice this long.
+    /// 5 s to 65 535 s. A connection that is dead is noticed after one and a half times this long.
     pub keep_alive: Duration,
     /// Whether the broker keeps the session while we are away.
     pub persistence: Persistence,
     /// Made after every connect, before anything is published.
     pub subscriptions: Vec<Subscription>,
-    /// Larger inbound messages are dropped, counted and acknowledged; larger outbound ones refused.
-    ///
-    /// What is dropped must first be read, so there is a second limit, at least 1 MiB (see
-    /// [`limits`](crate::limits::mqtt)). An MQTT 5 broker is told it and drops larger packets itself.
-    /// With MQTT 3.1.1 such a packet costs the connection, and a broker that keeps the session sends
-    /// it again: counted, named in the state, and slowed down by the back-off, until the message is
-    /// removed from the broker or this limit is raised.
+    /// What the broker is believed to hold from an earlier run, as [`Session::granted`](super::Session::granted)
+    /// told it then. If the broker has kept the session, what is wanted and here is not subscribed
+    /// again (MQTT 3.1.1; MQTT 5 asks again without its retained messages, which is safer), and what is here
+    /// and not wanted is unsubscribed. When in doubt, leave it out: a filter that is here and not
+    /// with the broker gets no messages.
+    pub kept: Vec<Subscription>,
+    /// Of a larger inbound message only the first bytes are handed out (see
+    /// [`Message::oversize`](super::Message::oversize)); larger outbound ones are refused. However large a
+    /// message is, it is read past without being held. An MQTT 5 broker is told a packet limit well above
+    /// this one, and drops what is larger itself.
     pub payload_bytes_max: usize,
     /// What the broker publishes when the connection breaks. Published by the session itself when
     /// it stops in order and `online` is set, since the broker then would not.
@@ -64,6 +67,7 @@ impl Options {
             keep_alive: limits::KEEP_ALIVE,
             persistence: Persistence::default(),
             subscriptions: Vec::new(),
+            kept: Vec::new(),
             payload_bytes_max: limits::PAYLOAD_BYTES_MAX,
             will: None,
             online: None,
@@ -72,8 +76,8 @@ impl Options {
         }
     }
 
-    /// The largest packet that is read at all: well above what is accepted, since rumqttc drops
-    /// the connection at it, and with MQTT 3.1.1 the broker would send the same packet again.
+    /// What an MQTT 5 broker is told as the largest packet: well above what is accepted, since it drops
+    /// what is larger without a word, where we can at least say what it was.
     pub(crate) fn packet_bytes_max(&self) -> usize {
         let wanted = 2 * self.payload_bytes_max + limits::PACKET_OVERHEAD_BYTES_MAX;
         wanted.max(limits::PACKET_BYTES_FLOOR)

@@ -1,34 +1,30 @@
 //! Outbound messages from their acceptance to their acknowledgement. Pure: decides what is sent
 //! next, sends nothing.
 //!
-//! This record, not rumqttc's, is what counts. A message stays in it until the broker has
-//! acknowledged it. After a reconnect, what was on the wire goes first: in a resumed session under
-//! its old packet identifier and with DUP (QoS 2 depends on that: under a new one the broker would
-//! deliver it twice, and keep the old one for ever); otherwise as new.
+//! A message stays in this record until the broker has acknowledged it, by its packet identifier and in
+//! whatever order. After a reconnect, what was on the wire goes first and in order: in a resumed session
+//! under its old identifier and with DUP [MQTT-4.4.0-1] (QoS 2 depends on that: under a new one the
+//! broker would deliver it twice, and keep the old one for ever); otherwise as new.
 //!
-//! rumqttc numbers messages round and round, on each connection from 1, whatever is still in use.
-//! When it meets a number in use it stops everything until that is acknowledged, so a message whose
-//! number would be in use is held back here.
+//! An acknowledgement that matches nothing is counted and otherwise ignored: clusters and bridges repeat
+//! them. It cannot be mistaken for one of a later message, since identifiers go round through all of
+//! 65 535 before one is used again.
 
-use super::link::{Accepted, Freed, Resend, Retain};
 use super::message::{DeliveryError, Publish, Qos};
+use super::packet::{Accepted, AckKind, Outgoing, Retain};
 use crate::limits::mqtt as limits;
-use heapless::Vec;
 use std::collections::VecDeque;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 /// Tells a [`Receipt`](super::Receipt).
-pub(super) type Done = oneshot::Sender<Result<(), DeliveryError>>;
-
-/// The room that a message takes in the record: given back when this is dropped.
-pub(super) type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+pub type Done = oneshot::Sender<Result<(), DeliveryError>>;
 
 /// An accepted message.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) publish: Publish,
-    pub(super) done: Option<Done>,
-    pub(super) _room: Option<Room>,
+struct Entry {
+    publish: Publish,
+    done: Option<Done>,
+    kind: Kind,
 }
 
 /// Messages finished, and how.
@@ -37,6 +33,21 @@ pub(super) struct Tally {
     pub(super) acknowledged: u64,
     pub(super) failed: u64,
     pub(super) resent: u64,
+    /// QoS 0, for which there was no connection.
+    pub(super) dropped: u64,
+    /// Acknowledgements that matched nothing.
+    pub(super) ignored: u64,
+}
+
+/// What an acknowledgement was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// For nothing.
+    None,
+    /// For the message that is under way the longest.
+    Oldest,
+    /// For another.
+    Later,
 }
 
 /// The record.
@@ -45,20 +56,23 @@ pub(super) struct Outbound {
     waiting: VecDeque<Entry>,
     /// The session's own word (online, offline): goes before the others, made anew at each connect.
     status: Option<Publish>,
-    flying: Vec<Flying, { limits::WINDOW }>,
+    /// QoS 1 and 2, in the order in which they were first sent.
+    flying: VecDeque<Flying>,
+    /// Identifiers whose PUBREL is to be sent.
+    releases: VecDeque<u16>,
+    /// There may be something in `flying` that is to be sent again.
+    resending: bool,
     accepted: Accepted,
-    /// The packet identifier that rumqttc gave last.
     last_id: u16,
-    /// Places that rumqttc has lost on this connection.
-    leaked: u16,
+    /// Of messages, and of their topics and payloads, in `waiting` and `flying`.
+    messages: usize,
+    bytes: usize,
     pub(super) tally: Tally,
 }
 
 #[derive(Debug)]
 struct Flying {
     entry: Entry,
-    kind: Kind,
-    /// 0 until rumqttc has numbered it.
     id: u16,
     stage: Stage,
 }
@@ -71,18 +85,14 @@ enum Kind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// To be handed to rumqttc as a new message.
-    Unsent,
-    /// Handed to rumqttc, not yet written.
-    Submitted,
-    /// Written, as a new message.
-    Sent,
-    /// Of an earlier connection: PUBLISH to be sent again.
+    /// Of an earlier connection: PUBLISH is to be sent again.
     Again,
+    /// PUBLISH is on the wire.
+    Sent,
+    /// QoS 2 of an earlier connection: PUBREL is to be sent again.
+    ReleaseAgain,
     /// QoS 2: PUBREC has come, so only PUBREL may be sent from here on.
     Received,
-    /// The same, of an earlier connection.
-    ReceivedBefore,
 }
 
 impl Outbound {
@@ -90,23 +100,36 @@ impl Outbound {
         Self {
             waiting: VecDeque::new(),
             status: None,
-            flying: Vec::new(),
-            accepted: Accepted {
-                session_present: false,
-                packet_ids: limits::PACKET_IDS,
-                packet_bytes_max: None,
-                qos_max: Qos::ExactlyOnce,
-                retain: Retain::Supported,
-            },
+            flying: VecDeque::new(),
+            releases: VecDeque::new(),
+            resending: false,
+            accepted: Accepted::plain(false),
             last_id: 0,
-            leaked: 0,
+            messages: 0,
+            bytes: 0,
             tally: Tally::default(),
         }
     }
 
-    /// Takes a message, whose room was reserved.
-    pub(super) fn push(&mut self, entry: Entry) {
-        self.waiting.push_back(entry);
+    /// Whether a message fits. One alone always does.
+    pub(super) fn has_room(&self, publish: &Publish) -> bool {
+        self.messages == 0
+            || self.messages < limits::OUTBOUND_MESSAGES_MAX
+                && self.bytes + size(publish) <= limits::OUTBOUND_BYTES_MAX
+    }
+
+    /// Takes a message.
+    pub(super) fn push(&mut self, publish: Publish, done: Option<Done>) {
+        self.messages += 1;
+        self.bytes += size(&publish);
+        self.waiting.push_back(Entry { publish, done, kind: Kind::Message });
+    }
+
+    /// QoS 0, for which there is no connection or no room.
+    pub(super) fn refuse(&mut self, done: Option<Done>, error: DeliveryError) {
+        self.tally.failed += 1;
+        self.tally.dropped += 1;
+        tell(done, Err(error));
     }
 
     /// Says this before anything that waits.
@@ -120,169 +143,180 @@ impl Outbound {
         self.waiting.is_empty() && self.flying.is_empty() && self.status.is_none()
     }
 
-    /// Whether something is on the wire.
+    /// Whether an acknowledgement is to come.
     pub(super) fn is_flying(&self) -> bool {
         !self.flying.is_empty()
     }
 
-    /// Whether rumqttc has forgotten so many places that the window no longer fits.
-    pub(super) fn is_worn(&self) -> bool {
-        self.leaked > 0 && self.leaked + self.window() >= self.accepted.packet_ids
+    /// Whether [`Self::next`] has something to give.
+    pub(super) fn can_send(&self) -> bool {
+        let waits = self.status.is_some() || !self.waiting.is_empty() || self.again().is_some();
+        !self.releases.is_empty() || waits && !self.window_is_full()
     }
 
-    /// A connection broke.
+    /// A connection broke. What promised nothing is gone with it.
     pub(super) fn lost(&mut self) {
-        for mut flying in std::mem::take(&mut self.flying) {
-            flying.stage = match (flying.kind, flying.stage, flying.entry.publish.qos) {
-                (Kind::Status, ..) => continue,
-                (_, Stage::Submitted, Qos::AtMostOnce) => {
-                    // Perhaps written, perhaps not: at most once means not again.
-                    self.finish(flying.entry, Err(DeliveryError::ConnectionLost));
-                    continue;
-                }
-                (_, Stage::Unsent | Stage::Submitted, _) => Stage::Unsent,
-                (_, Stage::Sent | Stage::Again, _) => Stage::Again,
-                (_, Stage::Received | Stage::ReceivedBefore, _) => Stage::ReceivedBefore,
-            };
-            // As many as before fit again.
-            let _ = self.flying.push(flying);
-        }
-    }
-
-    /// A connection is made: what is to be sent again, in order.
-    pub(super) fn connected(&mut self, accepted: Accepted) -> std::vec::Vec<Resend> {
-        (self.accepted, self.last_id, self.leaked) = (accepted, 0, 0);
-        let again = self.flying.iter().filter(|flying| flying.is_resent()).count();
-        self.tally.resent += u64::try_from(again).unwrap_or(0);
-        if !accepted.session_present {
-            for flying in &mut self.flying {
-                (flying.id, flying.stage) = (0, Stage::Unsent);
-            }
-        }
-        self.flying.iter().filter_map(Flying::resend).collect()
-    }
-
-    /// The next message to hand to rumqttc now. Repeat until `None`.
-    pub(super) fn next(&mut self) -> Option<Publish> {
-        loop {
-            if self.next_id_is_taken() {
-                return None;
-            }
-            let at = self.next_unsent()?;
-            match self.fit(&self.flying[at].entry.publish) {
-                Ok(qos) => {
-                    let flying = &mut self.flying[at];
-                    flying.stage = Stage::Submitted;
-                    flying.entry.publish.qos = qos;
-                    return Some(flying.entry.publish.clone());
-                }
-                Err(error) => {
-                    let flying = self.flying.remove(at);
-                    self.finish(flying.entry, Err(error));
-                }
-            }
-        }
-    }
-
-    /// rumqttc did not take what `next` gave last: it is next again.
-    pub(super) fn not_taken(&mut self) {
-        if let Some(last) = self.flying.iter_mut().rfind(|f| f.stage == Stage::Submitted) {
-            last.stage = Stage::Unsent;
-        }
-    }
-
-    /// A PUBLISH was written.
-    pub(super) fn sent(&mut self, id: u16) {
-        if id != 0 && self.flying.iter().any(|f| f.id == id && f.stage == Stage::Again) {
-            return;
-        }
-        let Some(at) = self.flying.iter().position(|f| f.stage == Stage::Submitted) else {
-            return;
-        };
-        if id == 0 {
-            let flying = self.flying.remove(at);
-            return self.finish(flying.entry, Ok(()));
-        }
-        self.last_id = id;
-        (self.flying[at].id, self.flying[at].stage) = (id, Stage::Sent);
-    }
-
-    /// A SUBSCRIBE was written: it takes a packet identifier too.
-    pub(super) fn numbered(&mut self, id: u16) {
-        self.last_id = id;
-    }
-
-    /// PUBACK.
-    pub(super) fn acked(&mut self, id: u16, refused: Option<u8>) {
-        let result = refused.map_or(Ok(()), |code| Err(DeliveryError::Refused(code)));
-        self.finish_id(id, result);
-    }
-
-    /// PUBREC.
-    pub(super) fn received(&mut self, id: u16, refused: Option<u8>) {
-        if let Some(code) = refused {
-            self.leaked += 1;
-            return self.finish_id(id, Err(DeliveryError::Refused(code)));
-        }
-        if let Some(flying) = self.flying.iter_mut().find(|f| f.id == id) {
+        self.releases.clear();
+        self.flying.retain(|flying| flying.entry.kind == Kind::Message);
+        for flying in &mut self.flying {
             flying.stage = match flying.stage {
-                Stage::Again | Stage::ReceivedBefore => Stage::ReceivedBefore,
-                _ => Stage::Received,
+                Stage::Again | Stage::Sent => Stage::Again,
+                Stage::ReleaseAgain | Stage::Received => Stage::ReleaseAgain,
             };
         }
-    }
-
-    /// PUBCOMP.
-    pub(super) fn completed(&mut self, id: u16, freed: Freed) {
-        if freed == Freed::Never {
-            self.leaked += 1;
-        }
-        self.finish_id(id, Ok(()));
-    }
-
-    /// The session ends: every receipt learns it.
-    pub(super) fn stop(&mut self) {
-        self.status = None;
-        for flying in std::mem::take(&mut self.flying) {
-            self.finish(flying.entry, Err(DeliveryError::Stopped));
-        }
-        while let Some(entry) = self.waiting.pop_front() {
-            self.finish(entry, Err(DeliveryError::Stopped));
+        for entry in std::mem::take(&mut self.waiting) {
+            match entry.publish.qos {
+                Qos::AtMostOnce => {
+                    self.tally.dropped += 1;
+                    self.finish(entry, Err(DeliveryError::ConnectionLost));
+                }
+                _ => self.waiting.push_back(entry),
+            }
         }
     }
 
-    /// The first that is in the window and not handed over; brings one in if there is none.
-    fn next_unsent(&mut self) -> Option<usize> {
-        let on_wire = self.flying.iter().filter(|f| f.stage != Stage::Unsent).count();
-        if on_wire >= usize::from(self.window()) {
+    /// A connection is made.
+    pub(super) fn connected(&mut self, accepted: Accepted) {
+        self.accepted = accepted;
+        self.tally.resent += self.flying.len() as u64;
+        if !accepted.session_present {
+            for flying in self.flying.drain(..).rev() {
+                self.waiting.push_front(flying.entry);
+            }
+        }
+        self.resending = !self.flying.is_empty();
+    }
+
+    /// The next packet to send now. Repeat until `None`.
+    pub(super) fn next(&mut self, is_used: impl Fn(u16) -> bool) -> Option<Outgoing> {
+        if let Some(id) = self.releases.pop_front() {
+            return Some(Outgoing::Ack { kind: AckKind::Release, id });
+        }
+        if self.window_is_full() {
             return None;
         }
-        if let Some(at) = self.flying.iter().position(|f| f.stage == Stage::Unsent) {
-            return Some(at);
+        if let Some(at) = self.again() {
+            return Some(self.resend(at));
         }
-        let (entry, kind) = match self.status.take() {
-            Some(publish) => (Entry { publish, done: None, _room: None }, Kind::Status),
-            None => (self.waiting.pop_front()?, Kind::Message),
+        self.resending = false;
+        self.next_new(is_used)
+    }
+
+    fn next_new(&mut self, is_used: impl Fn(u16) -> bool) -> Option<Outgoing> {
+        loop {
+            let waits = self.waiting.front().is_some_and(|first| self.must_wait(&first.publish));
+            let mut entry = match self.status.take() {
+                Some(publish) => Entry { publish, done: None, kind: Kind::Status },
+                None if waits => return None,
+                None => self.waiting.pop_front()?,
+            };
+            match self.fit(&entry.publish) {
+                Ok(qos) => entry.publish.qos = qos,
+                Err(error) => {
+                    self.finish(entry, Err(error));
+                    continue;
+                }
+            }
+            let publish = entry.publish.clone();
+            if publish.qos == Qos::AtMostOnce {
+                self.finish(entry, Ok(()));
+                return Some(Outgoing::Publish { id: 0, dup: false, publish });
+            }
+            let id = self.free_id(&is_used);
+            self.flying.push_back(Flying { entry, id, stage: Stage::Sent });
+            return Some(Outgoing::Publish { id, dup: false, publish });
+        }
+    }
+
+    fn resend(&mut self, at: usize) -> Outgoing {
+        let flying = &mut self.flying[at];
+        let id = flying.id;
+        match flying.stage {
+            Stage::ReleaseAgain | Stage::Received => {
+                flying.stage = Stage::Received;
+                Outgoing::Ack { kind: AckKind::Release, id }
+            }
+            Stage::Again | Stage::Sent => {
+                flying.stage = Stage::Sent;
+                Outgoing::Publish { id, dup: true, publish: flying.entry.publish.clone() }
+            }
+        }
+    }
+
+    /// A packet identifier that is not in use, here or by a SUBSCRIBE.
+    pub(super) fn free_id(&mut self, is_used: &impl Fn(u16) -> bool) -> u16 {
+        loop {
+            self.last_id = self.last_id % u16::MAX + 1;
+            let id = self.last_id;
+            if !is_used(id) && !self.flying.iter().any(|flying| flying.id == id) {
+                return id;
+            }
+        }
+    }
+
+    /// PUBACK, PUBREC or PUBCOMP.
+    pub(super) fn acked(&mut self, kind: AckKind, id: u16, refused: Option<u8>) -> Meaning {
+        let found = self.flying.iter().position(|flying| flying.id == id);
+        let known = found.filter(|&at| self.flying[at].expects(kind));
+        let Some(at) = known else {
+            self.tally.ignored += 1;
+            if kind == AckKind::Received && found.is_none() {
+                // The broker still holds what we have forgotten: let it finish [MQTT-4.3.3].
+                self.releases.push_back(id);
+            }
+            return Meaning::None;
         };
-        // Not full: fewer than the window are in it.
-        let _ = self.flying.push(Flying { entry, kind, id: 0, stage: Stage::Unsent });
-        Some(self.flying.len() - 1)
+        match (kind, refused) {
+            (AckKind::Received, None) => {
+                self.flying[at].stage = Stage::Received;
+                self.releases.push_back(id);
+            }
+            // A PUBCOMP that says "unknown": the broker has finished with it before.
+            (AckKind::Complete, _) | (_, None) => self.finish_at(at, Ok(())),
+            (_, Some(code)) => self.finish_at(at, Err(DeliveryError::Refused(code))),
+        }
+        match at {
+            0 => Meaning::Oldest,
+            _ => Meaning::Later,
+        }
     }
 
-    /// One less than rumqttc has places: it stops acknowledgements too when all are taken.
-    fn window(&self) -> u16 {
-        let places = self.accepted.packet_ids.saturating_sub(1).max(1);
-        places.min(u16::try_from(limits::WINDOW).unwrap_or(1))
+    /// Replies that wait to be sent: more are caused by what is read, so reading stops at some number.
+    pub(super) fn replies(&self) -> usize {
+        self.releases.len()
     }
 
-    /// rumqttc numbers blindly, and stops everything when it meets a number in use.
-    fn next_id_is_taken(&self) -> bool {
-        let submitted =
-            self.flying.iter().filter(|f| f.stage == Stage::Submitted && f.is_numbered());
-        let steps = u32::try_from(submitted.count()).unwrap_or(0) + 1;
-        let last = u32::from(self.last_id) % u32::from(self.accepted.packet_ids);
-        let next = (last + steps - 1) % u32::from(self.accepted.packet_ids) + 1;
-        self.flying.iter().any(|f| u32::from(f.id) == next)
+    /// The session ends: every receipt learns why.
+    pub(super) fn end(&mut self, error: &DeliveryError) {
+        self.status = None;
+        self.releases.clear();
+        while let Some(flying) = self.flying.pop_front() {
+            self.finish(flying.entry, Err(error.clone()));
+        }
+        while let Some(entry) = self.waiting.pop_front() {
+            self.finish(entry, Err(error.clone()));
+        }
+    }
+
+    /// The first that is to be sent again.
+    fn again(&self) -> Option<usize> {
+        let again = |flying: &Flying| matches!(flying.stage, Stage::Again | Stage::ReleaseAgain);
+        self.resending.then(|| self.flying.iter().position(again)).flatten()
+    }
+
+    fn window_is_full(&self) -> bool {
+        let window = usize::from(self.accepted.receive_max).min(limits::WINDOW);
+        self.flying.len() >= window && {
+            let on_wire = |flying: &&Flying| matches!(flying.stage, Stage::Sent | Stage::Received);
+            self.flying.iter().filter(on_wire).count() >= window
+        }
+    }
+
+    /// Brokers of 3.1.1 drop QoS 2 messages beyond a number that they do not tell.
+    fn must_wait(&self, publish: &Publish) -> bool {
+        let two = |flying: &&Flying| flying.entry.publish.qos == Qos::ExactlyOnce;
+        publish.qos == Qos::ExactlyOnce
+            && self.flying.iter().filter(two).count() >= limits::WINDOW_QOS2
     }
 
     /// Whether the broker takes the message, and at which QoS.
@@ -299,43 +333,49 @@ impl Outbound {
         }
     }
 
-    fn finish_id(&mut self, id: u16, result: Result<(), DeliveryError>) {
-        if let Some(at) = self.flying.iter().position(|f| f.id == id && id != 0) {
-            let flying = self.flying.remove(at);
-            if flying.kind == Kind::Message {
-                self.finish(flying.entry, result);
-            }
+    fn finish_at(&mut self, at: usize, result: Result<(), DeliveryError>) {
+        if let Some(flying) = self.flying.remove(at) {
+            self.finish(flying.entry, result);
         }
     }
 
     fn finish(&mut self, entry: Entry, result: Result<(), DeliveryError>) {
+        if entry.kind == Kind::Status {
+            return;
+        }
+        self.messages -= 1;
+        self.bytes -= size(&entry.publish);
         match result {
             Ok(()) => self.tally.acknowledged += 1,
             Err(_) => self.tally.failed += 1,
         }
-        if let Some(done) = entry.done {
-            // Nobody may be waiting.
-            let _ = done.send(result);
-        }
+        tell(entry.done, result);
     }
 }
 
 impl Flying {
-    fn resend(&self) -> Option<Resend> {
-        match self.stage {
-            Stage::Again => Some(Resend::Publish(self.id, self.entry.publish.clone())),
-            Stage::ReceivedBefore => Some(Resend::Release(self.id)),
-            _ => None,
+    /// Whether an acknowledgement of this kind may come now. Of an earlier connection's too: a broker that
+    /// resumes a session may go on where it was.
+    fn expects(&self, kind: AckKind) -> bool {
+        match kind {
+            AckKind::Ack => self.entry.publish.qos == Qos::AtLeastOnce,
+            AckKind::Received => self.entry.publish.qos == Qos::ExactlyOnce,
+            AckKind::Complete => matches!(self.stage, Stage::Received | Stage::ReleaseAgain),
+            AckKind::Release => false,
         }
     }
+}
 
-    fn is_resent(&self) -> bool {
-        matches!(self.stage, Stage::Again | Stage::ReceivedBefore)
+fn tell(done: Option<Done>, result: Result<(), DeliveryError>) {
+    if let Some(done) = done {
+        // Nobody may be waiting.
+        let _ = done.send(result);
     }
+}
 
-    fn is_numbered(&self) -> bool {
-        self.entry.publish.qos != Qos::AtMostOnce
-    }
+/// What a message takes of the record's bytes.
+fn size(publish: &Publish) -> usize {
+    publish.topic.len() + publish.payload.len()
 }
 
 /// Fixed header, topic length, packet identifier, empty properties: at most this much.

@@ -2,11 +2,10 @@
 
 use super::connection;
 use super::dial::Dialer;
-use super::message::{Delivery, Message, Publish, PublishError, Receipt};
+use super::message::{Delivery, Message, Publish, PublishError, Receipt, TryPublishError};
 use super::notice::{Counters, State};
-use super::options::{Options, OptionsError};
+use super::options::{Options, OptionsError, Subscription};
 use super::shared::Shared;
-use crate::limits::mqtt as limits;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -29,8 +28,8 @@ struct Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
+        self.shared.stop();
         self.abort.abort();
-        self.shared.finish();
     }
 }
 
@@ -53,13 +52,20 @@ impl Session {
     }
 
     /// Accepts a message to send. Waits for room, which is the back-pressure; done when the message
-    /// is in the session's record, from where it is sent, and sent again after a reconnect.
+    /// is in the session's record, from where it is sent, and sent again after a reconnect. QoS 0 waits
+    /// for nothing: without a connection, or without room, it is dropped and counted, and its receipt says
+    /// so at once.
     ///
     /// A message sent again may arrive twice, with QoS 2 too if the broker lost the session.
     ///
     /// Dropped while waiting, nothing was accepted. The [`Receipt`] may be dropped.
     pub async fn publish(&self, publish: Publish) -> Result<Receipt, PublishError> {
         self.shared.publish(publish).await
+    }
+
+    /// Accepts a message to send if there is room for it now; never waits.
+    pub fn try_publish(&self, publish: Publish) -> Result<Receipt, TryPublishError> {
+        self.shared.try_publish(publish)
     }
 
     /// Acknowledges an inbound message. Harmless if its connection is gone: if the broker sends the
@@ -73,30 +79,28 @@ impl Session {
         self.shared.state()
     }
 
+    /// The subscriptions that the broker has granted, and their changes: what a later run is to be
+    /// given as [`Options::kept`]. What is to be unsubscribed has left it before that is asked.
+    pub fn granted(&self) -> watch::Receiver<Arc<[Subscription]>> {
+        self.shared.granted()
+    }
+
     /// The counters, now.
     pub fn counters(&self) -> Counters {
         self.shared.counters()
     }
 
-    /// Ends the session: takes no more publishes, gives those under way up to `grace`, sends the
-    /// acknowledgements of all that is settled, says offline if it said online, disconnects.
+    /// Ends the session, within `grace` in any case: takes no more publishes, gives those under way most
+    /// of that time, sends the acknowledgements of all that is settled, says offline if it said online,
+    /// disconnects.
     ///
-    /// Dropped half-way, the session goes on stopping, without the time limit.
+    /// Dropped half-way, the session goes on stopping, and leaves after the same time.
     pub async fn stop(&self, grace: Duration) {
-        self.shared.begin_stop();
-        if self.stopped_within(grace).await {
-            return;
+        self.shared.begin_stop(grace);
+        if !self.stopped_within(grace).await {
+            self.shared.stop();
+            self.task.abort.abort();
         }
-        // Not everything is acknowledged. If that leaves us online for those who watch, a cut makes
-        // the broker publish the will; otherwise leave in order all the same.
-        if !self.shared.says_offline() {
-            self.shared.leave();
-            if self.stopped_within(limits::DRAIN_TIMEOUT * 3).await {
-                return;
-            }
-        }
-        self.task.abort.abort();
-        self.shared.finish();
     }
 
     async fn stopped_within(&self, time: Duration) -> bool {

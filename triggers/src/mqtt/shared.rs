@@ -1,85 +1,135 @@
 //! What the session's ends and its task share: the core behind its lock, and the ways to wait.
 
 use super::backoff::now;
-use super::core::{Core, Flow};
-use super::link::{Accepted, Arrival, Requests, Resend, Signal};
-use super::message::{Delivery, Message, Publish, PublishError, Receipt};
+use super::codec::Reader;
+use super::core::{Core, Done, News, NotTaken};
+use super::message::{
+    Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt, TryPublishError,
+};
 use super::notice::{Counters, State};
-use super::options::Options;
-use super::outbound::Entry;
+use super::options::{Options, Subscription};
+use super::packet::{Arrival, Fault};
 use super::topic::validate_topic;
 use crate::limits::mqtt as limits;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
-use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, oneshot, watch};
 
 pub(super) struct Shared {
     pub(super) options: Options,
-    core: Mutex<Core>,
+    locked: Mutex<Locked>,
     state: watch::Sender<State>,
+    granted: watch::Sender<Arc<[Subscription]>>,
     /// A message is in the inbox, or none will come.
     arrived: Notify,
-    /// There is room in the inbox.
+    /// There may be room for a publish.
     room: Notify,
+    /// Who waits for that room: in the order in which they came, one at a time.
+    line: tokio::sync::Mutex<()>,
     /// The task should look whether to stop.
     pub(super) stop: Notify,
-    messages: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
+}
+
+struct Locked {
+    core: Core,
+    /// The connection's task, if it sleeps and does not know of something to do.
+    sleeper: Option<Waker>,
 }
 
 impl Shared {
     pub(super) fn new(options: Options) -> Self {
         Self {
-            core: Mutex::new(Core::new(&options)),
+            locked: Mutex::new(Locked { core: Core::new(&options), sleeper: None }),
+            granted: watch::Sender::new(options.kept.clone().into()),
             options,
             state: watch::Sender::new(State::Connecting { attempt: 0, last_error: None }),
             arrived: Notify::new(),
             room: Notify::new(),
+            line: tokio::sync::Mutex::new(()),
             stop: Notify::new(),
-            messages: Arc::new(Semaphore::new(limits::OUTBOUND_MESSAGES_MAX)),
-            bytes: Arc::new(Semaphore::new(limits::OUTBOUND_BYTES_MAX)),
         }
     }
 
-    /// Accepts a message once there is room. Dropped before, nothing has happened.
+    /// Accepts a message once there is room; QoS 0 at once or never. Dropped before, nothing has happened.
     pub(super) async fn publish(&self, publish: Publish) -> Result<Receipt, PublishError> {
-        let bytes = self.check(&publish)?;
-        let stopped = |_| PublishError::Stopped;
-        let message = self.messages.clone().acquire_owned().await.map_err(stopped)?;
-        let bytes = self.bytes.clone().acquire_many_owned(bytes).await.map_err(stopped)?;
+        self.check(&publish)?;
         let (done, receipt) = oneshot::channel();
-        let entry = Entry { publish, done: Some(done), _room: Some((message, bytes)) };
-        self.with(|core| match core.stopping {
-            true => Err(PublishError::Stopped),
-            false => {
-                core.publish(entry);
-                Ok(Receipt(receipt))
-            }
-        })
+        let receipt = Receipt(receipt);
+        if publish.qos == Qos::AtMostOnce {
+            return self.publish_unpromised(publish, done, receipt).await;
+        }
+        let _turn = self.line.lock().await;
+        let mut offer = (publish, Some(done));
+        loop {
+            offer = match self.offer(offer) {
+                Ok(()) => return Ok(receipt),
+                Err(NotTaken::Stopped(error)) => return Err(error),
+                Err(NotTaken::Full(publish, done)) => (publish, done),
+            };
+            self.room.notified().await;
+        }
     }
 
-    /// The room that a message needs.
-    fn check(&self, publish: &Publish) -> Result<u32, PublishError> {
+    /// Lets the task write once if that makes room: a program that publishes in a loop gives it no chance
+    /// to otherwise.
+    async fn publish_unpromised(
+        &self,
+        publish: Publish,
+        done: Done,
+        receipt: Receipt,
+    ) -> Result<Receipt, PublishError> {
+        let mut offer = (publish, Some(done));
+        for wait in [true, false] {
+            offer = match self.offer(offer) {
+                Ok(()) => return Ok(receipt),
+                Err(NotTaken::Stopped(error)) => return Err(error),
+                Err(NotTaken::Full(publish, done)) => (publish, done),
+            };
+            if wait {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.with(|core| core.drop_unpromised(offer.1));
+        Ok(receipt)
+    }
+
+    /// Accepts a message if there is room now and nobody waits for it.
+    pub(super) fn try_publish(&self, publish: Publish) -> Result<Receipt, TryPublishError> {
+        self.check(&publish)?;
+        let turn = self.line.try_lock();
+        if turn.is_err() && publish.qos != Qos::AtMostOnce {
+            return Err(TryPublishError::Full(publish));
+        }
+        let (done, receipt) = oneshot::channel();
+        match self.offer((publish, Some(done))) {
+            Ok(()) => Ok(Receipt(receipt)),
+            Err(NotTaken::Stopped(error)) => Err(error.into()),
+            Err(NotTaken::Full(publish, _)) => Err(TryPublishError::Full(publish)),
+        }
+    }
+
+    fn offer(&self, (publish, done): (Publish, Option<Done>)) -> Result<(), NotTaken> {
+        self.with(|core| core.publish(publish, done, now()))
+    }
+
+    fn check(&self, publish: &Publish) -> Result<(), PublishError> {
         let Publish { topic, payload, .. } = publish;
         validate_topic(topic).map_err(|why| PublishError::Topic { topic: topic.clone(), why })?;
         let (bytes, max) = (payload.len(), self.options.payload_bytes_max);
-        if bytes > max {
-            return Err(PublishError::TooLarge { bytes, max });
+        match bytes > max {
+            true => Err(PublishError::TooLarge { bytes, max }),
+            false => Ok(()),
         }
-        let room = (bytes + topic.len()).min(limits::OUTBOUND_BYTES_MAX);
-        Ok(u32::try_from(room).unwrap_or(u32::MAX))
     }
 
     /// The next message. Dropped while waiting, none is lost.
     pub(super) async fn next(self: &Arc<Self>) -> Option<Message> {
         loop {
             let arrived = self.arrived.notified();
-            let (queued, stopped) = self.with(|core| (core.take(), core.stopped));
+            let (queued, stopped) = self.with(|core| (core.take(now()), core.is_stopped()));
             match queued {
-                Some(queued) => {
-                    self.room.notify_one();
-                    return Some(self.message(queued.key, queued.arrival));
-                }
+                Some(queued) => return Some(self.message(queued.key, queued.arrival)),
                 None if stopped => return None,
                 None => arrived.await,
             }
@@ -88,8 +138,8 @@ impl Shared {
 
     fn message(self: &Arc<Self>, key: u64, arrival: Arrival) -> Message {
         let shared = (key != 0).then(|| self.clone());
-        let Arrival { topic, payload, qos, retain, dup, .. } = arrival;
-        Message { topic, payload, qos, retain, dup, delivery: Delivery { key, shared } }
+        let Arrival { topic, payload, oversize, qos, retain, dup, .. } = arrival;
+        Message { topic, payload, oversize, qos, retain, dup, delivery: Delivery { key, shared } }
     }
 
     pub(super) fn settle(&self, key: u64) {
@@ -97,11 +147,15 @@ impl Shared {
     }
 
     pub(super) fn abandon(&self, key: u64) {
-        self.with(|core| core.inbound.abandon(key));
+        self.with(|core| core.abandon(key));
     }
 
     pub(super) fn state(&self) -> watch::Receiver<State> {
         self.state.subscribe()
+    }
+
+    pub(super) fn granted(&self) -> watch::Receiver<Arc<[Subscription]>> {
+        self.granted.subscribe()
     }
 
     pub(super) fn set_state(&self, state: State) {
@@ -112,111 +166,118 @@ impl Shared {
         self.with(|core| core.counters())
     }
 
+    pub(super) fn count(&self, count: impl FnOnce(&mut Counters)) {
+        self.with(|core| count(core.counters_mut()));
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
-        self.with(|core| core.stopping)
+        self.with(|core| core.is_stopping())
     }
 
-    pub(super) fn releasable(&self) -> Vec<u16> {
-        self.with(|core| core.inbound.releasable())
+    pub(super) fn opened(&self) {
+        self.with(|core| core.opened(now()));
     }
 
-    pub(super) fn connected(&self, requests: Requests, accepted: Accepted) {
-        self.with(|core| core.connected(requests, accepted, now()));
+    /// The connection is gone. Says since when the broker had accepted us on it.
+    pub(super) fn lost(&self) -> Option<Instant> {
+        let accepted_at = self.with(|core| {
+            let accepted_at = core.accepted_at();
+            core.lost();
+            accepted_at
+        });
+        self.room.notify_one();
+        accepted_at
     }
 
-    /// Something came; waits for room if a message needs it.
-    pub(super) async fn on(&self, signal: Signal) -> Flow {
-        let is_message = matches!(signal, Signal::Arrived(_));
-        let flow = self.with(|core| core.on(signal, now()));
-        let flow = match flow {
-            Flow::Hold(arrival) => self.hold(arrival).await,
-            other => other,
-        };
-        if is_message {
+    pub(super) fn heard(&self) {
+        self.locked(|locked| locked.core.heard(now()));
+    }
+
+    pub(super) fn on_time(&self) -> Result<(), Fault> {
+        self.locked(|locked| locked.core.on_time(now()))
+    }
+
+    /// Brings the packets that were read to the core. Says whether it takes more.
+    pub(super) fn deliver(&self, reader: &mut Reader) -> Result<bool, Fault> {
+        let (result, arrived) = self.locked(|locked| {
+            let core = &mut locked.core;
+            let before = core.counters().received;
+            let result = bring(core, reader);
+            (result, core.counters().received != before)
+        });
+        if arrived {
             self.arrived.notify_one();
         }
-        flow
+        result
     }
 
-    pub(super) fn salvage(&self, signals: Vec<Signal>) {
-        self.with(|core| {
-            for signal in signals {
-                core.salvage(signal, now());
+    /// The task's own work on the core, after which it sleeps unless it finds more to do: then this
+    /// wakes it.
+    pub(super) fn drive<R>(&self, waker: &Waker, work: impl FnOnce(&mut Core) -> R) -> R {
+        let result = self.locked(|locked| {
+            let result = work(&mut locked.core);
+            match &locked.sleeper {
+                Some(known) if known.will_wake(waker) => {}
+                _ => locked.sleeper = Some(waker.clone()),
             }
+            result
         });
-        self.arrived.notify_one();
+        self.room.notify_one();
+        result
     }
 
-    pub(super) fn take_resends(&self) -> Vec<Resend> {
-        self.with(Core::take_resends)
-    }
-
-    pub(super) fn deadline(&self) -> Instant {
-        self.with(|core| core.deadline(now()))
-    }
-
-    pub(super) fn disconnected(&self, count: impl FnOnce(&mut Counters)) {
-        self.with(|core| {
-            core.disconnected();
-            count(&mut core.counters);
-        });
-    }
-
-    /// Begins the end: no more publishes, DISCONNECT once everything is acknowledged.
-    pub(super) fn begin_stop(&self) {
-        self.messages.close();
-        self.bytes.close();
-        let last = self.options.will.clone().filter(|_| self.says_offline());
-        self.with(|core| core.begin_stop(last));
+    /// Begins the end: no more publishes, DISCONNECT once everything is acknowledged, or a little before
+    /// this time is over.
+    pub(super) fn begin_stop(&self, within: Duration) {
+        let leave_at = now() + within - (within / 4).min(limits::LEAVE_TIMEOUT);
+        self.with(|core| core.begin_stop(leave_at));
         self.stop.notify_one();
+        self.room.notify_one();
     }
 
-    /// Whether we say online at the beginning and offline at the end.
-    pub(super) fn says_offline(&self) -> bool {
-        self.options.online.is_some() && self.options.will.is_some()
+    /// The end, as somebody wished it.
+    pub(super) fn stop(&self) {
+        self.end(&DeliveryError::Stopped);
     }
 
-    /// DISCONNECT now, whatever is not acknowledged.
-    pub(super) fn leave(&self) {
-        self.with(Core::leave);
-    }
-
-    /// The end: receipts fail, the inbox closes when it is empty.
+    /// The end of the task: as wished, or if nobody wished it, a breakdown.
     pub(super) fn finish(&self) {
-        self.messages.close();
-        self.bytes.close();
-        self.with(|core| core.stop());
-        self.arrived.notify_one();
+        match self.is_stopping() {
+            true => self.end(&DeliveryError::Stopped),
+            false => self.end(&DeliveryError::Ended),
+        }
     }
 
-    /// Waits a little for room. Dropped or too late, the message stays with the broker.
-    async fn hold(&self, mut arrival: Arrival) -> Flow {
-        let room = async {
-            loop {
-                let room = self.room.notified();
-                match self.with(|core| core.offer(arrival)) {
-                    Flow::Hold(again) => arrival = again,
-                    other => return other,
-                }
-                room.await;
-            }
-        };
+    /// Receipts fail, the inbox closes when it is empty.
+    fn end(&self, error: &DeliveryError) {
+        self.with(|core| core.end(error));
         self.arrived.notify_one();
-        match tokio::time::timeout(limits::ROOM_TIMEOUT, room).await {
-            Ok(flow) => flow,
-            Err(_) => {
-                self.with(Core::overflow);
-                Flow::On
+        self.room.notify_one();
+    }
+
+    /// Works on the core, and wakes the task if that leaves it something to do.
+    fn with<R>(&self, work: impl FnOnce(&mut Core) -> R) -> R {
+        self.locked(|locked| {
+            let read = locked.core.reading();
+            let result = work(&mut locked.core);
+            if (locked.core.has_to_send() || locked.core.reading() != read)
+                && let Some(sleeper) = locked.sleeper.take()
+            {
+                sleeper.wake();
             }
-        }
+            result
+        })
     }
 
     /// Works on the core; tells afterwards, without the lock, what there is to tell.
-    fn with<R>(&self, work: impl FnOnce(&mut Core) -> R) -> R {
-        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = work(&mut core);
-        let (state, notices) = (core.state.take(), std::mem::take(&mut core.notices));
-        drop(core);
+    fn locked<R>(&self, work: impl FnOnce(&mut Locked) -> R) -> R {
+        let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = work(&mut locked);
+        let News { state, notices, granted } = locked.core.news();
+        drop(locked);
+        if let Some(granted) = granted {
+            self.granted.send_replace(granted);
+        }
         if let Some(state) = state {
             self.set_state(state);
         }
@@ -225,4 +286,15 @@ impl Shared {
         }
         result
     }
+}
+
+fn bring(core: &mut Core, reader: &mut Reader) -> Result<bool, Fault> {
+    let now = now();
+    while core.reading() {
+        match reader.next()? {
+            Some(packet) => core.on_packet(packet, now)?,
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
 }

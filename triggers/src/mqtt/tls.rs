@@ -1,19 +1,8 @@
-//! TLS for rumqttc without rumqttc's TLS.
+//! TLS: certificates read, hands shaken, and what went wrong in one sentence.
 //!
-//! rumqttc's own TLS features bind rustls-webpki 0.102, which has open advisories, so they are off.
-//! That leaves it two transports, TCP and Unix sockets, and no way to hand it a stream (the type of
-//! its `network` field cannot be named). So we connect and shake hands here, with a current rustls,
-//! and rumqttc talks plainly to a Unix socket whose other end a task copies into the TLS stream.
-//!
-//! The socket is in Linux's abstract namespace under a random name: nothing to clean up after a
-//! crash, and no writable directory needed. It accepts one connection, and only from this very
-//! process (`SO_PEERCRED`), then closes, so nobody else on the machine can use it. The cost, one
-//! copy and one wake-up each way, falls on TLS connections only; without TLS rumqttc connects itself.
-//!
-//! The other ways: the `proxy` feature wants a real proxy and more dependencies; a patched rumqttc
-//! would be ours to maintain; a loopback TCP socket cannot say which process has connected.
+//! rustls over tokio's socket, and nothing of rumqttc's TLS, whose features bind an outdated
+//! rustls-webpki with open advisories.
 
-use super::backoff::random;
 use super::options::TlsOptions;
 use crate::limits::mqtt as limits;
 use rustls::pki_types::pem::PemObject;
@@ -21,10 +10,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
-use tokio::net::{TcpStream, UnixListener, UnixStream};
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -95,68 +83,6 @@ impl Tls {
     }
 }
 
-/// The task between rumqttc and a TLS stream. Dropping it cuts both.
-pub(super) struct Bridge {
-    task: JoinHandle<()>,
-    fault: Arc<Mutex<Option<String>>>,
-}
-
-impl Bridge {
-    /// Starts the task; gives the name of the socket that rumqttc should connect to.
-    pub(super) fn start(tls: TlsStream<TcpStream>) -> io::Result<(String, Bridge)> {
-        // A NUL in front makes the name abstract.
-        let name = format!("\0pirn-mqtt-{}-{:016x}", std::process::id(), random());
-        let listener = UnixListener::bind(&name)?;
-        let fault = Arc::new(Mutex::new(None));
-        let noted = fault.clone();
-        let task = tokio::spawn(async move {
-            if let Err(error) = copy(listener, tls).await {
-                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(explain(&error));
-            }
-        });
-        Ok((name, Bridge { task, fault }))
-    }
-
-    /// What broke the TLS stream, if that is how the connection ended: rumqttc only sees the end.
-    pub(super) fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Lets the last bytes out, for a moment.
-    pub(super) async fn finish(mut self) {
-        // The broker closes the connection after DISCONNECT, and that ends the task.
-        let _ = timeout(limits::DRAIN_TIMEOUT, &mut self.task).await;
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn copy(listener: UnixListener, mut tls: TlsStream<TcpStream>) -> io::Result<()> {
-    let mut plain = accept_own(&listener).await?;
-    drop(listener);
-    tokio::io::copy_bidirectional(&mut plain, &mut tls).await?;
-    Ok(())
-}
-
-/// The first connection from this process. Strangers are closed, and only so many looked at.
-async fn accept_own(listener: &UnixListener) -> io::Result<UnixStream> {
-    for _ in 0..STRANGERS_MAX {
-        let (stream, _) = listener.accept().await?;
-        let peer = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
-        if peer == Some(std::process::id()) {
-            return Ok(stream);
-        }
-    }
-    Err(io::Error::other("other processes keep connecting to our socket"))
-}
-
-/// Connections of other processes that are turned away before the attempt is given up.
-const STRANGERS_MAX: usize = 64;
-
 fn system_roots() -> Result<RootCertStore, TlsConfigError> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs().certs;
@@ -190,7 +116,7 @@ fn file_error(path: &Path, error: &impl std::fmt::Display) -> TlsConfigError {
 }
 
 /// One sentence, with the usual cause where there is one.
-fn explain(error: &io::Error) -> String {
+pub(super) fn explain(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => explain_certificate(why),

@@ -78,6 +78,30 @@ pub fn topic_matches(filter: &str, topic: &str) -> bool {
     topic.next().is_none()
 }
 
+/// Whether every topic that `narrow` takes is taken by `wide` too, so that a subscription to `wide` is
+/// enough. Both are taken as valid. A shared filter covers only itself: its messages go to one of a group.
+pub fn filter_covers(wide: &str, narrow: &str) -> bool {
+    if wide == narrow {
+        return true;
+    }
+    if wide.starts_with("$share/") || narrow.starts_with("$share/") {
+        return false;
+    }
+    if narrow.starts_with('$') && wide.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut narrow = narrow.split('/');
+    for level in wide.split('/') {
+        match (level, narrow.next()) {
+            ("#", _) => return true,
+            ("+", Some(part)) if part != "#" => {}
+            (name, Some(part)) if name == part => {}
+            _ => return false,
+        }
+    }
+    narrow.next().is_none()
+}
+
 fn validate_text(text: &str) -> Result<(), TopicError> {
     match text {
         "" => Err(TopicError::Empty),
@@ -134,6 +158,43 @@ mod tests {
         ];
         for (filter, topic, expected) in rows {
             assert_eq!(topic_matches(filter, topic), expected, "{filter} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_filter_covers_another_if_it_takes_all_of_its_topics() {
+        let rows = [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("#", "a/b", true),
+            ("#", "+/b/#", true),
+            ("#", "$SYS/#", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("a/#", "a/b", true),
+            ("a/#", "a", true),
+            ("a/#", "a/+", true),
+            ("a/#", "a/b/#", true),
+            ("a/#", "+/b", false),
+            ("a/b", "a/#", false),
+            ("a/+", "a/b", true),
+            ("a/+", "a/+", true),
+            ("a/+", "a/#", false),
+            ("a/+", "a", false),
+            ("a/+", "a/b/c", false),
+            ("+/b", "a/b", true),
+            ("+/b", "a/+", false),
+            ("+/+", "a/+", true),
+            ("+/#", "a", true),
+            ("+/#", "#", false),
+            ("a/+/#", "a/b", true),
+            ("a/+/#", "a", false),
+            ("#", "$share/g/a", false),
+            ("$share/g/#", "$share/g/a", false),
+            ("$share/g/#", "a", false),
+        ];
+        for (wide, narrow, expected) in rows {
+            assert_eq!(filter_covers(wide, narrow), expected, "{wide} {narrow}");
         }
     }
 

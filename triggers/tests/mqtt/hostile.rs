@@ -6,6 +6,7 @@
 use super::hostile_log::Log;
 use super::support::{local, subscribe};
 use super::wire::{self, Packet, Publish};
+use pirn_triggers::limits::mqtt::WINDOW;
 use pirn_triggers::mqtt::{Options, Protocol, Qos};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -246,6 +247,10 @@ impl Connection<'_> {
             log.connects.push((Instant::now(), packet));
             let present = log.known && !forget;
             log.known = true;
+            if !present {
+                log.subscriptions.clear();
+            }
+            self.subscribed = !log.subscriptions.is_empty();
             (present, log.resume(present))
         };
         let Manner { properties, slam, .. } = self.broker.manner.lock().unwrap().clone();
@@ -283,14 +288,18 @@ impl Connection<'_> {
             Packet::Publish(message) => return self.publish(message).await,
             Packet::Subscribe { id, filters } => {
                 let refuse = self.broker.manner.lock().unwrap().refuse.clone();
-                let code = |(filter, qos): &(String, u8)| match &refuse {
+                let code = |(filter, options): &(String, u8)| match &refuse {
                     Some((refused, code)) if refused == filter => *code,
-                    _ => *qos,
+                    _ => *options & 3,
                 };
                 let codes: Vec<u8> = filters.iter().map(code).collect();
-                self.broker.log().subscribes += 1;
+                self.broker.log().subscribe(filters, &codes);
                 self.subscribed = true;
                 self.writer.write_all(&wire::suback(v5, id, &codes)).await?;
+            }
+            Packet::Unsubscribe { id, filters } => {
+                self.broker.log().unsubscribe(filters);
+                self.writer.write_all(&wire::unsuback(v5, id)).await?;
             }
             Packet::PubRel(id) => {
                 self.broker.log().incoming.remove(&id);
@@ -332,8 +341,8 @@ impl Connection<'_> {
         if qos > 0 && !self.ids.insert(id) {
             self.violation("a packet identifier in use twice");
         }
-        if self.ids.len() > 8 {
-            self.violation("more than 8 messages under way");
+        if self.ids.len() > WINDOW {
+            self.violation("more messages under way than the window");
         }
         let refuse = self.broker.manner.lock().unwrap().refuse_publish;
         if let (Some(code), 1..) = (refuse, qos) {

@@ -13,6 +13,10 @@ pub struct Log {
     pub acks: Vec<u16>,
     pub connects: Vec<(Instant, Packet)>,
     pub subscribes: usize,
+    /// What it holds of the client's subscriptions, with their options.
+    pub subscriptions: BTreeMap<String, u8>,
+    /// Every filter that was unsubscribed.
+    pub unsubscribes: Vec<String>,
     pub pings: usize,
     pub disconnects: usize,
     pub completions: usize,
@@ -53,6 +57,19 @@ impl Log {
             (message, false) => Packet::Publish(Publish { dup: true, ..message.clone() }),
         };
         self.order.iter().map(again).collect()
+    }
+
+    pub fn subscribe(&mut self, filters: Vec<(String, u8)>, codes: &[u8]) {
+        self.subscribes += 1;
+        let granted = filters.into_iter().zip(codes).filter(|(_, code)| **code <= 2);
+        self.subscriptions.extend(granted.map(|(filter, _)| filter));
+    }
+
+    pub fn unsubscribe(&mut self, filters: Vec<String>) {
+        for filter in &filters {
+            self.subscriptions.remove(filter);
+        }
+        self.unsubscribes.extend(filters);
     }
 
     /// The next message for the client, if the window allows.

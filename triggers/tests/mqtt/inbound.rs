@@ -39,7 +39,7 @@ async fn a_message_being_handled_is_not_handed_out_again_when_the_broker_sends_i
             let (session, mut inbox) = Session::start(options(&broker, protocol)).unwrap();
             let handling = next(&mut inbox).await;
             broker.cut();
-            broker.until("a second connection", |b| b.log().subscribes == 2).await;
+            broker.until("a second connection", |b| b.connects() == 2).await;
             broker.send("in/a", "new", qos);
             assert_eq!(take(&mut inbox).await.1, "only queued");
             assert_eq!(take(&mut inbox).await.1, "new");
@@ -111,42 +111,6 @@ async fn a_delivery_that_is_dropped_comes_again_after_the_next_connect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_oversize_message_costs_that_message_only() {
-    both(async |protocol| {
-        let broker = Hostile::start(protocol, Manner::default()).await;
-        let mut options = options(&broker, protocol);
-        options.payload_bytes_max = 1000;
-        broker.send("in/a", vec![b'x'; 1000], 1);
-        for qos in [0, 1, 2] {
-            broker.send("in/large", vec![b'x'; 1001], qos);
-            broker.send("in/huge", vec![b'x'; 900_000], qos);
-        }
-        broker.send("in/a", "after", 1);
-        let (session, mut inbox) = Session::start(options).unwrap();
-        assert_eq!(take(&mut inbox).await.1.len(), 1000);
-        assert_eq!(take(&mut inbox).await.1, "after");
-        broker.until("everything acknowledged", |b| b.owed() == 0).await;
-        let counters = session.counters();
-        assert_eq!((counters.dropped_oversize, counters.received), (6, 2));
-        assert_eq!(broker.connects(), 1);
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_packet_too_large_to_read_is_counted_and_not_stormed() {
-    let broker = Hostile::start(Protocol::V311, Manner::default()).await;
-    broker.send("in/monster", vec![b'x'; 3_000_000], 1);
-    let (session, _inbox) = Session::start(options(&broker, Protocol::V311)).unwrap();
-    seconds(3600).await;
-    let connects = broker.connects();
-    assert!((20..150).contains(&connects), "{connects} connections in an hour");
-    assert!(session.counters().packets_too_large >= 20);
-    let why = session.state().borrow().clone();
-    assert!(format!("{why:?}").contains("a packet of 3000"), "{why:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_release_from_before_this_process_is_completed() {
     both(async |protocol| {
         let broker = Hostile::start(protocol, Manner::default()).await;
@@ -166,7 +130,7 @@ async fn a_release_from_before_this_process_is_completed() {
             assert_eq!(take(&mut inbox).await.1, number.to_string());
         }
         broker.until("everything completed", |b| b.owed() == 0).await;
-        assert!(broker.connects() <= 3, "{} connections", broker.connects());
+        assert_eq!(broker.connects(), 2);
     })
     .await;
 }

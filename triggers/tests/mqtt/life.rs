@@ -82,7 +82,7 @@ async fn an_idle_session_is_kept_alive_and_does_not_reconnect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_no_longer_answers_is_noticed_within_two_keep_alives() {
+async fn a_broker_that_no_longer_answers_is_noticed_within_one_and_a_half_keep_alives() {
     both(async |protocol| {
         let broker = Hostile::start(protocol, Manner { freeze: true, ..Manner::default() }).await;
         let (session, _inbox) = Session::start(options(&broker, protocol)).unwrap();
@@ -90,7 +90,7 @@ async fn a_broker_that_no_longer_answers_is_noticed_within_two_keep_alives() {
         let mut state = session.state();
         let begin = tokio::time::Instant::now();
         state.wait_for(|state| matches!(state, State::Connecting { .. })).await.unwrap();
-        assert!(begin.elapsed() <= Duration::from_secs(121), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() <= Duration::from_secs(91), "{:?}", begin.elapsed());
     })
     .await;
 }
@@ -116,7 +116,7 @@ async fn a_broker_that_no_longer_reads_is_noticed_although_a_write_hangs() {
         let mut state = session.state();
         let begin = tokio::time::Instant::now();
         state.wait_for(|state| matches!(state, State::Connecting { .. })).await.unwrap();
-        assert!(begin.elapsed() <= Duration::from_secs(121), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() <= Duration::from_secs(91), "{:?}", begin.elapsed());
         sending.abort();
     })
     .await;
@@ -164,7 +164,7 @@ async fn stopping_is_quick_when_the_broker_is_away_or_no_longer_answers() {
             let receipt = session.publish(publish("out", "x", Qos::AtLeastOnce)).await.unwrap();
             let begin = tokio::time::Instant::now();
             session.stop(Duration::from_secs(3)).await;
-            assert!(begin.elapsed() <= Duration::from_secs(4), "{:?}", begin.elapsed());
+            assert!(begin.elapsed() <= Duration::from_secs(3), "{:?}", begin.elapsed());
             assert_eq!(receipt.await, Err(DeliveryError::Stopped));
             assert_eq!(*session.state().borrow(), State::Stopped);
             assert!(inbox.next().await.is_none());

@@ -16,6 +16,7 @@ async fn a_message_of_each_qos_goes_out_and_comes_back() {
         let mut options = broker.options("round-trip", protocol);
         subscribe(&mut options, &[("in/+", Qos::ExactlyOnce)]);
         let (session, mut inbox) = Session::start(options).unwrap();
+        connected(&session).await;
         for round in 0..10 {
             for qos in QOS {
                 let payload = format!("{round} {qos:?}");

@@ -47,20 +47,17 @@ async fn what_an_mqtt_5_broker_does_not_take_fails_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_qos_2_publishes_do_not_use_up_rumqttcs_places() {
+async fn refused_qos_2_publishes_give_their_places_back() {
     let manner = Manner { refuse_publish: Some(0x87), ..Manner::default() };
     let broker = Hostile::start(Protocol::V5, manner).await;
     let (session, _inbox) = Session::start(options(&broker, Protocol::V5)).unwrap();
-    let begin = tokio::time::Instant::now();
     for _ in 0..200 {
         let receipt = session.publish(publish("out", "x", Qos::ExactlyOnce)).await.unwrap();
         assert_eq!(receipt.await, Err(DeliveryError::Refused(0x87)));
     }
     broker.manner(|m| m.refuse_publish = None);
     say(&session, "out", "x", Qos::ExactlyOnce).await;
-    let connects = broker.connects();
-    assert!(connects <= 5, "{connects} connections");
-    assert!(begin.elapsed() < Duration::from_secs(30), "stuck until the broker was given up");
+    assert_eq!(broker.connects(), 1);
 }
 
 #[tokio::test(start_paused = true)]

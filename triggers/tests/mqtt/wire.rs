@@ -21,7 +21,12 @@ pub enum Packet {
     PubComp(u16),
     Subscribe {
         id: u16,
+        /// With their options: the lower two bits are the QoS.
         filters: Vec<(String, u8)>,
+    },
+    Unsubscribe {
+        id: u16,
+        filters: Vec<String>,
     },
     Ping,
     Disconnect,
@@ -86,6 +91,17 @@ fn parse(head: u8, mut body: Body<'_>, v5: bool) -> Packet {
                 filters.push((body.text(), body.u8()));
             }
             Packet::Subscribe { id, filters }
+        }
+        10 => {
+            let id = body.u16();
+            if v5 {
+                body.properties();
+            }
+            let mut filters = Vec::new();
+            while !body.0.is_empty() {
+                filters.push(body.text());
+            }
+            Packet::Unsubscribe { id, filters }
         }
         12 => Packet::Ping,
         14 => Packet::Disconnect,
@@ -159,6 +175,14 @@ pub fn suback(v5: bool, id: u16, codes: &[u8]) -> Vec<u8> {
     }
     body.extend(codes);
     packet(0x90, &body)
+}
+
+pub fn unsuback(v5: bool, id: u16) -> Vec<u8> {
+    let mut body = id.to_be_bytes().to_vec();
+    if v5 {
+        body.extend([0, 0]);
+    }
+    packet(0xb0, &body)
 }
 
 pub fn publish(v5: bool, message: &Publish) -> Vec<u8> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 fn arrival(id: u16, qos: Qos, dup: bool, bytes: usize) -> Arrival {
     let payload = Bytes::from(vec![b'x'; bytes]);
-    Arrival { topic: "t".into(), payload, qos, retain: false, dup, id }
+    Arrival { topic: "t".into(), payload, oversize: None, qos, retain: false, dup, id }
 }
 
 fn one(id: u16) -> Arrival {
@@ -25,12 +25,8 @@ fn connected() -> Inbound {
 
 /// Settles; gives the acknowledgement that went out.
 fn settle(inbound: &mut Inbound, key: u64) -> Option<u16> {
-    let mut sent = None;
-    inbound.settle(key, |ack| {
-        sent = Some(ack.id);
-        Ok(())
-    });
-    sent
+    inbound.settle(key);
+    inbound.next_ack().map(|ack| ack.id)
 }
 
 #[test]
@@ -39,7 +35,7 @@ fn a_copy_is_adopted_only_if_it_is_one() {
         let mut inbound = connected();
         inbound.offer(one(7));
         inbound.connected(session_present);
-        let known = inbound.offer(copy.clone()) == Offer::Known(None);
+        let known = inbound.offer(copy.clone()) == Offer::Known;
         assert_eq!(known, expected, "{copy:?}, session kept: {session_present}");
     };
     row(again(7), true, true);
@@ -55,11 +51,25 @@ fn a_message_settled_between_connections_is_acknowledged_once_its_copy_comes() {
     let mut inbound = connected();
     inbound.offer(one(7));
     let key = inbound.take().unwrap().key;
-    assert!(!inbound.settle(key, |_| Err(NotTaken)));
+    inbound.lost();
+    assert_eq!(settle(&mut inbound, key), None);
     inbound.connected(true);
     let ack = Ack { id: 7, qos: Qos::AtLeastOnce };
-    assert_eq!(inbound.offer(again(7)), Offer::Known(Some(ack)));
+    assert_eq!((inbound.offer(again(7)), inbound.next_ack()), (Offer::Known, Some(ack)));
     assert_eq!(inbound.offer(again(7)), Offer::Queued, "acknowledged: the next one is another");
+}
+
+#[test]
+fn an_acknowledgement_that_had_not_left_when_the_connection_broke_goes_to_the_copy() {
+    let mut inbound = connected();
+    inbound.offer(one(7));
+    let key = inbound.take().unwrap().key;
+    assert!(inbound.settle(key));
+    inbound.lost();
+    assert_eq!(inbound.next_ack(), None);
+    inbound.connected(true);
+    assert_eq!(inbound.offer(again(7)), Offer::Known, "it is not handed out again");
+    assert_eq!(inbound.next_ack().map(|ack| ack.id), Some(7));
 }
 
 #[test]
@@ -90,13 +100,11 @@ fn qos_2_is_known_from_its_reception_to_its_release() {
     let key = inbound.take().unwrap().key;
     assert_eq!(settle(&mut inbound, key), Some(7));
     assert!(inbound.awaits_release());
-    assert_eq!(inbound.releasable(), [7]);
     inbound.connected(true);
     let ack = Ack { id: 7, qos: Qos::ExactlyOnce };
-    assert_eq!(inbound.offer(two(true)), Offer::Known(Some(ack)));
+    assert_eq!((inbound.offer(two(true)), inbound.next_ack()), (Offer::Known, Some(ack)));
     inbound.released(7);
     assert!(!inbound.awaits_release());
-    assert_eq!(inbound.releasable(), [7], "the broker may release it once more");
     assert_eq!(inbound.offer(two(false)), Offer::Queued);
 }
 
@@ -122,7 +130,7 @@ fn a_full_ledger_forgets_what_it_only_keeps_for_convenience() {
         assert_eq!(inbound.offer(one(id)), Offer::Queued);
         let key = inbound.take().unwrap().key;
         if id <= 10 {
-            inbound.settle(key, |_| Err(NotTaken));
+            inbound.settle(key);
         }
     }
     assert_eq!(inbound.offer(one(full + 1)), Offer::Full(one(full + 1)));

@@ -1,139 +1,186 @@
-//! The outbound record, step by step, with the test in rumqttc's place.
+//! The outbound record, step by step.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 
 const RESUMED: Accepted = Accepted {
     session_present: true,
-    packet_ids: 10,
+    receive_max: 10,
     packet_bytes_max: None,
     qos_max: Qos::ExactlyOnce,
     retain: Retain::Supported,
+    keep_alive_secs: None,
 };
 
-/// The record, and rumqttc's way to number.
-struct Bench {
-    outbound: Outbound,
-    last: u16,
+fn record(messages: usize, qos: Qos) -> Outbound {
+    let mut outbound = Outbound::new();
+    outbound.connected(RESUMED);
+    for number in 0..messages {
+        outbound.push(publish(number, qos), None);
+    }
+    outbound
 }
 
-impl Bench {
-    fn new(messages: usize, qos: Qos) -> Self {
-        let mut outbound = Outbound::new();
-        outbound.connected(RESUMED);
-        for number in 0..messages {
-            let (topic, payload) = ("t".to_owned(), number.to_string().into());
-            let publish = Publish { topic, payload, qos, retain: false };
-            outbound.push(Entry { publish, done: None, _room: None });
-        }
-        Self { outbound, last: 0 }
-    }
-
-    /// Writes all that may go; gives payloads and identifiers.
-    fn write(&mut self) -> std::vec::Vec<(String, u16)> {
-        let mut written = std::vec::Vec::new();
-        while let Some(publish) = self.outbound.next() {
-            self.last = self.last % RESUMED.packet_ids + 1;
-            let text = String::from_utf8(publish.payload.to_vec()).unwrap();
-            written.push((text, self.last));
-            self.outbound.sent(self.last);
-        }
-        written
-    }
+fn publish(number: usize, qos: Qos) -> Publish {
+    Publish { topic: "t".into(), payload: number.to_string().into(), qos, retain: false }
 }
 
-fn pairs(from: usize, ids: impl IntoIterator<Item = u16>) -> std::vec::Vec<(String, u16)> {
-    ids.into_iter().enumerate().map(|(at, id)| ((from + at).to_string(), id)).collect()
+/// Gives out all that may go, in words.
+fn send(outbound: &mut Outbound) -> Vec<String> {
+    let mut sent = Vec::new();
+    while let Some(packet) = outbound.next(|_| false) {
+        sent.push(match packet {
+            Outgoing::Publish { id, dup, publish } => {
+                let text = String::from_utf8(publish.payload.to_vec()).unwrap();
+                format!("{id}:{text}{}", if dup { " again" } else { "" })
+            }
+            Outgoing::Ack { kind: AckKind::Release, id } => format!("release {id}"),
+            other => panic!("{other:?}"),
+        });
+    }
+    sent
+}
+
+fn ack(outbound: &mut Outbound, id: u16) -> Meaning {
+    outbound.acked(AckKind::Ack, id, None)
 }
 
 #[test]
-fn the_window_limits_what_is_on_the_wire_and_moves_with_each_acknowledgement() {
-    let mut bench = Bench::new(20, Qos::AtLeastOnce);
-    assert_eq!(bench.write(), pairs(0, 1..=8));
-    bench.outbound.acked(1, None);
-    bench.outbound.acked(2, None);
-    assert_eq!(bench.write(), pairs(8, 9..=10));
-    assert_eq!(bench.outbound.tally.acknowledged, 2);
+fn the_window_limits_what_is_on_the_wire_and_moves_with_each_acknowledgement_in_any_order() {
+    let mut outbound = record(20, Qos::AtLeastOnce);
+    let first: Vec<_> = (0..10).map(|n| format!("{}:{n}", n + 1)).collect();
+    assert_eq!(send(&mut outbound), first);
+    assert_eq!(ack(&mut outbound, 7), Meaning::Later);
+    assert_eq!(send(&mut outbound), ["11:10"]);
+    assert_eq!(ack(&mut outbound, 1), Meaning::Oldest);
+    assert_eq!(ack(&mut outbound, 4), Meaning::Later);
+    assert_eq!(send(&mut outbound), ["12:11", "13:12"]);
+    assert_eq!(outbound.tally.acknowledged, 3);
 }
 
 #[test]
-fn a_message_whose_identifier_would_be_in_use_is_held_back() {
-    let mut bench = Bench::new(20, Qos::AtLeastOnce);
-    bench.write();
-    for id in 2..=8 {
-        bench.outbound.acked(id, None);
+fn an_acknowledgement_of_nothing_is_counted_and_changes_nothing() {
+    let mut outbound = record(2, Qos::AtLeastOnce);
+    send(&mut outbound);
+    for id in [1, 1, 9, 2] {
+        ack(&mut outbound, id);
     }
-    assert_eq!(bench.write(), pairs(8, 9..=10), "identifier 1 is still under way");
-    bench.outbound.acked(1, None);
-    assert_eq!(bench.write(), pairs(10, 1..=6));
+    assert!(outbound.is_empty());
+    assert_eq!((outbound.tally.acknowledged, outbound.tally.ignored), (2, 2));
+    let mut outbound = record(1, Qos::ExactlyOnce);
+    send(&mut outbound);
+    assert_eq!(ack(&mut outbound, 1), Meaning::None, "PUBACK for QoS 2");
+    assert_eq!(outbound.acked(AckKind::Complete, 1, None), Meaning::None, "before PUBREC");
+    assert_eq!(outbound.tally.ignored, 2);
+}
+
+#[test]
+fn identifiers_go_round_through_all_there_are_and_pass_over_those_in_use() {
+    let mut outbound = record(0, Qos::AtLeastOnce);
+    outbound.push(publish(0, Qos::AtLeastOnce), None);
+    assert_eq!(send(&mut outbound), ["1:0"]);
+    for number in 1..=65_534 {
+        outbound.push(publish(number, Qos::AtLeastOnce), None);
+        let id = u16::try_from(number).unwrap() + 1;
+        assert_eq!(send(&mut outbound), [format!("{id}:{number}")]);
+        ack(&mut outbound, id);
+    }
+    outbound.push(publish(7, Qos::AtLeastOnce), None);
+    assert!(matches!(outbound.next(|id| id == 2), Some(Outgoing::Publish { id: 3, .. })));
 }
 
 #[test]
 fn a_resumed_session_gets_the_same_again_and_a_lost_one_gets_it_as_new() {
     for session_present in [true, false] {
-        let mut bench = Bench::new(3, Qos::ExactlyOnce);
-        bench.write();
-        bench.outbound.received(2, None);
-        bench.outbound.lost();
-        let resends = bench.outbound.connected(Accepted { session_present, ..RESUMED });
-        bench.last = 0;
-        assert_eq!(bench.outbound.tally.resent, 3);
-        if session_present {
-            let text = |resend: &Resend| match resend {
-                Resend::Publish(id, publish) => format!("{id} {:?}", publish.payload),
-                Resend::Release(id) => format!("{id} release"),
-            };
-            let resends: std::vec::Vec<_> = resends.iter().map(text).collect();
-            assert_eq!(resends, ["1 b\"0\"", "2 release", "3 b\"2\""]);
-            assert_eq!(bench.write(), [], "identifier 1 is in use");
-        } else {
-            assert_eq!((resends.len(), bench.write()), (0, pairs(0, 1..=3)));
-        }
+        let mut outbound = record(4, Qos::ExactlyOnce);
+        send(&mut outbound);
+        outbound.acked(AckKind::Received, 2, None);
+        outbound.acked(AckKind::Received, 4, None);
+        assert_eq!(send(&mut outbound), ["release 2", "release 4"]);
+        outbound.lost();
+        outbound.connected(Accepted { session_present, ..RESUMED });
+        assert_eq!(outbound.tally.resent, 4);
+        let again = ["1:0 again", "release 2", "3:2 again", "release 4"].map(String::from);
+        let new = ["5:0", "6:1", "7:2", "8:3"].map(String::from);
+        assert_eq!(send(&mut outbound), if session_present { again } else { new });
     }
 }
 
 #[test]
-fn qos_0_is_done_when_written_and_is_not_sent_twice() {
-    let mut bench = Bench::new(2, Qos::AtMostOnce);
-    assert!(bench.outbound.next().is_some());
-    bench.outbound.sent(0);
-    assert!(bench.outbound.next().is_some());
-    bench.outbound.lost();
-    bench.outbound.connected(RESUMED);
-    assert_eq!(bench.outbound.next(), None);
-    assert!(bench.outbound.is_empty());
-    assert_eq!((bench.outbound.tally.acknowledged, bench.outbound.tally.failed), (1, 1));
+fn what_is_sent_again_keeps_to_what_the_broker_takes_at_once() {
+    let mut outbound = record(6, Qos::AtLeastOnce);
+    send(&mut outbound);
+    outbound.lost();
+    outbound.connected(Accepted { receive_max: 2, ..RESUMED });
+    assert_eq!(send(&mut outbound), ["1:0 again", "2:1 again"]);
+    ack(&mut outbound, 4);
+    assert_eq!(send(&mut outbound), Vec::<String>::new());
+    ack(&mut outbound, 1);
+    assert_eq!(send(&mut outbound), ["3:2 again"]);
+    for id in [2, 3] {
+        ack(&mut outbound, id);
+    }
+    assert_eq!(send(&mut outbound), ["5:4 again", "6:5 again"]);
 }
 
 #[test]
-fn what_rumqttc_did_not_take_is_next_again() {
-    let mut bench = Bench::new(2, Qos::AtLeastOnce);
-    let first = bench.outbound.next();
-    bench.outbound.not_taken();
-    assert_eq!(bench.outbound.next(), first);
+fn a_reception_that_comes_again_is_released_again() {
+    let mut outbound = record(1, Qos::ExactlyOnce);
+    send(&mut outbound);
+    for _ in 0..2 {
+        outbound.acked(AckKind::Received, 1, None);
+        assert_eq!(send(&mut outbound), ["release 1"]);
+    }
+    outbound.acked(AckKind::Received, 77, None);
+    assert_eq!(send(&mut outbound), ["release 77"], "the broker holds what we have forgotten");
+    outbound.acked(AckKind::Complete, 1, Some(0x92));
+    assert!(outbound.is_empty());
+}
+
+#[test]
+fn qos_0_is_done_when_given_out_and_is_gone_with_the_connection() {
+    let mut outbound = record(2, Qos::AtMostOnce);
+    assert!(outbound.next(|_| false).is_some());
+    outbound.lost();
+    outbound.connected(RESUMED);
+    assert_eq!(outbound.next(|_| false), None);
+    assert!(outbound.is_empty());
+    let Tally { acknowledged, failed, dropped, .. } = outbound.tally;
+    assert_eq!((acknowledged, failed, dropped), (1, 1, 1));
+}
+
+#[test]
+fn qos_2_keeps_to_what_brokers_take_without_saying() {
+    let mut outbound = record(40, Qos::ExactlyOnce);
+    outbound.connected(Accepted::plain(true));
+    assert_eq!(send(&mut outbound).len(), limits::WINDOW_QOS2);
+    let mut outbound = record(100, Qos::AtLeastOnce);
+    outbound.connected(Accepted::plain(true));
+    assert_eq!(send(&mut outbound).len(), limits::WINDOW);
 }
 
 #[test]
 fn the_sessions_own_word_goes_first_and_is_not_repeated_after_a_reconnect() {
-    let mut bench = Bench::new(1, Qos::AtLeastOnce);
+    let mut outbound = record(1, Qos::AtLeastOnce);
     let (topic, payload) = ("status".to_owned(), "online".into());
     let status = Publish { topic, payload, qos: Qos::ExactlyOnce, retain: true };
-    bench.outbound.set_status(Some(status));
-    assert_eq!(bench.write(), [("online".to_owned(), 1), ("0".to_owned(), 2)]);
-    bench.outbound.lost();
-    assert_eq!(bench.outbound.connected(RESUMED).len(), 1);
+    outbound.set_status(Some(status));
+    assert_eq!(send(&mut outbound), ["1:online", "2:0"]);
+    outbound.lost();
+    outbound.connected(RESUMED);
+    assert_eq!(send(&mut outbound), ["2:0 again"]);
 }
 
 #[test]
-fn places_that_rumqttc_forgets_wear_the_connection_out() {
-    let mut bench = Bench::new(9, Qos::ExactlyOnce);
-    bench.write();
-    assert!(!bench.outbound.is_worn());
-    bench.outbound.received(1, Some(0x97));
-    assert!(!bench.outbound.is_worn(), "9 of 10 places are left, and the window is 8");
-    bench.outbound.received(2, Some(0x97));
-    assert!(bench.outbound.is_worn());
-    bench.outbound.lost();
-    bench.outbound.connected(RESUMED);
-    assert!(!bench.outbound.is_worn());
+fn one_message_always_has_room_and_room_comes_back() {
+    let mut outbound = record(0, Qos::AtLeastOnce);
+    let payload = vec![0; limits::OUTBOUND_BYTES_MAX + 1].into();
+    let large = Publish { topic: "t".into(), payload, qos: Qos::AtLeastOnce, retain: false };
+    assert!(outbound.has_room(&large));
+    outbound.push(large.clone(), None);
+    assert!(!outbound.has_room(&publish(0, Qos::AtLeastOnce)));
+    send(&mut outbound);
+    ack(&mut outbound, 1);
+    assert!(outbound.has_room(&large));
+    assert_eq!((outbound.messages, outbound.bytes), (0, 0));
 }
