@@ -37,6 +37,8 @@ pub struct Board {
     pub chips: Vec<Chip>,
     /// `[gpio.<NAME>]`: names for lines, and how lines may be driven.
     pub gpio: BTreeMap<String, PinSettings>,
+    /// `[outbox]`: what is kept of publishes while the broker is away.
+    pub outbox: crate::outbox::Settings,
     /// `[clock] not_before`, in seconds since the epoch: a clock that shows less was never set.
     pub clock_not_before: Option<u64>,
 }

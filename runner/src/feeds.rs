@@ -1,54 +1,87 @@
 //! What brings events to the lanes: one feed for the app's broker, one for each watched line, one for
-//! all timers and times of the day together. A feed that finds a lane full waits there, and with it its
-//! source: the broker keeps its messages, the kernel its edges; ticks that come too early are one with
-//! the tick that waits.
+//! all timers and times of the day together. No feed waits for a lane: what one component does with its events is
+//! nobody else's business. Only the memory for all events that wait is bounded for all, and edges stay with the
+//! kernel when too many wait for their component.
 
 use std::sync::Arc;
 
 use pirn_triggers::gpio::{EdgeKind, Edges, Input};
-use pirn_triggers::mqtt::{Inbox, topic_matches};
+use pirn_triggers::mqtt::{Inbox, Message, topic_matches};
 use pirn_triggers::time::{Schedule, Scheduled, Tick};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::dispatch::LaneEntry;
-use crate::event::{Event, Happening, Waiting};
+use crate::event::{Event, Happening};
+use crate::flow::lanes::Entry;
+use crate::limits::dispatch::{EVENT_OVERHEAD_BYTES, WAITING_BYTES_MAX};
+
+/// Where a trigger's events go.
+pub(crate) struct Route {
+    /// The trigger's number in the plan.
+    pub(crate) trigger: u32,
+    pub(crate) lane: Entry,
+    /// What is published for its events need not be on disk at once.
+    pub(crate) late: bool,
+}
 
 /// Which lane takes messages that match a filter.
 pub(crate) struct TopicRoute {
     pub(crate) filter: String,
-    pub(crate) entry: LaneEntry,
+    pub(crate) to: Route,
 }
 
 /// Which lane takes which edges of a line.
 pub(crate) struct EdgeRoute {
     pub(crate) edges: Edges,
-    pub(crate) entry: LaneEntry,
+    pub(crate) to: Route,
 }
 
 /// Which lane a rule of the schedule fires.
 pub(crate) struct TickRoute {
     /// The trigger's id.
     pub(crate) source: Arc<str>,
-    pub(crate) entry: LaneEntry,
-    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) to: Route,
 }
 
-/// Hands messages to the lanes whose filters they match. Ends when the session does. Dropped
+/// Hands messages to the lanes whose filters they match, once for each trigger. Ends when the session does. Dropped
 /// half-way, a message that was not handed over stays unacknowledged.
-pub(crate) async fn messages(mut inbox: Inbox, routes: Vec<TopicRoute>, settled: Arc<Notify>) {
+pub(crate) async fn messages(
+    mut inbox: Inbox,
+    routes: Vec<TopicRoute>,
+    memory: Arc<Semaphore>,
+    settled: Arc<Notify>,
+) {
     while let Some(message) = inbox.next().await {
-        let matching =
-            || routes.iter().filter(|route| topic_matches(&route.filter, &message.topic));
-        let entries: Vec<&LaneEntry> = matching().map(|route| &route.entry).collect();
+        let matches = |route: &&TopicRoute| topic_matches(&route.filter, &message.topic);
+        let to: Vec<&Route> = routes.iter().filter(matches).map(|route| &route.to).collect();
         // A message of a subscription that an earlier version of the app had: nobody's, so done.
-        if entries.is_empty() {
+        if to.is_empty() {
             message.delivery.settle();
             continue;
         }
-        let event = Arc::new(Event::message(message, entries.len(), Arc::clone(&settled)));
-        for entry in entries {
-            entry.push(Arc::clone(&event)).await;
+        let room = room(&memory, &message).await;
+        let oversize = message.oversize;
+        let event = Arc::new(Event::message(message, to.len(), Arc::clone(&settled), room));
+        for Route { trigger, lane, .. } in to {
+            let event = Arc::clone(&event);
+            match oversize {
+                None => lane.offer(event, *trigger),
+                Some(bytes) => {
+                    let reason =
+                        format!("it has {bytes} bytes, more than is accepted; these are the first");
+                    lane.refuse(event, *trigger, reason);
+                }
+            }
         }
+    }
+}
+
+/// Waits for the memory that a message takes while it waits.
+async fn room(memory: &Arc<Semaphore>, message: &Message) -> Option<OwnedSemaphorePermit> {
+    let bytes = EVENT_OVERHEAD_BYTES + message.topic.len() + message.payload.len();
+    let bytes = u32::try_from(bytes.min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX);
+    match Arc::clone(memory).try_acquire_many_owned(bytes) {
+        Ok(room) => Some(room),
+        Err(_) => Arc::clone(memory).acquire_many_owned(bytes).await.ok(),
     }
 }
 
@@ -62,20 +95,14 @@ pub(crate) async fn edges(
 ) {
     loop {
         let edge = input.next().await;
-        let entries: Vec<&LaneEntry> = routes
-            .iter()
-            .filter(|route| wants(route.edges, edge.edge))
-            .map(|route| &route.entry)
-            .collect();
-        if entries.is_empty() {
-            continue;
-        }
-        let happening = Happening::Edge(edge);
-        let event = Event::local(Arc::clone(&line), happening, entries.len(), Arc::clone(&settled));
-        let event = Arc::new(event);
-        for entry in entries {
-            entry.count_missed(edge.missed);
-            entry.push(Arc::clone(&event)).await;
+        for EdgeRoute { to: Route { trigger, lane, late }, .. } in
+            routes.iter().filter(|route| wants(route.edges, edge.edge))
+        {
+            lane.count_missed(*trigger, edge.missed);
+            lane.has_room_for_edges().await;
+            let settled = Arc::clone(&settled);
+            let event = Event::local(Arc::clone(&line), Happening::Edge(edge), 1, settled);
+            lane.offer(Arc::new(if *late { event.late() } else { event }), *trigger);
         }
     }
 }
@@ -89,19 +116,18 @@ fn wants(edges: Edges, edge: EdgeKind) -> bool {
     }
 }
 
-/// Hands ticks to their lanes; `routes` are in the order of the schedule's rules. Never waits for a
-/// lane.
+/// Hands ticks to their lanes; `routes` are in the order of the schedule's rules.
 pub(crate) async fn ticks(mut schedule: Schedule, routes: Vec<TickRoute>, settled: Arc<Notify>) {
     loop {
         let Tick { rule, scheduled, missed } = schedule.next().await;
-        let Some(TickRoute { source, entry, waiting }) = routes.get(rule) else { continue };
-        entry.count_coalesced(missed);
-        entry.tick(waiting, || {
-            let happening = match scheduled {
-                Scheduled::Unix(timestamp) => Happening::Time { timestamp },
-                Scheduled::Elapsed(_) => Happening::Tick,
-            };
-            Event::local(Arc::clone(source), happening, 1, Arc::clone(&settled))
-        });
+        let Some(TickRoute { source, to }) = routes.get(rule) else { continue };
+        let Route { trigger, lane, late } = to;
+        lane.count_coalesced(*trigger, missed);
+        let happening = match scheduled {
+            Scheduled::Unix(timestamp) => Happening::Time { timestamp },
+            Scheduled::Elapsed(_) => Happening::Tick,
+        };
+        let event = Event::local(Arc::clone(source), happening, 1, Arc::clone(&settled));
+        lane.offer(Arc::new(if *late { event.late() } else { event }), *trigger);
     }
 }

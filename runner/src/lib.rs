@@ -10,13 +10,13 @@ pub mod runtime_config;
 pub mod variables;
 
 // From an event to its outcome.
-pub mod dispatch;
 pub mod engine;
 pub mod event;
 mod feeds;
 pub mod flow;
 pub mod host;
 mod loading;
+pub mod outbox;
 pub mod runner;
 pub mod session;
 pub mod store;

@@ -285,8 +285,6 @@ pub mod dispatch {
     pub const WAITING_BYTES_MAX: usize = 2 << 20;
     /// What an event takes beside its source and payload: its place, its counters, its allocations.
     pub const EVENT_OVERHEAD_BYTES: usize = 256;
-    /// Old.
-    pub const LANE_EVENTS_MAX: usize = 64;
     /// QoS 0 events and ticks that wait for one component; beyond it they are dropped and counted.
     pub const FLEETING_MAX: usize = 64;
     /// Edges that wait for one component before the kernel has to keep the line's next ones: it counts what it then
@@ -389,12 +387,15 @@ pub mod status {
     pub const COMPONENTS_MAX: usize = 64;
     /// GPIO lines in a snapshot; headers have 40 pins, two of them make a large app.
     pub const LINES_MAX: usize = 64;
-    /// The whole snapshot: a component's part is under 350 bytes, a line's under 120.
-    pub const JSON_BYTES_MAX: usize = 40 << 10;
+    /// Triggers in a snapshot.
+    pub const TRIGGERS_MAX: usize = 64;
+    /// The whole snapshot: a component's part is under 450 bytes, a trigger's too, a line's under 120.
+    pub const JSON_BYTES_MAX: usize = 72 << 10;
     /// A client that does not read its answer is left.
     pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
     /// How long `pirnd status` waits for a runner that may be busy.
     pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
-    const _: () = assert!(COMPONENTS_MAX * 350 + LINES_MAX * 120 < JSON_BYTES_MAX);
+    const _: () =
+        assert!((COMPONENTS_MAX + TRIGGERS_MAX) * 450 + LINES_MAX * 120 + 2_000 < JSON_BYTES_MAX);
 }

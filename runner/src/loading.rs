@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::app::{App, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::board::ArtifactKind;
-use crate::dispatch::Unit;
+use crate::flow::unit::Unit;
 use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
 use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;

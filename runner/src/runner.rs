@@ -9,22 +9,26 @@ use std::sync::Arc;
 use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler, Outputs};
 use pirn_triggers::mqtt::{Inbox, Session};
 use pirn_triggers::time::{ClockNotice, First, Interval, Rule, Schedule, WallClock};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::app::{App, Pin, TriggerPlan, TriggerPlanKind};
-use crate::dispatch::{Lane, LaneEntry, Unit};
+use crate::app::{App, Durable, Pin, TriggerPlan, TriggerPlanKind};
 use crate::event::Event;
-use crate::feeds::{self, EdgeRoute, TickRoute, TopicRoute};
+use crate::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
+use crate::flow::books::Balance;
+use crate::flow::keeper;
+use crate::flow::lanes::{Entry, House};
+use crate::flow::unit::Unit;
 use crate::host::brokers::{Brokers, Login};
 use crate::host::gpio::Lines;
 use crate::limits::dispatch as limits;
 use crate::loading::{self, LoadAppError, Shared};
 use crate::manifest::FirstTick;
+use crate::outbox::Ended;
 use crate::report::{Report, Reporter};
 use crate::session;
 use crate::status::ComponentCounters;
-use crate::store::{Layout, Store};
+use crate::store::{DeadLetter, Layout, Store, StoreError};
 use crate::worlds::Outcome;
 
 /// A loaded app.
@@ -58,6 +62,80 @@ impl Outside {
     }
 }
 
+/// The lanes of an app, and what they have in common.
+pub struct Lanes {
+    house: Arc<House>,
+    entries: Vec<Entry>,
+    /// Told when an event is settled.
+    settled: Arc<Notify>,
+}
+
+impl Lanes {
+    /// The books of every trigger: the component's place in the plan, the trigger's id, its balance.
+    pub fn balances(&self) -> Vec<(usize, Arc<str>, Balance)> {
+        let of = |(index, entry): (usize, &Entry)| {
+            entry.balances().into_iter().map(move |(id, balance)| (index, id, balance))
+        };
+        self.entries.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Events that ended and that the disk does not take as dead letters now.
+    pub fn unburied(&self) -> u64 {
+        self.house.unburied()
+    }
+
+    /// Events that wait on disk.
+    pub fn on_disk(&self) -> usize {
+        self.entries.iter().map(Entry::on_disk).sum()
+    }
+
+    /// Puts what an earlier process wrote down into the lanes; what is of a trigger that is gone becomes a dead letter.
+    async fn restore<'a>(&self, triggers: impl Iterator<Item = (u32, &'a TriggerPlan)>, app: &App) {
+        let warn = |error: &dyn std::fmt::Display| {
+            let sentence = format!(
+                "events that an earlier run wrote down cannot be read; they wait for the next start: {error}"
+            );
+            self.house.reporter().report(&Report::Warning(&sentence));
+        };
+        let waiting = match self.house.store().waiting_events().await {
+            Ok(waiting) => waiting,
+            Err(error) => return warn(&error),
+        };
+        if waiting.is_empty() {
+            return;
+        }
+        let triggers: Vec<_> = triggers.collect();
+        for event in waiting {
+            let known = triggers.iter().find(|(_, trigger)| {
+                let component = app.components.get(trigger.component).map(|plan| plan.id.as_str());
+                trigger.id == event.trigger && component == Some(&*event.component)
+            });
+            let to = known.and_then(|(number, trigger)| {
+                Some((*number, self.entries.get(trigger.component)?))
+            });
+            match to {
+                Some((number, entry)) => {
+                    entry.restore(event.row, number, event.bytes, event.attempts);
+                }
+                None => {
+                    if let Err(error) = self.bury_orphan(event.row).await {
+                        warn(&error);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn bury_orphan(&self, row: i64) -> Result<(), StoreError> {
+        let store = self.house.store();
+        if let Some(kept) = store.kept_event(row).await? {
+            let reason = "it waited for a trigger that the app no longer has";
+            store.bury(DeadLetter::of_event(kept, reason)).await?;
+        }
+        store.forget_events(vec![row]).await
+    }
+}
+
 /// When a run ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -75,7 +153,9 @@ impl Runner {
             Store::start(Layout { state_dir: app.state_dir.clone(), paths: store_paths(&app) })
                 .map_err(LoadAppError::Store)?;
         let tls = session::tls(&app);
-        let brokers = Arc::new(Brokers::new(&app.name, tls, Arc::clone(&reporter)));
+        let outbox = app.board.outbox;
+        let told = Arc::clone(&reporter);
+        let brokers = Arc::new(Brokers::new(&app.name, tls, store.clone(), outbox, told));
         let lines = Arc::<Lines>::default();
         let shared = Shared {
             app: &app,
@@ -107,6 +187,11 @@ impl Runner {
         self.units.iter().map(of).collect()
     }
 
+    /// The sessions with brokers.
+    pub fn brokers(&self) -> &Arc<Brokers> {
+        &self.brokers
+    }
+
     /// The components and how each runs, in a line.
     pub fn described(&self) -> String {
         let one = |unit: &Arc<Unit>| {
@@ -129,8 +214,12 @@ impl Runner {
         let unit = self.units.iter().find(|unit| unit.grants.component == component)?;
         let (outcome, receipts) = unit.invoke(event).await;
         for receipt in receipts {
-            if let Err(error) = receipt.await {
-                return Some(Outcome::Undelivered(error.to_string()));
+            match receipt.ended().await {
+                Ended::Safe => {}
+                Ended::Refused(why) => return Some(Outcome::Undelivered(why)),
+                Ended::Stopped => {
+                    return Some(Outcome::Undelivered("its session with the broker ended".into()));
+                }
             }
         }
         Some(outcome)
@@ -157,7 +246,8 @@ impl Runner {
         let (session, inbox) = started.map_err(|e| LoadAppError::Session(e.to_string()))?;
         let username = plan.username.clone().unwrap_or_default();
         let password = plan.password.clone().unwrap_or_default();
-        self.brokers.share(Login::new(plan.address.clone(), username, password), session.clone());
+        let login = Login::new(plan.address.clone(), username, password);
+        self.brokers.share(login, session.clone());
         Ok(Some((session, inbox)))
     }
 
@@ -179,21 +269,53 @@ impl Runner {
         Ok((inputs, outputs))
     }
 
-    /// Runs until `stop` is done, or the first event if so asked. Invocations under way get a few
-    /// seconds; what is not finished then stays unacknowledged, so its broker sends it again. At the
-    /// end every output is at its safe level.
-    pub async fn run(&self, outside: Outside, stop: impl Future<Output = ()>, until: Until) {
-        let Outside { session: _, inbox, inputs, outputs } = outside;
+    /// The lanes of every component, in the order of the plan, and what they have in common. What an earlier process
+    /// wrote down waits in them.
+    pub async fn lanes(&self) -> Lanes {
         let settled = Arc::new(Notify::new());
-        let (entries, mut lanes) = self.lanes();
+        let store = self.store.clone();
+        let (state_dir, instances_max) = (&self.app.state_dir, self.app.board.instances_max);
+        let told = Arc::clone(&settled);
+        let reporter = Arc::clone(&self.reporter);
+        let house = House::new(state_dir, store, instances_max, told, reporter).await;
+        let entry = |(index, unit): (usize, &Arc<Unit>)| {
+            let of = self.triggers().filter(|(_, trigger)| trigger.component == index);
+            let triggers = of.map(|(number, trigger)| (number, Arc::from(trigger.id.as_str())));
+            Entry::new(unit, triggers, &house)
+        };
+        let entries: Vec<Entry> = self.units.iter().enumerate().map(entry).collect();
+        let lanes = Lanes { house, entries, settled };
+        lanes.restore(self.triggers(), &self.app).await;
+        lanes
+    }
+
+    /// Runs until `stop` is done, or the first event if so asked. Invocations under way get a few
+    /// seconds; what is not finished then stays unacknowledged, so its broker sends it again. What ended is made safe
+    /// and acknowledged before the sessions are. At the end every output is at its safe level.
+    pub async fn run(
+        &self,
+        outside: Outside,
+        lanes: &Lanes,
+        stop: impl Future<Output = ()>,
+        until: Until,
+    ) {
+        let Outside { session: _, inbox, inputs, outputs } = outside;
+        let Lanes { house, entries, settled } = lanes;
+        let mut workers = JoinSet::new();
+        for entry in entries {
+            entry.workers().for_each(|worker| drop(workers.spawn(worker)));
+        }
+        let keeper = tokio::spawn(keeper::keep(Arc::clone(house), entries.clone()));
         let driven = outputs.clone();
         let driving = tokio::spawn(async move { driven.run().await });
-        let mut feeds = self.feeds(inputs, &entries, &settled);
-        let topics = self.topics(&entries);
-        drop(entries);
+        let mut feeds = self.feeds(inputs, entries, settled);
+        let topics = self.topics(entries);
         let messages = async {
             match inbox {
-                Some(inbox) => feeds::messages(inbox, topics, Arc::clone(&settled)).await,
+                Some(inbox) => {
+                    let memory = Arc::clone(&house.memory);
+                    feeds::messages(inbox, topics, memory, Arc::clone(settled)).await;
+                }
                 None => std::future::pending().await,
             }
         };
@@ -208,40 +330,47 @@ impl Runner {
             () = first_event => {}
             () = messages => {}
         }
-        // With the feeds go the lanes' entries: each lane ends when its queue is empty.
         feeds.shutdown().await;
-        let drained = async { while lanes.join_next().await.is_some() {} };
+        house.stop();
+        entries.iter().for_each(Entry::wake);
+        let drained = async { while workers.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::STOP_GRACE, drained).await.is_err() {
             self.reporter.report(&Report::Note(
                 "invocations were still running; their events stay with the broker",
             ));
-            lanes.abort_all();
+            workers.shutdown().await;
         }
         driving.abort();
         outputs.stop();
+        keeper.abort();
+        self.make_safe(lanes).await;
         self.close().await;
     }
 
-    /// Starts the lanes of every component; the entries are in the order of the plan.
-    fn lanes(&self) -> (Vec<LaneEntry>, JoinSet<()>) {
-        let slots = Arc::new(Semaphore::new(self.app.board.instances_max as usize));
-        let mut lanes = JoinSet::new();
-        let mut entries = Vec::with_capacity(self.units.len());
-        for unit in &self.units {
-            let (entry, workers) = Lane::of(unit, &slots);
-            entries.push(entry);
-            workers.into_iter().for_each(|lane| drop(lanes.spawn(lane.run())));
+    /// Sees to it that what ended is acknowledged or on disk, and that edges which still wait are on disk too.
+    async fn make_safe(&self, lanes: &Lanes) {
+        let Lanes { house, entries, .. } = lanes;
+        // The broker may be about to acknowledge everything, which saves the writes.
+        house.all_settled(limits::SAFE_GRACE / 4).await;
+        let outlets = self.brokers.outlets();
+        let safe = async {
+            for outlet in outlets {
+                outlet.make_safe(limits::SAFE_GRACE / 2).await;
+            }
+            house.all_settled(limits::SAFE_GRACE / 2).await;
+            for entry in entries {
+                keeper::write_down(house, entry, |event| !event.is_sent_again()).await;
+            }
+            keeper::forget(house).await;
+        };
+        if tokio::time::timeout(limits::SAFE_GRACE * 3 / 4, safe).await.is_err() {
+            let sentence = "not everything could be written down before the end; what the broker sent is sent again";
+            self.reporter.report(&Report::Warning(sentence));
         }
-        (entries, lanes)
     }
 
     /// Starts what needs no broker: one feed for each line, one for all timers.
-    fn feeds(
-        &self,
-        inputs: Vec<Input>,
-        entries: &[LaneEntry],
-        settled: &Arc<Notify>,
-    ) -> JoinSet<()> {
+    fn feeds(&self, inputs: Vec<Input>, entries: &[Entry], settled: &Arc<Notify>) -> JoinSet<()> {
         let mut feeds = JoinSet::new();
         for (index, input) in inputs.into_iter().enumerate() {
             let line = Arc::clone(&self.app.pins.inputs[index].options.line.name);
@@ -261,30 +390,39 @@ impl Runner {
         feeds
     }
 
-    fn topics(&self, entries: &[LaneEntry]) -> Vec<TopicRoute> {
-        let route = |trigger: &TriggerPlan| match &trigger.kind {
+    /// The triggers with their numbers.
+    fn triggers(&self) -> impl Iterator<Item = (u32, &TriggerPlan)> {
+        (0..).zip(&self.app.triggers)
+    }
+
+    fn route(&self, number: u32, trigger: &TriggerPlan, entries: &[Entry]) -> Option<Route> {
+        let lane = entries.get(trigger.component)?.clone();
+        Some(Route { trigger: number, lane, late: trigger.durable == Durable::Late })
+    }
+
+    fn topics(&self, entries: &[Entry]) -> Vec<TopicRoute> {
+        let route = |(number, trigger): (u32, &TriggerPlan)| match &trigger.kind {
             TriggerPlanKind::Mqtt { topic, .. } => {
-                let entry = entries.get(trigger.component)?.clone();
-                Some(TopicRoute { filter: topic.as_str().to_string(), entry })
+                let to = self.route(number, trigger, entries)?;
+                Some(TopicRoute { filter: topic.as_str().to_string(), to })
             }
             _ => None,
         };
-        self.app.triggers.iter().filter_map(route).collect()
+        self.triggers().filter_map(route).collect()
     }
 
-    fn edge_routes(&self, index: usize, entries: &[LaneEntry]) -> Vec<EdgeRoute> {
-        let route = |trigger: &TriggerPlan| match &trigger.kind {
+    fn edge_routes(&self, index: usize, entries: &[Entry]) -> Vec<EdgeRoute> {
+        let route = |(number, trigger): (u32, &TriggerPlan)| match &trigger.kind {
             TriggerPlanKind::Gpio { input, edges } if *input == index => {
-                let entry = entries.get(trigger.component)?.clone();
-                Some(EdgeRoute { edges: *edges, entry })
+                Some(EdgeRoute { edges: *edges, to: self.route(number, trigger, entries)? })
             }
             _ => None,
         };
-        self.app.triggers.iter().filter_map(route).collect()
+        self.triggers().filter_map(route).collect()
     }
 
-    fn rules(&self, entries: &[LaneEntry]) -> (Vec<Rule>, Vec<TickRoute>) {
-        let rule = |trigger: &TriggerPlan| {
+    fn rules(&self, entries: &[Entry]) -> (Vec<Rule>, Vec<TickRoute>) {
+        let rule = |(number, trigger): (u32, &TriggerPlan)| {
             let rule = match &trigger.kind {
                 TriggerPlanKind::Timer { interval, first, jitter } => Rule::Interval(Interval {
                     every: *interval,
@@ -297,11 +435,10 @@ impl Runner {
                 TriggerPlanKind::Cron { cron, .. } => Rule::Cron(cron.clone()),
                 _ => return None,
             };
-            let entry = entries.get(trigger.component)?.clone();
             let source = Arc::from(trigger.id.as_str());
-            Some((rule, TickRoute { source, entry, waiting: Arc::default() }))
+            Some((rule, TickRoute { source, to: self.route(number, trigger, entries)? }))
         };
-        self.app.triggers.iter().filter_map(rule).unzip()
+        self.triggers().filter_map(rule).unzip()
     }
 
     /// All timers and times of the day; the latter once the system's clock can be believed.

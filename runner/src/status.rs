@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
 
+use crate::flow::books::Balance;
+use crate::host::brokers::Brokers;
 use crate::limits::status as limits;
-use crate::runner::{Outside, Runner};
+use crate::runner::{Lanes, Outside, Runner};
 use crate::worlds::Outcome;
 
 /// What one component did since the start.
@@ -30,14 +32,6 @@ pub struct ComponentCounters {
     pub faulted: AtomicU64,
     /// Events that were taken but whose publishes a broker refused.
     pub undelivered: AtomicU64,
-    /// QoS 0 events dropped from a full queue.
-    pub dropped: AtomicU64,
-    /// Ticks that were one with another because the component was busy.
-    pub coalesced: AtomicU64,
-    /// Edges that were lost before they reached us.
-    pub missed: AtomicU64,
-    /// Events kept aside.
-    pub dead_letters: AtomicU64,
     /// Time in invocations, in microseconds.
     pub busy_us: AtomicU64,
 }
@@ -69,12 +63,60 @@ struct Snapshot<'a> {
     rss_kib: u64,
     #[serde(borrow)]
     broker: Option<Broker<'a>>,
+    /// All brokers' together.
+    outbox: Outbox,
+    disk: Disk,
     #[serde(borrow)]
     lines: heapless::Vec<Line<'a>, { limits::LINES_MAX }>,
     /// How many components there are; the list may hold fewer.
     components_total: usize,
     #[serde(borrow)]
     components: heapless::Vec<Component<'a>, { limits::COMPONENTS_MAX }>,
+    /// How many triggers there are; the list may hold fewer.
+    triggers_total: usize,
+    #[serde(borrow)]
+    triggers: heapless::Vec<Trigger<'a>, { limits::TRIGGERS_MAX }>,
+}
+
+/// Publishes: accepted = delivered + refused + dropped + expired + pending.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Outbox {
+    accepted: u64,
+    delivered: u64,
+    refused: u64,
+    dropped: u64,
+    expired: u64,
+    pending: u64,
+    /// Of those that are pending.
+    on_disk: u64,
+    /// Written since the start.
+    written: u64,
+}
+
+/// What the disk takes, or does not.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Disk {
+    /// Writes to the outbox that failed since the last that did not.
+    outbox_failures: u32,
+    /// Dead letters that are tried again.
+    unburied: u64,
+    /// Events that wait on disk for components that do not keep up.
+    waiting: usize,
+}
+
+/// A trigger's book: accepted = delivered + dead letters + dropped + pending.
+#[derive(Debug, Serialize, Deserialize)]
+struct Trigger<'a> {
+    id: &'a str,
+    component: &'a str,
+    accepted: u64,
+    delivered: u64,
+    dead_letters: u64,
+    dropped_no_room: u64,
+    dropped_coalesced: u64,
+    dropped_missed: u64,
+    dropped_gone: u64,
+    pending: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,11 +149,14 @@ struct Component<'a> {
     refused: u64,
     faulted: u64,
     undelivered: u64,
+    busy_us: u64,
+    accepted: u64,
+    delivered: u64,
+    dead_letters: u64,
     dropped: u64,
     coalesced: u64,
     missed: u64,
-    dead_letters: u64,
-    busy_us: u64,
+    pending: u64,
 }
 
 /// Where a snapshot's numbers come from.
@@ -122,12 +167,14 @@ pub struct Source {
     inputs: Vec<InputHandle>,
     outputs: Option<Outputs>,
     components: Vec<(String, String, Arc<ComponentCounters>)>,
+    lanes: Option<Arc<Lanes>>,
+    brokers: Option<Arc<Brokers>>,
     started: Instant,
 }
 
 impl Source {
     /// The numbers of this app and what it is connected to.
-    pub fn new(runner: &Runner, outside: &Outside) -> Self {
+    pub fn new(runner: &Runner, outside: &Outside, lanes: &Arc<Lanes>) -> Self {
         let app = runner.app();
         let address = app.broker.as_ref().map(|broker| broker.address.to_string());
         Self {
@@ -137,13 +184,29 @@ impl Source {
             inputs: outside.inputs(),
             outputs: Some(outside.outputs().clone()),
             components: runner.counters(),
+            lanes: Some(Arc::clone(lanes)),
+            brokers: Some(Arc::clone(runner.brokers())),
             started: Instant::now(),
         }
     }
 
     /// The snapshot now, as a line of JSON.
     pub fn json(&self) -> Vec<u8> {
-        let components = self.components.iter().take(limits::COMPONENTS_MAX);
+        let balances = self.lanes.as_ref().map(|lanes| lanes.balances()).unwrap_or_default();
+        let (outbox, outbox_failures) = self.outbox();
+        let lanes = self.lanes.as_ref();
+        let disk = Disk {
+            outbox_failures,
+            unburied: lanes.map_or(0, |lanes| lanes.unburied()),
+            waiting: lanes.map_or(0, |lanes| lanes.on_disk()),
+        };
+        let of = |index: usize| {
+            let own = balances.iter().filter(|(of, ..)| *of == index);
+            own.fold(Balance::default(), |sum, (.., balance)| sum + *balance)
+        };
+        let components = self.components.iter().enumerate().take(limits::COMPONENTS_MAX);
+        let name = |index: &usize| self.components.get(*index).map_or("", |(id, ..)| id);
+        let triggers = balances.iter().take(limits::TRIGGERS_MAX);
         let snapshot = Snapshot {
             app: &self.app,
             board: &self.board,
@@ -155,8 +218,14 @@ impl Source {
             lines: self.lines(),
             components_total: self.components.len(),
             components: components
-                .map(|(id, code, counters)| component(id, code, counters))
+                .map(|(index, (id, code, counters))| component(id, code, counters, &of(index)))
                 .collect(),
+            triggers_total: balances.len(),
+            triggers: triggers
+                .map(|(index, id, balance)| trigger(id, name(index), balance))
+                .collect(),
+            outbox,
+            disk,
         };
         let mut buffer = vec![0; limits::JSON_BYTES_MAX];
         let written = serde_json_core::to_slice(&snapshot, &mut buffer).unwrap_or(0);
@@ -167,6 +236,24 @@ impl Source {
 }
 
 impl Source {
+    fn outbox(&self) -> (Outbox, u32) {
+        let (mut all, mut failures) = (Outbox::default(), 0);
+        let outlets = self.brokers.iter().flat_map(|brokers| brokers.outlets());
+        for outlet in outlets {
+            let (tally, pending, on_disk, failed) = outlet.state();
+            all.accepted += tally.accepted;
+            all.delivered += tally.delivered;
+            all.refused += tally.refused;
+            all.dropped += tally.dropped;
+            all.expired += tally.expired;
+            all.written += tally.stored;
+            all.pending += pending;
+            all.on_disk += on_disk;
+            failures += failed;
+        }
+        (all, failures)
+    }
+
     fn lines(&self) -> heapless::Vec<Line<'_>, { limits::LINES_MAX }> {
         let inputs = self.inputs.iter().map(|input| Line {
             name: &input.options().line.name,
@@ -198,7 +285,7 @@ fn broker<'a>(address: &'a str, session: &Session) -> Broker<'a> {
         connected: matches!(*session.state().borrow(), State::Connected { .. }),
         received: counters.received,
         redelivered: counters.redelivered,
-        dropped: counters.dropped_queue_full + counters.dropped_oversize,
+        dropped: counters.dropped_queue_full,
         published: counters.published,
         acknowledged: counters.acknowledged,
         connects: counters.connects,
@@ -206,7 +293,27 @@ fn broker<'a>(address: &'a str, session: &Session) -> Broker<'a> {
     }
 }
 
-fn component<'a>(id: &'a str, code: &'a str, counters: &ComponentCounters) -> Component<'a> {
+fn trigger<'a>(id: &'a str, component: &'a str, balance: &Balance) -> Trigger<'a> {
+    Trigger {
+        id,
+        component,
+        accepted: balance.accepted,
+        delivered: balance.delivered,
+        dead_letters: balance.dead_letters,
+        dropped_no_room: balance.no_room,
+        dropped_coalesced: balance.coalesced,
+        dropped_missed: balance.missed,
+        dropped_gone: balance.gone,
+        pending: balance.pending,
+    }
+}
+
+fn component<'a>(
+    id: &'a str,
+    code: &'a str,
+    counters: &ComponentCounters,
+    balance: &Balance,
+) -> Component<'a> {
     Component {
         id,
         code,
@@ -214,11 +321,14 @@ fn component<'a>(id: &'a str, code: &'a str, counters: &ComponentCounters) -> Co
         refused: counters.refused.load(Relaxed),
         faulted: counters.faulted.load(Relaxed),
         undelivered: counters.undelivered.load(Relaxed),
-        dropped: counters.dropped.load(Relaxed),
-        coalesced: counters.coalesced.load(Relaxed),
-        missed: counters.missed.load(Relaxed),
-        dead_letters: counters.dead_letters.load(Relaxed),
         busy_us: counters.busy_us.load(Relaxed),
+        accepted: balance.accepted,
+        delivered: balance.delivered,
+        dead_letters: balance.dead_letters,
+        dropped: balance.dropped(),
+        coalesced: balance.coalesced,
+        missed: balance.missed,
+        pending: balance.pending,
     }
 }
 
@@ -330,20 +440,21 @@ pub fn table(json: &str) -> Option<String> {
         let level = if level.is_empty() { "NOT THERE" } else { level };
         let _ = writeln!(text, "line {name} ({way}): {level}");
     }
+    sentences(&mut text, &snapshot);
     let width = snapshot.components.iter().map(|c| c.id.len()).max().unwrap_or(0).max(9);
     let _ = writeln!(
         text,
-        "{:width$} {:8} {:>9} {:>8} {:>8} {:>11} {:>8} {:>9} {:>7} {:>12} {:>9}",
+        "{:width$} {:8} {:>9} {:>9} {:>12} {:>8} {:>8} {:>8} {:>8} {:>11} {:>9}",
         "component",
         "code",
-        "done",
+        "accepted",
+        "delivered",
+        "dead letters",
+        "dropped",
+        "pending",
         "refused",
         "faulted",
         "undelivered",
-        "dropped",
-        "coalesced",
-        "missed",
-        "dead letters",
         "mean"
     );
     for c in &snapshot.components {
@@ -351,17 +462,17 @@ pub fn table(json: &str) -> Option<String> {
         let mean = Duration::from_micros(c.busy_us / runs);
         let _ = writeln!(
             text,
-            "{:width$} {:8} {:>9} {:>8} {:>8} {:>11} {:>8} {:>9} {:>7} {:>12} {:>9}",
+            "{:width$} {:8} {:>9} {:>9} {:>12} {:>8} {:>8} {:>8} {:>8} {:>11} {:>9}",
             c.id,
             c.code,
-            c.done,
+            c.accepted,
+            c.delivered,
+            c.dead_letters,
+            c.dropped,
+            c.pending,
             c.refused,
             c.faulted,
             c.undelivered,
-            c.dropped,
-            c.coalesced,
-            c.missed,
-            c.dead_letters,
             format!("{mean:.1?}")
         );
     }
@@ -370,6 +481,36 @@ pub fn table(json: &str) -> Option<String> {
         let _ = writeln!(text, "and {more} more");
     }
     Some(text)
+}
+
+/// What an operator should read before the table.
+fn sentences(text: &mut String, snapshot: &Snapshot<'_>) {
+    let Outbox { pending, on_disk, refused, dropped, expired, .. } = snapshot.outbox;
+    if pending > 0 {
+        let _ = writeln!(text, "outbox: {pending} publishes pending, {on_disk} of them on disk");
+    }
+    if refused + dropped + expired > 0 {
+        let _ = writeln!(
+            text,
+            "! publishes that did not arrive: {refused} refused by a broker, {dropped} given up for newer ones, {expired} too old"
+        );
+    }
+    let Disk { outbox_failures, unburied, waiting } = snapshot.disk;
+    if waiting > 0 {
+        let _ = writeln!(text, "{waiting} events wait on disk for components that do not keep up");
+    }
+    if outbox_failures > 0 {
+        let _ = writeln!(
+            text,
+            "! the outbox cannot be written ({outbox_failures} times in a row); publishes wait in memory"
+        );
+    }
+    if unburied > 0 {
+        let _ = writeln!(
+            text,
+            "! {unburied} dead letters cannot be written; they are tried again, and not acknowledged until then"
+        );
+    }
 }
 
 #[cfg(test)]
@@ -388,6 +529,8 @@ mod tests {
             inputs: Vec::new(),
             outputs: None,
             components: vec![("control".into(), "native".into(), counters)],
+            lanes: None,
+            brokers: None,
             started: Instant::now(),
         }
     }
@@ -401,7 +544,7 @@ mod tests {
         let row = table.lines().find(|line| line.starts_with("control")).unwrap();
         assert_eq!(
             row.split_whitespace().collect::<Vec<_>>(),
-            ["control", "native", "1", "1", "0", "0", "0", "0", "0", "0", "30.0µs"]
+            ["control", "native", "0", "0", "0", "0", "0", "1", "0", "0", "30.0µs"]
         );
     }
 

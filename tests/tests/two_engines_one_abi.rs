@@ -329,14 +329,21 @@ fn grants() -> Arc<Grants> {
     let reporter: Arc<dyn Reporter> = Arc::new(Nobody);
     let manifest = Manifest::parse("spin.toml", MANIFEST, None).unwrap();
     let rate = Rate { events: 1_000, period: Duration::from_secs(1) };
+    let store = Store::start(Layout::default()).unwrap();
     Arc::new(Grants {
         component: "test".into(),
         variables: Variables::new(&manifest, Vec::new()),
         key_value_stores: Default::default(),
-        store: Store::start(Layout::default()).unwrap(),
+        store: store.clone(),
         hosts: Hosts::default(),
         publish_topics: TopicGrant::default(),
-        brokers: Arc::new(Brokers::new("test", Default::default(), Arc::clone(&reporter))),
+        brokers: Arc::new(Brokers::new(
+            "test",
+            Default::default(),
+            store,
+            Default::default(),
+            Arc::clone(&reporter),
+        )),
         pins: pirn_runner::host::gpio::PinGrants::new(Default::default(), Default::default()),
         log: Log::new("test", rate, Arc::clone(&reporter)),
         reporter,

@@ -81,9 +81,10 @@ async fn run_app(runner: &Runner, bench: &Bench, volume: Volume) -> Outcome {
     };
     let outside = runner.connect(&bench.chips()).map_err(Failure::wrong)?;
     say_running(runner, bench, volume);
-    let source = Source::new(runner, &outside);
+    let lanes = Arc::new(runner.lanes().await);
+    let source = Source::new(runner, &outside, &lanes);
     let outcome = tokio::select! {
-        () = runner.run(outside, stop(), Until::Stopped) => Ok(()),
+        () = runner.run(outside, &lanes, stop(), Until::Stopped) => Ok(()),
         _ = socket.serve(&source) => Err(Failure::failed("the status socket ended")),
         outcome = serve_pins(runner.app(), bench) => outcome,
     };

@@ -32,7 +32,7 @@ mod limits;
 mod pins;
 mod triggers;
 
-pub use crate::manifest::{AddressError, BrokerAddress, Transport};
+pub use crate::manifest::{AddressError, BrokerAddress, Durable, Transport};
 pub use budget::{Budget, BudgetRow, OverBudget, RowKind};
 pub use pins::{Pin, Pins, SIMULATED_CHIP};
 
@@ -236,6 +236,8 @@ pub struct TriggerPlan {
     pub component: usize,
     /// What fires it.
     pub kind: TriggerPlanKind,
+    /// When what is published for its events has to be on disk.
+    pub durable: Durable,
 }
 
 /// What fires a trigger.

@@ -20,7 +20,8 @@ pub(super) fn triggers(
 ) -> Result<Vec<TriggerPlan>, Error> {
     let plan = |trigger: &Trigger| {
         let component = ids.binary_search(&trigger.component.as_str()).unwrap_or_default();
-        Ok(TriggerPlan { id: trigger.id.clone(), component, kind: kind(hands, trigger, pins)? })
+        let (id, durable) = (trigger.id.clone(), trigger.durable);
+        Ok(TriggerPlan { id, component, kind: kind(hands, trigger, pins)?, durable })
     };
     hands.manifest.triggers.iter().map(plan).collect()
 }

@@ -7,7 +7,9 @@ use super::{ArtifactKind, Board, BoardMemory, Bound, Chip, ComponentBounds, Line
 use crate::config::{Bytes, Document, Error, Rate, Seconds, Table, Value, unknown};
 use crate::limits::INSTANCES_MAX;
 use crate::limits::gpio::LINE_OFFSET_MAX;
+use crate::limits::outbox::BYTES_CEILING;
 use crate::manifest::{deadline, memory};
+use crate::outbox::{Settings, WhenFull};
 use crate::pins;
 
 pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> {
@@ -22,6 +24,7 @@ pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> 
         "chip",
         "gpio",
         "clock",
+        "outbox",
     ])?;
     let string = |key, what: &str| root.require(key, what)?.string().map(str::to_owned);
     let board = Board {
@@ -34,11 +37,40 @@ pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> 
         instances_max: instances(&table(&root, "run")?)?,
         chips: chips(&root)?,
         gpio: pins::pins(root.table("gpio")?)?,
+        outbox: root.table("outbox")?.map(outbox).transpose()?.unwrap_or_default(),
         clock_not_before: root.table("clock")?.map(clock).transpose()?.flatten(),
     };
     check_gpio(&root, &board)?;
     check_sum(&root, &board)?;
     Ok(board)
+}
+
+/// `[outbox]`: every key is optional.
+fn outbox(table: Table<'_>) -> Result<Settings, Error> {
+    let table = table.only(&["slow_after", "bytes", "age", "when_full"])?;
+    let mut settings = Settings::default();
+    let bounds = &mut settings.bounds;
+    bounds.slow_after = table.duration("slow_after")?.unwrap_or(bounds.slow_after);
+    bounds.bytes_max = table.bytes("bytes")?.unwrap_or(bounds.bytes_max);
+    if bounds.bytes_max > BYTES_CEILING {
+        let most = Bytes(BYTES_CEILING);
+        return Err(table.error("bytes", format!("at most {most} may be kept")));
+    }
+    settings.age_max = table.duration("age")?.unwrap_or(settings.age_max);
+    if let Some(value) = table.get("when_full") {
+        settings.bounds.when_full = match value.string()? {
+            "refuse" => WhenFull::Refuse,
+            "oldest" => WhenFull::DropOldest,
+            other => {
+                let kinds = &["refuse", "oldest"];
+                let error = value.error(unknown("policy", other, kinds));
+                return Err(error.with_help(
+                    "\"refuse\" tells the component, \"oldest\" drops what waits longest",
+                ));
+            }
+        };
+    }
+    Ok(settings)
 }
 
 fn table<'a>(root: &Table<'a>, key: &str) -> Result<Table<'a>, Error> {

@@ -11,6 +11,8 @@ pub enum Dropped {
     Coalesced,
     /// The kernel lost it before it reached us.
     Missed,
+    /// It waited on disk, and somebody else deleted it there.
+    Gone,
 }
 
 /// The book of one trigger. All of it is written on the loop's thread.
@@ -22,6 +24,7 @@ pub struct Book {
     no_room: AtomicU64,
     coalesced: AtomicU64,
     missed: AtomicU64,
+    gone: AtomicU64,
 }
 
 /// A book at one moment.
@@ -39,6 +42,8 @@ pub struct Balance {
     pub coalesced: u64,
     /// Dropped by the kernel.
     pub missed: u64,
+    /// Deleted on disk by somebody else.
+    pub gone: u64,
     /// Not settled yet.
     pub pending: u64,
 }
@@ -46,7 +51,7 @@ pub struct Balance {
 impl Balance {
     /// Dropped, for whatever reason.
     pub fn dropped(&self) -> u64 {
-        self.no_room + self.coalesced + self.missed
+        self.no_room + self.coalesced + self.missed + self.gone
     }
 
     /// Whether nothing is unaccounted for.
@@ -66,6 +71,7 @@ impl std::ops::Add for Balance {
             no_room: self.no_room + other.no_room,
             coalesced: self.coalesced + other.coalesced,
             missed: self.missed + other.missed,
+            gone: self.gone + other.gone,
             pending: self.pending + other.pending,
         }
     }
@@ -93,11 +99,13 @@ impl Book {
         self.drop_accepted(events, why);
     }
 
-    fn drop_accepted(&self, events: u32, why: Dropped) {
+    /// So many of those that were accepted are dropped.
+    pub fn drop_accepted(&self, events: u32, why: Dropped) {
         let counter = match why {
             Dropped::NoRoom => &self.no_room,
             Dropped::Coalesced => &self.coalesced,
             Dropped::Missed => &self.missed,
+            Dropped::Gone => &self.gone,
         };
         counter.fetch_add(events.into(), Relaxed);
     }
@@ -111,6 +119,7 @@ impl Book {
             no_room: self.no_room.load(Relaxed),
             coalesced: self.coalesced.load(Relaxed),
             missed: self.missed.load(Relaxed),
+            gone: self.gone.load(Relaxed),
             pending,
         }
     }

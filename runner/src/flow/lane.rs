@@ -273,17 +273,16 @@ impl<E: Clone> Lane<E> {
         Next::Run { key, event, attempt }
     }
 
-    /// A row was read; `None` if there is no such row any more, which ends that event.
-    pub fn loaded(&mut self, key: u64, event: Option<E>) {
-        let Some(at) = self.waiting.iter().position(|item| item.key == key) else { return };
-        match event {
-            Some(event) => self.waiting[at].event = Some(event),
-            None => {
-                if let Some(item) = self.waiting.remove(at) {
-                    self.unpark(&item);
-                }
-            }
+    /// A row was read; `None` if there is no such row any more, which ends that event: says whose it was.
+    pub fn loaded(&mut self, key: u64, event: Option<E>) -> Option<u32> {
+        let at = self.waiting.iter().position(|item| item.key == key)?;
+        if event.is_some() {
+            self.waiting[at].event = event;
+            return None;
         }
+        let item = self.waiting.remove(at)?;
+        self.unpark(&item);
+        Some(item.trigger)
     }
 
     /// A run ended; `Ok` if the component took the event.

@@ -17,7 +17,7 @@ use super::lane::{Arrival, Bounds, Lane, Left, Next, Offer, Then};
 use super::pace::Pace;
 use super::running::Running;
 use super::unit::Unit;
-use crate::event::{Event, Happening};
+use crate::event::Event;
 use crate::limits::dispatch as limits;
 use crate::limits::gpio::FAILURES_BEFORE_SAFE;
 use crate::outbox::{Ended, Receipt};
@@ -79,6 +79,16 @@ impl House {
             urgent: Notify::new(),
             settled,
         })
+    }
+
+    /// Who is told.
+    pub(crate) fn reporter(&self) -> &dyn Reporter {
+        &*self.reporter
+    }
+
+    /// Where things are kept.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Events that ended but could not be kept aside yet, since the disk does not take them.
@@ -532,7 +542,10 @@ impl Entry {
             Ok(kept) => {
                 let settled = Arc::clone(&house.settled);
                 let event = kept.and_then(|kept| Event::of_kept(kept, settled));
-                self.lane().loaded(key, event.map(Arc::new));
+                let gone = self.lane().loaded(key, event.map(Arc::new));
+                if let Some(book) = gone.and_then(|trigger| self.book(trigger)) {
+                    book.drop_accepted(1, Dropped::Gone);
+                }
             }
             Err(error) => {
                 let sentence =

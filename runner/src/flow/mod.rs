@@ -5,7 +5,7 @@
 //! what waits for too long, [`running`] remembers what ran when the process died, [`books`] counts.
 
 pub mod books;
-mod keeper;
+pub(crate) mod keeper;
 pub mod lane;
 pub mod lanes;
 pub mod pace;

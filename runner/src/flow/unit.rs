@@ -28,7 +28,7 @@ pub struct Unit {
 impl Unit {
     /// One try at an event, on a fresh instance. Receipts are of what it published and what is not safe yet.
     pub async fn invoke(&self, event: &Event) -> (Outcome, Vec<Receipt>) {
-        let host = Host::new(Arc::clone(&self.grants), event.urgency());
+        let host = Host::for_event(Arc::clone(&self.grants), event.urgency());
         let allowance = Allowance {
             memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
             deadline: self.limits.deadline,

@@ -11,6 +11,8 @@ use pirn_triggers::mqtt::{
 
 use super::locked;
 use crate::app::{BrokerAddress, Transport};
+use crate::outbox::{Outlet, Settings};
+use crate::store::Store;
 use crate::limits::host::{BROKER_OPEN_TIMEOUT, BROKER_SESSIONS_MAX};
 use crate::manifest::Hosts;
 use crate::report::{Report, Reporter};
@@ -37,6 +39,11 @@ impl Login {
             password,
             client_id: address.client_id,
         }
+    }
+
+    /// Under which its publishes are kept: without the password, and the same after a restart.
+    fn name(&self) -> String {
+        format!("{}://{}@{}:{}", self.transport, self.username, self.host, self.port)
     }
 
     /// Without the client id: the trigger's session serves whatever id a guest asks for.
@@ -71,41 +78,63 @@ pub enum OpenError {
 
 /// The sessions, shared by all components.
 pub struct Brokers {
-    sessions: Mutex<HashMap<Login, Session>>,
+    sessions: Mutex<HashMap<Login, Arc<Outlet>>>,
     app: String,
     tls: TlsOptions,
+    store: Store,
+    /// Of each broker's outbox.
+    outbox: Settings,
     reporter: Arc<dyn Reporter>,
 }
 
 impl Brokers {
     /// No sessions yet. `tls` is the device's, for every broker.
-    pub fn new(app: &str, tls: TlsOptions, reporter: Arc<dyn Reporter>) -> Self {
-        Self { sessions: Mutex::default(), app: app.into(), tls, reporter }
+    pub fn new(
+        app: &str,
+        tls: TlsOptions,
+        store: Store,
+        outbox: Settings,
+        reporter: Arc<dyn Reporter>,
+    ) -> Self {
+        Self { sessions: Mutex::default(), app: app.into(), tls, store, outbox, reporter }
     }
 
     /// Shares the trigger's session with guests that log in the same way.
-    pub fn share(&self, login: Login, session: Session) {
-        locked(&self.sessions).insert(login.key(), session);
+    pub fn share(&self, login: Login, session: Session) -> Arc<Outlet> {
+        let outlet = self.outlet(&login, session);
+        locked(&self.sessions).insert(login.key(), Arc::clone(&outlet));
+        outlet
+    }
+
+    fn outlet(&self, login: &Login, session: Session) -> Arc<Outlet> {
+        let (store, reporter) = (self.store.clone(), Arc::clone(&self.reporter));
+        Outlet::start(session, store, login.name(), self.outbox, reporter)
+    }
+
+    /// The outboxes of all sessions.
+    pub fn outlets(&self) -> Vec<Arc<Outlet>> {
+        locked(&self.sessions).values().cloned().collect()
     }
 
     /// The session for this login; a new one is opened and waited for. Dropped half-way, a session
     /// that is being opened stays and will serve the next who asks.
-    pub async fn session(&self, login: Login, hosts: &Hosts) -> Result<Session, OpenError> {
+    pub async fn session(&self, login: Login, hosts: &Hosts) -> Result<Arc<Outlet>, OpenError> {
         let key = login.key();
-        if let Some(session) = locked(&self.sessions).get(&key) {
-            return Ok(session.clone());
+        if let Some(outlet) = locked(&self.sessions).get(&key) {
+            return Ok(Arc::clone(outlet));
         }
-        let session = self.open(&login, hosts)?;
-        match connected(&session, BROKER_OPEN_TIMEOUT).await {
-            Ok(()) => Ok(session),
+        let outlet = self.open(&login, hosts)?;
+        match connected(outlet.session(), BROKER_OPEN_TIMEOUT).await {
+            Ok(()) => Ok(outlet),
             Err(sentence) => {
+                outlet.close();
                 locked(&self.sessions).remove(&key);
                 Err(OpenError::Failed(sentence))
             }
         }
     }
 
-    fn open(&self, login: &Login, hosts: &Hosts) -> Result<Session, OpenError> {
+    fn open(&self, login: &Login, hosts: &Hosts) -> Result<Arc<Outlet>, OpenError> {
         let mut sessions = locked(&self.sessions);
         if sessions.len() > BROKER_SESSIONS_MAX {
             return Err(OpenError::TooMany);
@@ -119,16 +148,20 @@ impl Brokers {
         let started = Session::start(options).map_err(|e| OpenError::Failed(e.to_string()))?;
         // Nothing is subscribed, so nothing comes in.
         let (session, _inbox) = started;
-        sessions.insert(login.key(), session.clone());
-        Ok(session)
+        let outlet = self.outlet(login, session);
+        sessions.insert(login.key(), Arc::clone(&outlet));
+        Ok(outlet)
     }
 
     /// Ends every session, together, within `grace`.
     pub async fn stop(&self, grace: Duration) {
-        let sessions: Vec<Session> = locked(&self.sessions).drain().map(|(_, s)| s).collect();
-        let stops = sessions
-            .into_iter()
-            .map(|session| tokio::spawn(async move { session.stop(grace).await }));
+        let outlets: Vec<_> = locked(&self.sessions).drain().map(|(_, outlet)| outlet).collect();
+        let stops = outlets.into_iter().map(|outlet| {
+            tokio::spawn(async move {
+                outlet.close();
+                outlet.session().stop(grace).await;
+            })
+        });
         for stop in stops.collect::<Vec<_>>() {
             let _ = stop.await;
         }

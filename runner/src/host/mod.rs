@@ -16,7 +16,6 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pirn_triggers::mqtt::Receipt;
 use wasmtime::component::{Resource, ResourceTable};
 
 use self::brokers::Brokers;
@@ -25,6 +24,7 @@ use crate::engine::door::{Answer, Door};
 use crate::engine::fault::Fault;
 use crate::limits::engine::HOST_RESOURCES_MAX;
 use crate::manifest::Hosts;
+use crate::outbox::{Receipt, Urgency};
 use crate::report::Reporter;
 use crate::store::Store;
 use crate::variables::Variables;
@@ -63,20 +63,28 @@ pub struct Host(Arc<Inner>);
 struct Inner {
     grants: Arc<Grants>,
     table: Mutex<ResourceTable>,
+    /// How safe what it publishes must be before it goes on.
+    urgency: Urgency,
     receipts: Mutex<Vec<Receipt>>,
     publishes: AtomicUsize,
     wasi: wasi::State,
 }
 
 impl Host {
-    /// A host for one invocation of the component.
+    /// A host for one invocation of the component; nobody sends again what caused it.
     pub fn new(grants: Arc<Grants>) -> Self {
+        Self::for_event(grants, Urgency::Lasting)
+    }
+
+    /// A host for one invocation of the component, for an event of this urgency.
+    pub fn for_event(grants: Arc<Grants>, urgency: Urgency) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HOST_RESOURCES_MAX);
         let wasi = wasi::State::new(&grants.log);
         Self(Arc::new(Inner {
             grants,
             wasi,
+            urgency,
             table: Mutex::new(table),
             receipts: Mutex::default(),
             publishes: AtomicUsize::new(0),
@@ -88,7 +96,8 @@ impl Host {
         &self.0.grants
     }
 
-    /// Receipts of what the guest published, in order; each is due before its event counts as done.
+    /// Receipts of what the guest published and what was not safe at once, in order; each is due before its event
+    /// counts as done.
     pub fn take_receipts(&self) -> Vec<Receipt> {
         std::mem::take(&mut *locked(&self.0.receipts))
     }

@@ -2,11 +2,14 @@
 //! the app's sessions (`Brokers`): to the app's own broker it is the trigger's, so that no event
 //! pays for a connection.
 //!
-//! `publish` returns when the session has taken the message over; that it arrived shows in its
-//! receipt, which the event waits for before it is acknowledged.
+//! `publish` returns when the broker's outbox has taken the message over; that it is safe (acknowledged, or on disk)
+//! shows in its receipt, which the event waits for before it is settled. For an event that nobody sends again it is
+//! safe when `publish` returns.
 
 use bytes::Bytes;
-use pirn_triggers::mqtt::{Publish, Qos as WireQos, Session};
+use std::sync::Arc;
+
+use pirn_triggers::mqtt::{Publish, Qos as WireQos};
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::Host;
@@ -16,6 +19,7 @@ use crate::engine::door::{Answer, Door, Interface, Twin};
 use crate::engine::fault::Fault;
 use crate::engine::wire::wire;
 use crate::limits::host::PUBLISHES_PER_EVENT_MAX;
+use crate::outbox::Outlet;
 use crate::report::Report;
 
 wire! {
@@ -58,7 +62,7 @@ wire! {
 
 /// An open connection: its address was granted when it was opened.
 pub struct Connection {
-    session: Session,
+    outlet: Arc<Outlet>,
 }
 
 type Of<T> = Answer<(Result<T, Error>,)>;
@@ -88,8 +92,8 @@ async fn open(
     }
     let login = Login::new(parsed, username, password);
     match host.grants().brokers.session(login, hosts).await {
-        Ok(session) => {
-            Ok((host.try_push(Connection { session }).ok_or(Error::TooManyConnections),))
+        Ok(outlet) => {
+            Ok((host.try_push(Connection { outlet }).ok_or(Error::TooManyConnections),))
         }
         Err(OpenError::TooMany) => Ok((Err(Error::TooManyConnections),)),
         Err(OpenError::Failed(sentence)) => Ok((Err(Error::ConnectionFailed(sentence)),)),
@@ -100,7 +104,7 @@ async fn publish(
     host: Host,
     (connection, topic, payload, qos): (Resource<Connection>, String, Bytes, Qos),
 ) -> Of<()> {
-    let session = host.with(&connection, |connection| connection.session.clone())?;
+    let outlet = host.with(&connection, |connection| Arc::clone(&connection.outlet))?;
     let grants = host.grants();
     if !grants.publish_topics.permits(&topic) {
         let sentence = format!("publishing to topic {topic} is not permitted");
@@ -113,12 +117,10 @@ async fn publish(
     let qos = qos.on_the_wire();
     let message = Publish { topic, payload, qos, retain: false };
     let (topic, payload) = (message.topic.clone(), message.payload.clone());
-    match session.publish(message).await {
+    let component = &grants.component;
+    match outlet.publish(component, message, host.0.urgency).await {
         Ok(receipt) => {
-            if qos != WireQos::AtMostOnce {
-                host.keep_receipt(receipt);
-            }
-            let component = &grants.component;
+            receipt.into_iter().for_each(|receipt| host.keep_receipt(receipt));
             let report = Report::Published { component, topic: &topic, payload: &payload, qos };
             grants.reporter.report(&report);
             Ok((Ok(()),))

@@ -6,15 +6,15 @@ use std::time::Duration;
 use pirn_triggers::gpio::Edges;
 use pirn_triggers::time::{Cron, First, Interval, IntervalError, Zone};
 
-use super::{FirstTick, TriggerKind};
+use super::{Durable, FirstTick, TriggerKind};
 use crate::config::{Error, Table, Value};
 use crate::limits::time as limits;
 use crate::pins;
 
 pub(super) const TIMER_KEYS: &[&str] =
-    &["id", "component", "interval", "interval_secs", "first", "jitter"];
-pub(super) const CRON_KEYS: &[&str] = &["id", "component", "cron_expression", "timezone"];
-pub(super) const GPIO_KEYS: &[&str] = &["id", "component", "line", "edge", "debounce", "bias"];
+    &["id", "component", "interval", "interval_secs", "first", "jitter", "durable"];
+pub(super) const CRON_KEYS: &[&str] = &["id", "component", "cron_expression", "timezone", "durable"];
+pub(super) const GPIO_KEYS: &[&str] = &["id", "component", "line", "edge", "debounce", "bias", "durable"];
 
 pub(super) fn timer(table: &Table<'_>) -> Result<TriggerKind, Error> {
     let (key, interval) = interval(table)?;
@@ -46,6 +46,13 @@ fn interval<'k>(table: &Table<'_>) -> Result<(&'k str, Duration), Error> {
         }
     };
     Ok((key, time))
+}
+
+/// When what is published for the trigger's events has to be on disk.
+pub(super) fn durable(table: &Table<'_>) -> Result<Durable, Error> {
+    let words = [("at-once", Durable::AtOnce), ("late", Durable::Late)];
+    let word = table.get("durable").map(|value| pins::word(&value, "durability", &words));
+    word.transpose().map(Option::unwrap_or_default)
 }
 
 fn first(value: &Value<'_>) -> Result<FirstTick, Error> {

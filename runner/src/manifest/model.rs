@@ -195,8 +195,20 @@ pub struct Trigger {
     pub component: String,
     /// What fires it.
     pub kind: TriggerKind,
+    /// When what is published for its events has to be on disk.
+    pub durable: Durable,
     /// Where it stands.
     pub line: u32,
+}
+
+/// When a publish has to be on disk that is made for an event which nobody sends again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durable {
+    /// Before the component is told that it is accepted.
+    #[default]
+    AtOnce,
+    /// When the broker is away or slow: a power cut before that loses it.
+    Late,
 }
 
 /// What fires a trigger. Closed: a type that this build does not offer is refused when the manifest is read.

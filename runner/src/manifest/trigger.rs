@@ -96,7 +96,8 @@ fn trigger(
         "gpio" => fires::gpio(&table)?,
         _ => mqtt(reader, &table)?,
     };
-    Ok(Trigger { id, component, kind: fires, line: table.line() })
+    let durable = fires::durable(&table)?;
+    Ok(Trigger { id, component, kind: fires, durable, line: table.line() })
 }
 
 /// The id of a component that exists.

@@ -52,6 +52,17 @@ pub struct Bounds {
     pub when_full: WhenFull,
 }
 
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            slow_after: limits::SLOW_AFTER_DEFAULT,
+            bytes_max: limits::BYTES_DEFAULT,
+            rows_max: limits::ROWS_MAX,
+            when_full: WhenFull::default(),
+        }
+    }
+}
+
 /// What a publish is called while it is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {

@@ -7,4 +7,4 @@ pub mod machine;
 pub mod outlet;
 
 pub use machine::{Bounds, Tally, Urgency, WhenFull};
-pub use outlet::{Ended, Outlet, PublishError, Receipt};
+pub use outlet::{Ended, Outlet, PublishError, Receipt, Settings};

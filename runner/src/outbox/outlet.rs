@@ -18,6 +18,21 @@ use crate::limits::time::CLOCK_NOT_BEFORE;
 use crate::report::{Report, Reporter};
 use crate::store::{DeadLetter, KeptPublish, Store};
 
+/// How an outbox is bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// In bytes, rows and patience.
+    pub bounds: Bounds,
+    /// How old a publish may become.
+    pub age_max: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { bounds: Bounds::default(), age_max: limits::AGE_DEFAULT }
+    }
+}
+
 /// How a publish ended, for whoever waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -115,7 +130,7 @@ impl Outlet {
         session: Session,
         store: Store,
         broker: String,
-        (bounds, age_max): (Bounds, Duration),
+        Settings { bounds, age_max }: Settings,
         reporter: Arc<dyn Reporter>,
     ) -> Arc<Self> {
         let outlet = Arc::new(Self {

@@ -22,6 +22,19 @@ pub struct DeadLetter {
     pub reason: String,
 }
 
+impl DeadLetter {
+    /// Of an event that could not be handled.
+    pub fn of_event(event: super::KeptEvent, reason: &str) -> Self {
+        let super::KeptEvent { component, source, payload, .. } = event;
+        Self { component, source, payload, reason: reason.into() }
+    }
+
+    /// Of a publish that was promised and that the broker will never take.
+    pub fn of_publish(component: String, topic: String, payload: Vec<u8>, reason: String) -> Self {
+        Self { component, source: topic, payload, reason }
+    }
+}
+
 impl Store {
     /// Keeps a message that could not be handled; it is on the disk when this returns. Beyond the
     /// cap the oldest is overwritten.

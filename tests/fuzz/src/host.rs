@@ -68,14 +68,21 @@ pub(crate) fn grants() -> Shared {
     let reporter: Arc<dyn Reporter> = Arc::new(Nobody);
     let manifest = Manifest::parse("spin.toml", MANIFEST, None).expect("the manifest is good");
     let rate = Rate { events: 1_000, period: Duration::from_secs(1) };
+    let store = Store::start(Layout::default()).expect("a store in memory starts");
     Arc::new(Grants {
         component: "fuzz".into(),
         variables: Variables::new(&manifest, Vec::new()),
         key_value_stores: Default::default(),
-        store: Store::start(Layout::default()).expect("a store in memory starts"),
+        store: store.clone(),
         hosts: Hosts::default(),
         publish_topics: TopicGrant::default(),
-        brokers: Arc::new(Brokers::new("fuzz", Default::default(), Arc::clone(&reporter))),
+        brokers: Arc::new(Brokers::new(
+            "fuzz",
+            Default::default(),
+            store,
+            Default::default(),
+            Arc::clone(&reporter),
+        )),
         pins: PinGrants::new(Default::default(), Default::default()),
         log: Log::new("fuzz", rate, Arc::clone(&reporter)),
         reporter,

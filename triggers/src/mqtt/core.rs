@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use super::inbound::Queued;
-pub use super::outbound::Done;
+pub use super::outbound::{Done, Ending, Then};
 
 /// Why [`Core::publish`] did not take a message.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub enum NotTaken {
 }
 
 /// What there is to tell after a call; taken by [`Core::news`].
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct News {
     /// The state has changed.
     pub state: Option<State>,
@@ -56,6 +56,8 @@ pub struct News {
     pub notices: Vec<Notice>,
     /// What the broker holds has changed. To be written down before it is relied upon.
     pub granted: Option<Arc<[Subscription]>>,
+    /// To be called, each with how its message ended.
+    pub ended: Vec<(Then, Ending)>,
 }
 
 /// The state machine of one session. See the module's documentation for how to drive it.
@@ -390,6 +392,7 @@ impl Core {
             state: self.state.take(),
             notices: std::mem::take(&mut self.notices),
             granted: self.subscriptions.news(),
+            ended: std::mem::take(&mut self.outbound.ended),
         }
     }
 

@@ -14,10 +14,28 @@ use super::message::{DeliveryError, Publish, Qos};
 use super::packet::{Accepted, AckKind, Outgoing, Retain};
 use crate::limits::mqtt as limits;
 use std::collections::VecDeque;
+use std::fmt;
 use tokio::sync::oneshot;
 
-/// Tells a [`Receipt`](super::Receipt).
-pub type Done = oneshot::Sender<Result<(), DeliveryError>>;
+/// How a message ended.
+pub type Ending = Result<(), DeliveryError>;
+
+/// What to do with how it ended.
+pub type Then = Box<dyn FnOnce(Ending) + Send>;
+
+/// Who learns how a message ended.
+pub enum Done {
+    /// A [`Receipt`](super::Receipt).
+    Receipt(oneshot::Sender<Ending>),
+    /// This is called, once the core is left: see [`News::ended`](super::core::News::ended).
+    Call(Then),
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Done")
+    }
+}
 
 /// An accepted message.
 #[derive(Debug)]
@@ -51,7 +69,6 @@ pub(super) enum Meaning {
 }
 
 /// The record.
-#[derive(Debug)]
 pub(super) struct Outbound {
     waiting: VecDeque<Entry>,
     /// The session's own word (online, offline): goes before the others, made anew at each connect.
@@ -67,6 +84,8 @@ pub(super) struct Outbound {
     /// Of messages, and of their topics and payloads, in `waiting` and `flying`.
     messages: usize,
     bytes: usize,
+    /// To be called.
+    pub(super) ended: Vec<(Then, Ending)>,
     pub(super) tally: Tally,
 }
 
@@ -107,6 +126,7 @@ impl Outbound {
             last_id: 0,
             messages: 0,
             bytes: 0,
+            ended: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -129,7 +149,7 @@ impl Outbound {
     pub(super) fn refuse(&mut self, done: Option<Done>, error: DeliveryError) {
         self.tally.failed += 1;
         self.tally.dropped += 1;
-        tell(done, Err(error));
+        self.tell(done, Err(error));
     }
 
     /// Says this before anything that waits.
@@ -349,7 +369,16 @@ impl Outbound {
             Ok(()) => self.tally.acknowledged += 1,
             Err(_) => self.tally.failed += 1,
         }
-        tell(entry.done, result);
+        self.tell(entry.done, result);
+    }
+
+    fn tell(&mut self, done: Option<Done>, ending: Ending) {
+        match done {
+            // Nobody may be waiting.
+            Some(Done::Receipt(receipt)) => drop(receipt.send(ending)),
+            Some(Done::Call(then)) => self.ended.push((then, ending)),
+            None => {}
+        }
     }
 }
 
@@ -363,13 +392,6 @@ impl Flying {
             AckKind::Complete => matches!(self.stage, Stage::Received | Stage::ReleaseAgain),
             AckKind::Release => false,
         }
-    }
-}
-
-fn tell(done: Option<Done>, result: Result<(), DeliveryError>) {
-    if let Some(done) = done {
-        // Nobody may be waiting.
-        let _ = done.send(result);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The two ends that a program holds: [`Session`] to publish and settle, [`Inbox`] to receive.
 
 use super::connection;
+use super::core::{Done, Then};
 use super::dial::Dialer;
 use super::message::{Delivery, Message, Publish, PublishError, Receipt, TryPublishError};
 use super::notice::{Counters, State};
@@ -9,7 +10,7 @@ use super::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 /// One session with one broker. Clones share it; dropping the last clone cuts the connection
@@ -65,7 +66,20 @@ impl Session {
 
     /// Accepts a message to send if there is room for it now; never waits.
     pub fn try_publish(&self, publish: Publish) -> Result<Receipt, TryPublishError> {
-        self.shared.try_publish(publish)
+        let (done, receipt) = oneshot::channel();
+        self.shared.try_publish(publish, Some(Done::Receipt(done)))?;
+        Ok(Receipt(receipt))
+    }
+
+    /// The same for a program that keeps no receipt: `then` is called when the message has ended, on the
+    /// thread and the stack of whoever ended it; it must not wait. Not accepted, `then` is dropped.
+    pub fn try_publish_then(&self, publish: Publish, then: Then) -> Result<(), TryPublishError> {
+        self.shared.try_publish(publish, Some(Done::Call(then)))
+    }
+
+    /// Whether a message would ever be accepted.
+    pub fn check(&self, publish: &Publish) -> Result<(), PublishError> {
+        self.shared.check(publish)
     }
 
     /// Acknowledges an inbound message. Harmless if its connection is gone: if the broker sends the

@@ -55,7 +55,7 @@ impl Shared {
     pub(super) async fn publish(&self, publish: Publish) -> Result<Receipt, PublishError> {
         self.check(&publish)?;
         let (done, receipt) = oneshot::channel();
-        let receipt = Receipt(receipt);
+        let (done, receipt) = (Done::Receipt(done), Receipt(receipt));
         if publish.qos == Qos::AtMostOnce {
             return self.publish_unpromised(publish, done, receipt).await;
         }
@@ -95,15 +95,18 @@ impl Shared {
     }
 
     /// Accepts a message if there is room now and nobody waits for it.
-    pub(super) fn try_publish(&self, publish: Publish) -> Result<Receipt, TryPublishError> {
+    pub(super) fn try_publish(
+        &self,
+        publish: Publish,
+        done: Option<Done>,
+    ) -> Result<(), TryPublishError> {
         self.check(&publish)?;
         let turn = self.line.try_lock();
         if turn.is_err() && publish.qos != Qos::AtMostOnce {
             return Err(TryPublishError::Full(publish));
         }
-        let (done, receipt) = oneshot::channel();
-        match self.offer((publish, Some(done))) {
-            Ok(()) => Ok(Receipt(receipt)),
+        match self.offer((publish, done)) {
+            Ok(()) => Ok(()),
             Err(NotTaken::Stopped(error)) => Err(error.into()),
             Err(NotTaken::Full(publish, _)) => Err(TryPublishError::Full(publish)),
         }
@@ -113,7 +116,7 @@ impl Shared {
         self.with(|core| core.publish(publish, done, now()))
     }
 
-    fn check(&self, publish: &Publish) -> Result<(), PublishError> {
+    pub(super) fn check(&self, publish: &Publish) -> Result<(), PublishError> {
         let Publish { topic, payload, .. } = publish;
         validate_topic(topic).map_err(|why| PublishError::Topic { topic: topic.clone(), why })?;
         let (bytes, max) = (payload.len(), self.options.payload_bytes_max);
@@ -273,7 +276,7 @@ impl Shared {
     fn locked<R>(&self, work: impl FnOnce(&mut Locked) -> R) -> R {
         let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
         let result = work(&mut locked);
-        let News { state, notices, granted } = locked.core.news();
+        let News { state, notices, granted, ended } = locked.core.news();
         drop(locked);
         if let Some(granted) = granted {
             self.granted.send_replace(granted);
@@ -283,6 +286,9 @@ impl Shared {
         }
         for notice in notices {
             self.options.notify(notice);
+        }
+        for (then, ending) in ended {
+            then(ending);
         }
         result
     }

@@ -100,7 +100,8 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
             None
         }
     };
-    let source = status::Source::new(&runner, &outside);
+    let lanes = Arc::new(runner.lanes().await);
+    let source = status::Source::new(&runner, &outside, &lanes);
     let told = tokio::spawn(async move {
         match socket {
             Some(socket) => socket.serve(&source).await,
@@ -116,7 +117,7 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
         stop.await;
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
     };
-    runner.run(outside, stopping, until).await;
+    runner.run(outside, &lanes, stopping, until).await;
     told.abort();
     watched.abort();
     reporter.report(&Report::Note("stopped"));

@@ -169,9 +169,13 @@ fn broker(notice: &Notice) -> (Level, String) {
         Notice::SubscriptionGranted { filter } => {
             (Level::Info, format!("subscribed to {filter} after all"))
         }
+        Notice::AcksIgnored => (
+            Level::Warn,
+            "the broker acknowledges what was not sent, or twice; that is ignored".into(),
+        ),
         Notice::Oversize { topic, bytes } => (
             Level::Warn,
-            format!("a message on {topic} has {bytes} bytes, more than is accepted; dropped"),
+            format!("a message on {topic} has {bytes} bytes, more than is accepted; kept aside"),
         ),
     }
 }

@@ -56,14 +56,21 @@ pub(super) fn host_with(wasi: Grant, hosts: Hosts) -> (Host, Arc<Lines>) {
     let reporter: Arc<dyn Reporter> = lines.clone();
     let rate = Rate { events: 1_000, period: Duration::from_secs(1) };
     let manifest = Manifest::parse("spin.toml", MANIFEST, None).unwrap();
+    let store = Store::start(Layout::default()).unwrap();
     let grants = Grants {
         component: "test".into(),
         variables: Variables::new(&manifest, Vec::new()),
         key_value_stores: Default::default(),
-        store: Store::start(Layout::default()).unwrap(),
+        store: store.clone(),
         hosts,
         publish_topics: TopicGrant::default(),
-        brokers: Arc::new(Brokers::new("test", Default::default(), reporter.clone())),
+        brokers: Arc::new(Brokers::new(
+            "test",
+            Default::default(),
+            store,
+            Default::default(),
+            reporter.clone(),
+        )),
         pins: crate::host::gpio::PinGrants::new(Default::default(), Default::default()),
         log: Log::new("test", rate, reporter.clone()),
         reporter,
