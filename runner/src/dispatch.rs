@@ -18,7 +18,7 @@ use crate::limits::dispatch as limits;
 use crate::limits::gpio::FAILURES_BEFORE_SAFE;
 use crate::report::{Report, Reporter};
 use crate::status::ComponentCounters;
-use crate::store::DeadLetter;
+use crate::store::{DeadLetter, LetterKind};
 use crate::worlds::{Outcome, Worlds};
 
 /// What runs a component: loaded, linked, granted.
@@ -249,11 +249,18 @@ fn finish(unit: &Arc<Unit>, event: Arc<Event>, receipts: Vec<Receipt>) {
 /// settled. What promised nothing is counted only.
 async fn bury(unit: &Unit, event: &Event, outcome: &Outcome) {
     if event.is_kept() {
+        let payload = event.payload().into_owned();
+        let component = unit.grants.component.clone();
+        let letter = DeadLetter::new(component, &*event.source, payload, outcome.to_string());
         let letter = DeadLetter {
-            component: unit.grants.component.clone(),
-            source: event.source.to_string(),
-            payload: event.payload().into_owned(),
-            reason: outcome.to_string(),
+            kind: match event.what {
+                Happening::Message { .. } => LetterKind::Mqtt,
+                Happening::Edge(_) => LetterKind::Gpio,
+                Happening::Tick => LetterKind::Timer,
+                Happening::Time { .. } => LetterKind::Cron,
+            },
+            attempts: event.attempts(unit.limits.attempts_max),
+            ..letter
         };
         if let Err(error) = unit.grants.store.bury(letter).await {
             let sentence =

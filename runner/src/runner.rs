@@ -23,6 +23,7 @@ use crate::loading::{self, LoadAppError, Shared};
 use crate::manifest::FirstTick;
 use crate::report::{Report, Reporter};
 use crate::session;
+use crate::state_folder;
 use crate::status::ComponentCounters;
 use crate::store::{Layout, Store};
 use crate::worlds::Outcome;
@@ -71,9 +72,10 @@ impl Runner {
     /// Loads everything that the plan names; nothing of it runs yet. All that can be wrong with an
     /// app on this machine is found here.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
-        let store =
-            Store::start(Layout { state_dir: app.state_dir.clone(), paths: store_paths(&app) })
-                .map_err(LoadAppError::Store)?;
+        let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
+        let layout = Layout { state_dir, paths, ..Layout::default() };
+        let store = Store::start_reporting(layout, Arc::clone(&reporter));
+        let store = store.map_err(LoadAppError::Store)?;
         let tls = session::tls(&app);
         let brokers = Arc::new(Brokers::new(&app.name, tls, Arc::clone(&reporter)));
         let lines = Arc::<Lines>::default();
@@ -119,7 +121,7 @@ impl Runner {
     /// Makes the folder for state, where there is none yet.
     pub fn make_state_folder(&self) -> Result<(), LoadAppError> {
         let path = &self.app.state_dir;
-        let made = std::fs::create_dir_all(path);
+        let made = state_folder::make(path);
         made.map_err(|error| LoadAppError::State { path: path.clone(), error })
     }
 
@@ -153,6 +155,7 @@ impl Runner {
     fn open_session(&self) -> Result<Option<(Session, Inbox)>, LoadAppError> {
         let Some(plan) = &self.app.broker else { return Ok(None) };
         let options = session::options(&self.app, plan, Arc::clone(&self.reporter));
+        let options = options.map_err(LoadAppError::Session)?;
         let started = Session::start(options);
         let (session, inbox) = started.map_err(|e| LoadAppError::Session(e.to_string()))?;
         let username = plan.username.clone().unwrap_or_default();

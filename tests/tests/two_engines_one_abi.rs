@@ -333,6 +333,7 @@ fn grants() -> Arc<Grants> {
         component: "test".into(),
         variables: Variables::new(&manifest, Vec::new()),
         key_value_stores: Default::default(),
+        state_bytes_max: 0,
         store: Store::start(Layout::default()).unwrap(),
         hosts: Hosts::default(),
         publish_topics: TopicGrant::default(),
