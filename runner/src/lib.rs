@@ -23,7 +23,9 @@ pub mod store;
 pub mod worlds;
 
 // What the rest leans on.
+pub mod control;
 pub mod limits;
 pub mod log_files;
 pub mod report;
+pub mod state_folder;
 pub mod status;

@@ -263,11 +263,32 @@ pub mod store {
     /// Pages of 4 KiB that SQLite keeps in memory for each file.
     pub const CACHE_PAGES: i64 = 64;
     /// Pages in the write-ahead log before it is folded back: 1 MiB.
-    pub const WAL_PAGES: i64 = 256;
+    pub const WAL_PAGES: u32 = 256;
+    /// A file of this size is read whole when it is opened, however it was closed: some 50 ms on a
+    /// slow card. Larger ones only if they were not closed in order.
+    pub const CHECKED_BYTES_MAX: u64 = 1 << 20;
+    /// Damaged files that are kept for each file. More mean that the card is failing; it would only fill up.
+    pub const DAMAGED_MAX: u32 = 99;
     /// Another program may read the file; a backup holds it this long at most.
     pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-    /// Dead letters kept; older ones give way, newest first is what an operator asks for.
+    /// Dead letters kept, if the operator does not say: more than anybody looks through.
     pub const DEAD_LETTERS_MAX: u32 = 1_000;
+    /// Their bytes, if the operator does not say: little beside any card, and some hundred messages of the
+    /// sizes that sensors send, or dozens of the largest.
+    pub const DEAD_LETTER_BYTES_MAX: u64 = 4 << 20;
+    /// What is kept of a message at most: as much as a session accepts, so that it can be tried again. Of
+    /// those that were too large to be accepted, their first bytes.
+    pub const DEAD_LETTER_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+    /// What a letter counts for beside its payload and its texts: its row.
+    pub const DEAD_LETTER_ROW_BYTES: usize = 128;
+    /// What is kept of a reason: a guest may have said it.
+    pub const REASON_BYTES_MAX: usize = 1 << 10;
+    /// Letters that are read at once, with and without their payloads: bounds what a listing takes in memory.
+    pub const LETTERS_PER_PAGE: u32 = 64;
+    /// See [`LETTERS_PER_PAGE`].
+    pub const LETTERS_WITH_PAYLOAD_PER_PAGE: u32 = 4;
+
+    const _: () = assert!(DEAD_LETTER_PAYLOAD_BYTES_MAX as u64 * 4 < DEAD_LETTER_BYTES_MAX);
 
     const _: () = assert!(REQUESTS_PER_COMMIT_MAX <= QUEUE_PAGES_MAX as usize);
     const _: () = assert!(
@@ -314,6 +335,8 @@ pub mod dispatch {
     pub const BURY_AGAIN_FIRST: Duration = Duration::from_millis(500);
     /// The longest such pause: a card that was full is noticed within this.
     pub const BURY_AGAIN_MAX: Duration = Duration::from_secs(30);
+    /// Dead letters that are taken at once to be tried again: their payloads are in memory then.
+    pub const LETTERS_TAKEN_MAX: u32 = 16;
     /// How long a stopping runner lets invocations end.
     pub const STOP_GRACE: Duration = Duration::from_millis(2_500);
     /// How long it then takes to make safe what is not.
@@ -398,4 +421,20 @@ pub mod status {
 
     const _: () =
         assert!((COMPONENTS_MAX + TRIGGERS_MAX) * 450 + LINES_MAX * 120 + 2_000 < JSON_BYTES_MAX);
+}
+
+/// Caps of the control socket.
+pub mod control {
+    use std::time::Duration;
+
+    /// A request: a verb, a number, two times and a component's name.
+    pub const REQUEST_BYTES_MAX: u64 = 1 << 10;
+    /// How long a client may take to say what it wants; one that says nothing wants the status.
+    pub const REQUEST_WAIT: Duration = Duration::from_millis(250);
+    /// Clients at the same time: people and their scripts. More wait for a place.
+    pub const CLIENTS_MAX: usize = 4;
+    /// After a connection that could not be taken: descriptors have run out, and others give some back.
+    pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+    /// A sentence about what went wrong.
+    pub const ERROR_BYTES_MAX: usize = 1 << 10;
 }

@@ -147,6 +147,7 @@ impl Shared<'_> {
             component: plan.id.clone(),
             variables: self.app.variables.clone(),
             key_value_stores: may.key_value_stores.keys().cloned().collect(),
+            state_bytes_max: plan.limits.state_bytes_max,
             store: self.store.clone(),
             hosts: may.hosts.clone(),
             publish_topics: may.publish_topics.clone(),

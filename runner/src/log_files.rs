@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use crate::host::log::Stream;
 use crate::limits::host::LOG_FILE_BYTES_MAX;
+use crate::state_folder;
 
 /// The files of one folder.
 #[derive(Debug)]
@@ -17,9 +19,9 @@ pub struct LogFiles {
 }
 
 impl LogFiles {
-    /// Makes the folder if it is not there.
+    /// Makes the folder, for this user only, if it is not there.
     pub fn new(dir: PathBuf) -> io::Result<Self> {
-        std::fs::create_dir_all(&dir)?;
+        state_folder::make(&dir)?;
         Ok(Self { dir, open: BTreeMap::new() })
     }
 
@@ -38,7 +40,9 @@ impl LogFiles {
     fn append(&mut self, component: &str, text: &str) -> io::Result<()> {
         let path = self.dir.join(format!("{component}.log"));
         if !self.open.contains_key(component) {
-            let file = OpenOptions::new().create(true).append(true).open(&path)?;
+            let mut options = OpenOptions::new();
+            options.create(true).append(true).mode(state_folder::FILE_MODE);
+            let file = options.open(&path)?;
             let bytes = file.metadata()?.len();
             self.open.insert(component.into(), (file, bytes));
         }
@@ -56,6 +60,8 @@ impl LogFiles {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -69,6 +75,8 @@ mod tests {
         let sizes = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().metadata().unwrap().len());
         let sizes: Vec<u64> = sizes.collect();
         assert_eq!(sizes.len(), 2);
+        let mode = std::fs::metadata(dir.join("c.log.1")).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600, "others can read what components say");
         assert!(sizes.iter().all(|size| *size <= LOG_FILE_BYTES_MAX + 1100), "{sizes:?}");
         std::fs::remove_dir_all(&dir).unwrap();
     }

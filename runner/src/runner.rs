@@ -16,7 +16,7 @@ use crate::app::{App, Durable, Pin, TriggerPlan, TriggerPlanKind};
 use crate::event::Event;
 use crate::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
 use crate::flow::books::Balance;
-use crate::flow::keeper;
+use crate::flow::{keeper, letters};
 use crate::flow::lanes::{Entry, House};
 use crate::flow::unit::Unit;
 use crate::host::brokers::{Brokers, Login};
@@ -27,8 +27,9 @@ use crate::manifest::FirstTick;
 use crate::outbox::Ended;
 use crate::report::{Report, Reporter};
 use crate::session;
+use crate::state_folder;
 use crate::status::ComponentCounters;
-use crate::store::{DeadLetter, Layout, Store, StoreError};
+use crate::store::{Layout, Store, StoreError};
 use crate::worlds::Outcome;
 
 /// A loaded app.
@@ -130,7 +131,10 @@ impl Lanes {
         let store = self.house.store();
         if let Some(kept) = store.kept_event(row).await? {
             let reason = "it waited for a trigger that the app no longer has";
-            store.bury(DeadLetter::of_event(kept, reason)).await?;
+            let (component, attempts) = (kept.component.clone(), kept.attempts);
+            if let Some(event) = Event::of_kept(kept, Arc::clone(&self.settled)) {
+                store.bury(event.letter(&component, attempts, reason)).await?;
+            }
         }
         store.forget_events(vec![row]).await
     }
@@ -149,9 +153,10 @@ impl Runner {
     /// Loads everything that the plan names; nothing of it runs yet. All that can be wrong with an
     /// app on this machine is found here.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
-        let store =
-            Store::start(Layout { state_dir: app.state_dir.clone(), paths: store_paths(&app) })
-                .map_err(LoadAppError::Store)?;
+        let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
+        let layout = Layout { state_dir, paths, ..Layout::default() };
+        let store = Store::start_reporting(layout, Arc::clone(&reporter));
+        let store = store.map_err(LoadAppError::Store)?;
         let tls = session::tls(&app);
         let outbox = app.board.outbox;
         let told = Arc::clone(&reporter);
@@ -204,7 +209,7 @@ impl Runner {
     /// Makes the folder for state, where there is none yet.
     pub fn make_state_folder(&self) -> Result<(), LoadAppError> {
         let path = &self.app.state_dir;
-        let made = std::fs::create_dir_all(path);
+        let made = state_folder::make(path);
         made.map_err(|error| LoadAppError::State { path: path.clone(), error })
     }
 
@@ -242,6 +247,7 @@ impl Runner {
     fn open_session(&self) -> Result<Option<(Session, Inbox)>, LoadAppError> {
         let Some(plan) = &self.app.broker else { return Ok(None) };
         let options = session::options(&self.app, plan, Arc::clone(&self.reporter));
+        let options = options.map_err(LoadAppError::Session)?;
         let started = Session::start(options);
         let (session, inbox) = started.map_err(|e| LoadAppError::Session(e.to_string()))?;
         let username = plan.username.clone().unwrap_or_default();
@@ -306,6 +312,7 @@ impl Runner {
             entry.workers().for_each(|worker| drop(workers.spawn(worker)));
         }
         let keeper = tokio::spawn(keeper::keep(Arc::clone(house), entries.clone()));
+        let retries = tokio::spawn(letters::retry(self.app.clone(), Arc::clone(house), entries.clone()));
         let driven = outputs.clone();
         let driving = tokio::spawn(async move { driven.run().await });
         let mut feeds = self.feeds(inputs, entries, settled);
@@ -343,6 +350,7 @@ impl Runner {
         driving.abort();
         outputs.stop();
         keeper.abort();
+        retries.abort();
         self.make_safe(lanes).await;
         self.close().await;
     }

@@ -1,6 +1,7 @@
 //! From the plan's broker to the options of its session: the two crates' words for the same things
 //! meet here and nowhere else.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,19 +15,27 @@ use crate::app::{App, BrokerMessage, BrokerPlan, Transport, TriggerPlanKind};
 use crate::host::brokers::on_notice;
 use crate::manifest::{self, Hosts, MqttProtocol, Retain};
 use crate::report::Reporter;
+use crate::state_folder::write_atomically;
 
 /// A longer one in the file was not written by us. Brokers take at least 23 bytes, most 65 535.
 const CLIENT_ID_BYTES_MAX: usize = 256;
 
 /// The session that the plan asks for: persistent, under a name that stays the same, so that the
 /// broker keeps what comes while the board is away.
-pub fn options(app: &App, plan: &BrokerPlan, reporter: Arc<dyn Reporter>) -> Options {
+pub fn options(
+    app: &App,
+    plan: &BrokerPlan,
+    reporter: Arc<dyn Reporter>,
+) -> Result<Options, String> {
     let security = match plan.address.transport {
         Transport::Plain => Security::Plain,
         Transport::Tls => Security::Tls(tls(app)),
     };
     let address = Address { host: plan.address.host.clone(), port: plan.address.port, security };
-    let client_id = plan.client_id.clone().unwrap_or_else(|| client_id(app));
+    let client_id = match &plan.client_id {
+        Some(given) => given.clone(),
+        None => client_id(&app.name, &app.state_dir)?,
+    };
     let mut options = Options::new(address, client_id);
     options.credentials = plan.username.clone().map(|username| Credentials {
         username,
@@ -50,7 +59,7 @@ pub fn options(app: &App, plan: &BrokerPlan, reporter: Arc<dyn Reporter>) -> Opt
     let hosts = Hosts::new(Vec::new(), None, blocked);
     options.address_filter = Some(Arc::new(move |ip| hosts.permits_address(ip)));
     options.on_notice = Some(on_notice(plan.address.to_string(), reporter));
-    options
+    Ok(options)
 }
 
 /// The device's TLS files, for every broker.
@@ -96,24 +105,72 @@ fn message(message: &BrokerMessage) -> Publish {
 }
 
 /// A name that is the same after a restart and differs between devices, be they flashed from one
-/// image: made once at random and kept with the state. Without a place to keep it, the machine's id.
-fn client_id(app: &App) -> String {
-    let path = app.state_dir.join("client-id");
-    let kept = |path: &Path| {
-        let text = std::fs::read_to_string(path).ok()?;
-        let id = text.trim().to_string();
-        (!id.is_empty() && id.len() <= CLIENT_ID_BYTES_MAX).then_some(id)
-    };
-    if let Some(id) = kept(&path) {
-        return id;
+/// image: made once at random and kept with the state. Where nothing can be kept, the machine's id. One
+/// that was kept and cannot be read is an error: under another name the broker would keep the messages
+/// of this one for nobody.
+fn client_id(app_name: &str, state_dir: &Path) -> Result<String, String> {
+    let path = state_dir.join("client-id");
+    let shown = path.display();
+    match std::fs::read_to_string(&path) {
+        Ok(text) if is_client_id(text.trim()) => return Ok(text.trim().to_owned()),
+        Ok(_) => return Err(format!("{shown} holds no client id{WHAT_TO_DO}")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("{shown}: {error}{WHAT_TO_DO}")),
     }
-    let random = kept(Path::new("/proc/sys/kernel/random/uuid")).unwrap_or_default();
-    let fresh = format!("{}-{}", app.name, random.get(..8).unwrap_or("0"));
-    match std::fs::write(&path, &fresh) {
-        Ok(()) => fresh,
-        Err(_) => {
-            let machine = kept(Path::new("/etc/machine-id")).unwrap_or_default();
-            format!("{}-{}", app.name, machine.get(..12).unwrap_or("0"))
+    let fresh = format!("{app_name}-{}", first_of("/proc/sys/kernel/random/uuid", 8));
+    match write_atomically(&path, fresh.as_bytes()) {
+        Ok(()) => Ok(fresh),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied | ErrorKind::NotFound
+            ) =>
+        {
+            Ok(format!("{app_name}-{}", first_of("/etc/machine-id", 12)))
+        }
+        Err(error) => Err(format!("{shown} cannot be written: {error}")),
+    }
+}
+
+const WHAT_TO_DO: &str = ": the broker keeps the session, and its messages, under the name that was in it; \
+    write that name into the file (the broker's log or list of clients shows it), or remove the file to begin \
+    a new session";
+
+fn is_client_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= CLIENT_ID_BYTES_MAX && !text.contains(char::is_control)
+}
+
+/// The first so many characters of a file of the system's.
+fn first_of(file: &str, chars: usize) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.trim().get(..chars).unwrap_or("0").to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_id_is_made_once_and_kept_for_this_user_only() {
+        use std::os::unix::fs::MetadataExt as _;
+        let scratch = tempfile::tempdir().unwrap();
+        let first = client_id("app", scratch.path()).unwrap();
+        assert!(first.starts_with("app-") && first.len() == 12, "{first}");
+        assert_eq!(client_id("app", scratch.path()).unwrap(), first);
+        let about = std::fs::metadata(scratch.path().join("client-id")).unwrap();
+        assert_eq!(about.mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_client_id_that_cannot_be_read_is_said_and_never_replaced() {
+        for content in [&b""[..], b"\n", b"a\0b", b"\xff\xfe", &[b'x'; CLIENT_ID_BYTES_MAX + 1]] {
+            let scratch = tempfile::tempdir().unwrap();
+            let path = scratch.path().join("client-id");
+            std::fs::write(&path, content).unwrap();
+            let error = client_id("app", scratch.path()).unwrap_err();
+            assert!(error.contains("client-id") && error.contains("remove the file"), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), content);
         }
     }
 }

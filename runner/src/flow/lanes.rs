@@ -22,7 +22,7 @@ use crate::limits::dispatch as limits;
 use crate::limits::gpio::FAILURES_BEFORE_SAFE;
 use crate::outbox::{Ended, Receipt};
 use crate::report::{Report, Reporter};
-use crate::store::{DeadLetter, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::worlds::Outcome;
 
 /// What all lanes of an app have in common.
@@ -84,6 +84,11 @@ impl House {
     /// Who is told.
     pub(crate) fn reporter(&self) -> &dyn Reporter {
         &*self.reporter
+    }
+
+    /// Told when an event is settled.
+    pub(crate) fn settled(&self) -> &Arc<Notify> {
+        &self.settled
     }
 
     /// Where things are kept.
@@ -428,7 +433,7 @@ impl Entry {
 
     /// Settles an event once everything published for it is safe. The lane goes on meanwhile.
     fn finish(&self, left: Left<Arc<Event>>, trigger: u32, receipts: Vec<Receipt>) {
-        if receipts.is_empty() {
+        if receipts.is_empty() && left.event.letter_id().is_none() {
             return self.settle(&left, trigger, Book::deliver);
         }
         let (entry, open) = (self.clone(), Open::new(&self.0.house));
@@ -445,9 +450,22 @@ impl Entry {
                     }
                 }
             }
-            entry.settle(&left, trigger, Book::deliver);
+            entry.handled(&left, trigger).await;
             drop(open);
         });
+    }
+
+    /// The component took the event: if it was a dead letter, that is gone first.
+    async fn handled(&self, left: &Left<Arc<Event>>, trigger: u32) {
+        if let Some(id) = left.event.letter_id()
+            && let Err(error) = self.0.house.store.letter_handled(id).await
+        {
+            let sentence = format!(
+                "dead letter {id} was handled and cannot be deleted; after a restart it is tried again: {error}"
+            );
+            self.0.unit.reporter().report(&Report::Warning(&sentence));
+        }
+        self.settle(left, trigger, Book::deliver);
     }
 
     fn undelivered(&self, left: &Left<Arc<Event>>, outcome: &Outcome) {
@@ -482,7 +500,7 @@ impl Entry {
         let mut pause = limits::BURY_AGAIN_FIRST;
         let mut failed = false;
         loop {
-            match self.bury_once(&left, trigger, &reason).await {
+            match self.bury_once(&left, &reason).await {
                 Ok(()) => break,
                 Err(StoreError::Stopped) => return,
                 Err(error) => {
@@ -508,13 +526,14 @@ impl Entry {
     async fn bury_once(
         &self,
         left: &Left<Arc<Event>>,
-        trigger: u32,
         reason: &str,
     ) -> Result<(), StoreError> {
         let Inner { unit, house, .. } = &*self.0;
-        let component = &unit.grants.component;
-        let kept = left.event.kept(component, self.trigger_id(trigger), left.attempts);
-        house.store.bury(DeadLetter::of_event(kept, reason)).await
+        if let Some(id) = left.event.letter_id() {
+            return house.store.letter_failed(id, left.attempts, reason.to_string()).await;
+        }
+        let letter = left.event.letter(&unit.grants.component, left.attempts, reason);
+        house.store.bury(letter).await.map(drop)
     }
 
     /// The event is nobody's any more.

@@ -38,6 +38,8 @@ pub struct Grants {
     pub variables: Variables,
     /// Labels of the key-value stores that it may open.
     pub key_value_stores: BTreeSet<String>,
+    /// What these may hold in all.
+    pub state_bytes_max: u64,
     /// The stores' files.
     pub store: Store,
     /// Hosts that it may reach.

@@ -16,7 +16,7 @@ use super::machine::{Action, Bounds, Full, Outbox, Row, Tally, Ticket, Told, Urg
 use crate::limits::outbox as limits;
 use crate::limits::time::CLOCK_NOT_BEFORE;
 use crate::report::{Report, Reporter};
-use crate::store::{DeadLetter, KeptPublish, Store};
+use crate::store::{DeadLetter, KeptPublish, LetterKind, Store};
 
 /// How an outbox is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,10 +291,14 @@ impl Outlet {
         let outlet = Arc::clone(self);
         let component = locked(&self.components).name(ticket.component).to_string();
         tokio::spawn(async move {
-            let Publish { topic, payload, .. } = publish;
+            let Publish { topic, payload, qos, retain } = publish;
             let reason = format!("published, and the broker will not have it: {why}");
-            let source = topic.clone();
-            let letter = DeadLetter::of_publish(component, source, payload.to_vec(), reason);
+            let letter = DeadLetter {
+                kind: LetterKind::Publish,
+                qos: qos as u8,
+                retained: retain,
+                ..DeadLetter::new(component, topic.clone(), payload.to_vec(), reason)
+            };
             if let Err(error) = outlet.store.bury(letter).await {
                 let sentence = format!(
                     "a publish to {topic} that the broker refuses ({why}) could not be kept aside: {error}"

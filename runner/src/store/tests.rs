@@ -4,18 +4,18 @@
 use super::*;
 use crate::limits::host as limits;
 
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("pirn-store-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
 
-    fn store(&self) -> Store {
-        let layout = Layout { state_dir: self.0.clone(), paths: BTreeMap::new() };
+    pub(super) fn store(&self) -> Store {
+        let layout = Layout { state_dir: self.0.clone(), ..Layout::default() };
         Store::start(layout).unwrap()
     }
 }
@@ -23,15 +23,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn letter(n: usize) -> DeadLetter {
-    DeadLetter {
-        component: "c".into(),
-        source: format!("t/{n}"),
-        payload: vec![1, 2],
-        reason: "refused".into(),
     }
 }
 
@@ -85,20 +76,10 @@ async fn each_cap_of_a_store_is_refused_with_its_size() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_kept_aside_and_the_store_goes_on() {
-    let scratch = Scratch::new("damaged");
-    std::fs::write(scratch.0.join("pirn.db"), [7; 8192]).unwrap();
-    let store = scratch.store();
-    store.set("default", "a", vec![1]).await.unwrap();
-    assert_eq!(store.get("default", "a").await.unwrap(), Some(vec![1]));
-    assert_eq!(std::fs::read(scratch.0.join("pirn.db.damaged")).unwrap(), [7; 8192]);
-}
-
-#[tokio::test]
 async fn a_folder_that_is_missing_is_an_error_that_names_it_and_heals() {
     let scratch = Scratch::new("missing");
     let dir = scratch.0.join("not-yet");
-    let layout = Layout { state_dir: dir.clone(), paths: BTreeMap::new() };
+    let layout = Layout { state_dir: dir.clone(), ..Layout::default() };
     let store = Store::start(layout).unwrap();
     let error = store.set("default", "a", vec![1]).await.unwrap_err();
     assert!(error.to_string().contains("not-yet"), "{error}");
@@ -106,28 +87,18 @@ async fn a_folder_that_is_missing_is_an_error_that_names_it_and_heals() {
     store.set("default", "a", vec![1]).await.unwrap();
 }
 
-#[tokio::test]
-async fn dead_letters_are_kept_in_order_and_the_oldest_give_way() {
-    let scratch = Scratch::new("letters");
-    let store = scratch.store();
-    for n in 0..3 {
-        store.bury(letter(n)).await.unwrap();
-    }
-    assert_eq!(store.dead_letters().await.unwrap(), [letter(0), letter(1), letter(2)]);
-}
-
 fn count(store: &Store) -> impl Future<Output = i64> {
     let store = store.clone();
     async move {
         let count = |db: &Tx<'_>| {
-            Ok(db.query_row("SELECT count(*) FROM pirn_dead_letter", [], |row| row.get(0))?)
+            Ok(db.query_row("SELECT count(*) FROM spin_key_value", [], |row| row.get(0))?)
         };
         store.read(Place::State, count).await.unwrap()
     }
 }
 
 fn insert(db: &Tx<'_>) -> Result<(), StoreError> {
-    db.execute("INSERT INTO pirn_dead_letter VALUES (NULL, 'c', 's', x'00', 'r')", [])?;
+    db.execute("INSERT INTO spin_key_value VALUES ('s', hex(randomblob(8)), x'00')", [])?;
     Ok(())
 }
 
@@ -142,7 +113,7 @@ async fn work_that_fails_leaves_nothing_behind_and_does_not_hurt_its_neighbours(
     };
     let wrong = |db: &Tx<'_>| {
         insert(db)?;
-        db.execute("INSERT INTO pirn_dead_letter (id) VALUES ('not a number')", [])?;
+        db.execute("INSERT INTO spin_key_value (store) VALUES (NULL)", [])?;
         Ok(())
     };
     let (first, limit, refused, last) = tokio::join!(
@@ -225,7 +196,8 @@ async fn requests_beyond_the_queue_s_bytes_wait_and_none_is_turned_away() {
 async fn a_file_that_is_stuck_stalls_no_other() {
     let scratch = Scratch::new("stuck");
     let paths = [("slow".to_owned(), scratch.0.join("slow.db"))].into();
-    let store = Store::start(Layout { state_dir: scratch.0.clone(), paths }).unwrap();
+    let store =
+        Store::start(Layout { state_dir: scratch.0.clone(), paths, ..Layout::default() }).unwrap();
     let (go, held) = mpsc::channel::<()>();
     let hold = move |_: &Tx<'_>| held.recv().map_err(|_| StoreError::Stopped);
     let stuck = tokio::spawn({

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_runner::app::{App, AppFiles};
+use pirn_runner::control::{self, Control, ControlSocket};
 use pirn_runner::event::{Event, Happening};
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::runner::{Runner, Until, check_chips};
-use pirn_runner::status::{self, StatusSocket};
+use pirn_runner::state_folder::StateFolder;
+use pirn_runner::status;
 use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio::{self, Chips, Edge};
 use pirn_triggers::mqtt::Qos;
@@ -31,19 +33,31 @@ const FAULTED: u8 = 4;
 /// guest, 10 ms a slice, keep the network waiting for half a second.
 const EVENT_INTERVAL: u32 = 3;
 
+/// How long a stopping runner waits for its files to close, after everything else has ended: a slow
+/// card's fsync. The farewells before it take four of the five seconds that SIGTERM grants.
+const STORE_CLOSE_GRACE: Duration = Duration::from_millis(500);
+
 /// Says what is wrong and gives the exit status for it.
-fn wrong(error: &dyn Display) -> ExitCode {
+pub(crate) fn wrong(error: &dyn Display) -> ExitCode {
     eprintln!("pirnd: {error}");
     ExitCode::from(WRONG_INPUT)
 }
 
-fn failed(error: &dyn Display) -> ExitCode {
+pub(crate) fn failed(error: &dyn Display) -> ExitCode {
     eprintln!("pirnd: {error}");
     ExitCode::from(FAILED)
 }
 
-/// The app, loaded, and who is told of it.
-fn load(common: Common) -> Result<(Runner, Arc<dyn Reporter>), ExitCode> {
+/// An app that is about to work, alone in its state folder.
+struct Loaded {
+    runner: Runner,
+    reporter: Arc<dyn Reporter>,
+    folder: StateFolder,
+}
+
+/// Takes the state folder before anything else is opened or connected, then loads the app. A second
+/// `up`, and an `invoke` beside it, would write to the first one's files: both are refused.
+fn load(common: Common) -> Result<Loaded, ExitCode> {
     let app = plan(&common.files)?;
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| wrong(&format!("log folder: {error}")))?;
@@ -51,17 +65,17 @@ fn load(common: Common) -> Result<(Runner, Arc<dyn Reporter>), ExitCode> {
     for warning in &app.warnings {
         reporter.report(&Report::Warning(warning));
     }
+    let folder = StateFolder::claim(&app.state_dir, &*reporter).map_err(|error| wrong(&error))?;
     let runner = Runner::load(app, Arc::clone(&reporter)).map_err(|error| wrong(&error))?;
-    runner.make_state_folder().map_err(|error| wrong(&error))?;
-    Ok((runner, reporter))
+    Ok(Loaded { runner, reporter, folder })
 }
 
-fn plan(files: &AppFiles) -> Result<App, ExitCode> {
+pub(crate) fn plan(files: &AppFiles) -> Result<App, ExitCode> {
     App::load(files).map_err(|error| wrong(&error))
 }
 
 /// One thread for everything but fsync and the ticker.
-fn on_the_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
+pub(crate) fn on_the_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     match builder.enable_io().enable_time().event_interval(EVENT_INTERVAL).build() {
         Ok(runtime) => runtime.block_on(work),
@@ -70,15 +84,16 @@ fn on_the_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 pub(crate) fn up(up: Up) -> ExitCode {
-    let (runner, reporter) = match load(up.common) {
+    let loaded = match load(up.common) {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
     let until = if up.once { Until::OneEvent } else { Until::Stopped };
-    on_the_loop(run(runner, reporter, until))
+    on_the_loop(run(loaded, until))
 }
 
-async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitCode {
+async fn run(loaded: Loaded, until: Until) -> ExitCode {
+    let Loaded { runner, reporter, folder } = loaded;
     let stop = match stop_signal() {
         Ok(stop) => stop,
         Err(error) => return failed(&format!("signals: {error}")),
@@ -87,27 +102,16 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
         Ok(outside) => outside,
         Err(error) => return wrong(&error),
     };
-    let socket = match StatusSocket::bind(&runner.app().state_dir).await {
-        Ok(socket) => Some(socket),
-        Err(status::BindError::InUse(path)) => {
-            return wrong(&format!(
-                "{}: another pirnd runs with this state folder",
-                path.display()
-            ));
-        }
-        Err(status::BindError::Io(error)) => {
-            reporter.report(&Report::Warning(&format!("no status socket: {error}")));
+    let lanes = Arc::new(runner.lanes().await);
+    let status = status::Source::new(&runner, &outside, &lanes);
+    let control = Control { status, store: runner.store().clone() };
+    let told = match ControlSocket::bind(&folder) {
+        Ok(socket) => Some(tokio::spawn(socket.serve(Arc::new(control)))),
+        Err(error) => {
+            reporter.report(&Report::Warning(&format!("no control socket: {error}")));
             None
         }
     };
-    let lanes = Arc::new(runner.lanes().await);
-    let source = status::Source::new(&runner, &outside, &lanes);
-    let told = tokio::spawn(async move {
-        match socket {
-            Some(socket) => socket.serve(&source).await,
-            None => std::future::pending().await,
-        }
-    });
     let watched = tokio::spawn(watchdog());
     let app = runner.app();
     let note = format!("running {} on {}", app.name, app.board.name);
@@ -118,7 +122,16 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
     };
     runner.run(outside, &lanes, stopping, until).await;
-    told.abort();
+    // What is in its log is folded back, so that the next start has nothing to recover.
+    let closed = tokio::time::timeout(STORE_CLOSE_GRACE, runner.store().close());
+    if closed.await.is_err() {
+        reporter.report(&Report::Warning(
+            "the store takes long to close; what was answered is on the disk all the same",
+        ));
+    }
+    if let Some(told) = told {
+        told.abort();
+    }
     watched.abort();
     reporter.report(&Report::Note("stopped"));
     ExitCode::SUCCESS
@@ -172,7 +185,8 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
         Ok(event) => event,
         Err(status) => return status,
     };
-    let (runner, _) = match load(invoke.common) {
+    // The folder stays taken until the end.
+    let Loaded { runner, folder: _folder, .. } = match load(invoke.common) {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
@@ -252,11 +266,11 @@ pub(crate) fn status(status: Status) -> ExitCode {
     let path = match status.socket {
         Some(path) => path,
         None => match plan(&status.common.files) {
-            Ok(app) => status::socket_path(&app.state_dir),
+            Ok(app) => control::socket_path(&app.state_dir),
             Err(status) => return status,
         },
     };
-    let json = match status::ask(&path) {
+    let json = match control::ask_status(&path) {
         Ok(json) => json,
         Err(error) => {
             return failed(&format!("{}: {error}; does pirnd run there?", path.display()));

@@ -3,6 +3,7 @@
 
 mod args;
 mod commands;
+mod letters;
 mod log;
 
 use std::process::ExitCode;
@@ -33,5 +34,6 @@ fn main() -> ExitCode {
         args::Command::Invoke(invoke) => commands::invoke(invoke),
         args::Command::SafeState(common) => commands::safe_state(common),
         args::Command::Status(status) => commands::status(status),
+        args::Command::DeadLetters(letters) => letters::run(letters),
     }
 }
