@@ -25,4 +25,5 @@ pub mod worlds;
 pub mod limits;
 pub mod log_files;
 pub mod report;
+pub mod shown;
 pub mod status;
