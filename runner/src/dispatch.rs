@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use pirn_triggers::mqtt::{Qos, Receipt};
+use pirn_triggers::mqtt::Qos;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::app::ComponentLimits;
 use crate::engine::{Allowance, Component};
 use crate::event::{Event, Happening, Waiting};
+use crate::host::receipts::{NotDelivered, Receipt};
 use crate::host::{Grants, Host};
 use crate::limits::dispatch as limits;
 use crate::limits::gpio::FAILURES_BEFORE_SAFE;
@@ -227,16 +228,25 @@ fn finish(unit: &Arc<Unit>, event: Arc<Event>, receipts: Vec<Receipt>) {
     if receipts.is_empty() {
         return event.settle();
     }
-    let unit = Arc::clone(unit);
+    let (unit, begun) = (Arc::clone(unit), Instant::now());
     tokio::spawn(async move {
         for receipt in receipts {
             match receipt.await {
                 Ok(()) => {}
                 // The runner is stopping: the broker sends the event again.
-                Err(pirn_triggers::mqtt::DeliveryError::Stopped) => return,
+                Err(NotDelivered::Stopping) => return,
                 Err(error) => {
                     let outcome = Outcome::Undelivered(error.to_string());
                     unit.counters.count(&outcome, Duration::ZERO);
+                    unit.reporter().report(&Report::Outcome {
+                        component: &unit.grants.component,
+                        source: &event.source,
+                        what: &event.what,
+                        outcome: &outcome,
+                        took: begun.elapsed(),
+                        attempt: 1,
+                        retry_in: None,
+                    });
                     return bury(&unit, &event, &outcome).await;
                 }
             }

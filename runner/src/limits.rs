@@ -174,6 +174,19 @@ pub mod host {
     pub const PUBLISHES_PER_EVENT_MAX: usize = 256;
     /// Connections to other brokers than its own that an app may hold; each costs some 60 KiB.
     pub const BROKER_SESSIONS_MAX: usize = 4;
+    /// How long a session with another broker is kept that nobody uses: an app that publishes now and
+    /// then should not connect for each message.
+    pub const BROKER_IDLE_MAX: Duration = Duration::from_secs(300);
+    /// How long what was published to another broker waits for it to come back. The events behind it wait
+    /// too; then they count as undelivered.
+    pub const BROKER_AWAY_MAX: Duration = Duration::from_secs(60);
+    /// A topic that a guest may publish to. MQTT can carry 64 KiB, but no broker's default takes that
+    /// everywhere, and most answer by closing the connection. The largest we know of has 1 KiB.
+    pub const PUBLISH_TOPIC_BYTES_MAX: usize = 4 << 10;
+    /// Its levels: mosquitto closes the connection at 200, EMQX at 128.
+    pub const PUBLISH_TOPIC_LEVELS_MAX: usize = 128;
+    /// Of a topic, in a sentence about it.
+    pub const TOPIC_IN_SENTENCE_BYTES_MAX: usize = 64;
     /// How long `open` waits for another broker to answer.
     pub const BROKER_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
     /// A key of the key-value store.

@@ -74,8 +74,7 @@ impl Runner {
         let store =
             Store::start(Layout { state_dir: app.state_dir.clone(), paths: store_paths(&app) })
                 .map_err(LoadAppError::Store)?;
-        let tls = session::tls(&app);
-        let brokers = Arc::new(Brokers::new(&app.name, tls, Arc::clone(&reporter)));
+        let brokers = Arc::new(Brokers::for_app(&app, Arc::clone(&reporter)));
         let lines = Arc::<Lines>::default();
         let shared = Shared {
             app: &app,
@@ -153,11 +152,13 @@ impl Runner {
     fn open_session(&self) -> Result<Option<(Session, Inbox)>, LoadAppError> {
         let Some(plan) = &self.app.broker else { return Ok(None) };
         let options = session::options(&self.app, plan, Arc::clone(&self.reporter));
+        let client_id = options.client_id.clone();
         let started = Session::start(options);
         let (session, inbox) = started.map_err(|e| LoadAppError::Session(e.to_string()))?;
         let username = plan.username.clone().unwrap_or_default();
         let password = plan.password.clone().unwrap_or_default();
-        self.brokers.share(Login::new(plan.address.clone(), username, password), session.clone());
+        let login = Login::new(plan.address.clone(), username, password);
+        self.brokers.share(login, &client_id, session.clone());
         Ok(Some((session, inbox)))
     }
 

@@ -1,7 +1,7 @@
 //! From the plan's broker to the options of its session: the two crates' words for the same things
 //! meet here and nowhere else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -98,17 +98,11 @@ fn message(message: &BrokerMessage) -> Publish {
 /// A name that is the same after a restart and differs between devices, be they flashed from one
 /// image: made once at random and kept with the state. Without a place to keep it, the machine's id.
 fn client_id(app: &App) -> String {
-    let path = app.state_dir.join("client-id");
-    let kept = |path: &Path| {
-        let text = std::fs::read_to_string(path).ok()?;
-        let id = text.trim().to_string();
-        (!id.is_empty() && id.len() <= CLIENT_ID_BYTES_MAX).then_some(id)
-    };
+    let path = client_id_file(app);
     if let Some(id) = kept(&path) {
         return id;
     }
-    let random = kept(Path::new("/proc/sys/kernel/random/uuid")).unwrap_or_default();
-    let fresh = format!("{}-{}", app.name, random.get(..8).unwrap_or("0"));
+    let fresh = format!("{}-{}", app.name, random_name());
     match std::fs::write(&path, &fresh) {
         Ok(()) => fresh,
         Err(_) => {
@@ -116,4 +110,27 @@ fn client_id(app: &App) -> String {
             format!("{}-{}", app.name, machine.get(..12).unwrap_or("0"))
         }
     }
+}
+
+fn client_id_file(app: &App) -> PathBuf {
+    app.state_dir.join("client-id")
+}
+
+/// The name in a file, if it is one that we may have written.
+fn kept(path: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let id = text.trim().to_string();
+    (!id.is_empty() && id.len() <= CLIENT_ID_BYTES_MAX).then_some(id)
+}
+
+/// The client id that the app's session has, or had the last time; makes none.
+pub fn known_client_id(app: &App) -> Option<String> {
+    let plan = app.broker.as_ref()?;
+    plan.client_id.clone().or_else(|| kept(&client_id_file(app)))
+}
+
+/// Eight characters at random.
+pub fn random_name() -> String {
+    let random = kept(Path::new("/proc/sys/kernel/random/uuid")).unwrap_or_default();
+    random.get(..8).unwrap_or("0").to_owned()
 }

@@ -9,6 +9,8 @@ pub mod gpio;
 pub mod key_value;
 pub mod log;
 pub mod mqtt;
+pub mod receipts;
+pub mod topics;
 pub mod variables;
 pub mod wasi;
 
@@ -16,10 +18,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pirn_triggers::mqtt::Receipt;
 use wasmtime::component::{Resource, ResourceTable};
 
 use self::brokers::Brokers;
+use self::receipts::Receipt;
 use crate::app::TopicGrant;
 use crate::engine::door::{Answer, Door};
 use crate::engine::fault::Fault;

@@ -6,11 +6,12 @@
 //! receipt, which the event waits for before it is acknowledged.
 
 use bytes::Bytes;
-use pirn_triggers::mqtt::{Publish, Qos as WireQos, Session};
+use pirn_triggers::mqtt::{Publish, Qos as WireQos};
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::Host;
-use super::brokers::{Login, OpenError};
+use super::brokers::{Lease, Login, OpenError};
+use super::topics::publishable;
 use crate::app::BrokerAddress;
 use crate::engine::door::{Answer, Door, Interface, Twin};
 use crate::engine::fault::Fault;
@@ -58,7 +59,7 @@ wire! {
 
 /// An open connection: its address was granted when it was opened.
 pub struct Connection {
-    session: Session,
+    session: Lease,
 }
 
 type Of<T> = Answer<(Result<T, Error>,)>;
@@ -102,6 +103,9 @@ async fn publish(
 ) -> Of<()> {
     let session = host.with(&connection, |connection| connection.session.clone())?;
     let grants = host.grants();
+    if let Err(sentence) = publishable(&topic) {
+        return Ok((Err(Error::Other(sentence.to_string())),));
+    }
     if !grants.publish_topics.permits(&topic) {
         let sentence = format!("publishing to topic {topic} is not permitted");
         return Ok((Err(Error::Other(sentence)),));
