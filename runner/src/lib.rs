@@ -16,6 +16,7 @@ pub mod event;
 mod feeds;
 pub mod host;
 mod loading;
+pub mod readiness;
 pub mod runner;
 pub mod session;
 pub mod store;

@@ -20,13 +20,17 @@ const CLIENT_ID_BYTES_MAX: usize = 256;
 
 /// The session that the plan asks for: persistent, under a name that stays the same, so that the
 /// broker keeps what comes while the board is away.
-pub fn options(app: &App, plan: &BrokerPlan, reporter: Arc<dyn Reporter>) -> Options {
+pub fn options(
+    app: &App,
+    plan: &BrokerPlan,
+    client_id: String,
+    reporter: Arc<dyn Reporter>,
+) -> Options {
     let security = match plan.address.transport {
         Transport::Plain => Security::Plain,
         Transport::Tls => Security::Tls(tls(app)),
     };
     let address = Address { host: plan.address.host.clone(), port: plan.address.port, security };
-    let client_id = plan.client_id.clone().unwrap_or_else(|| client_id(app));
     let mut options = Options::new(address, client_id);
     options.credentials = plan.username.clone().map(|username| Credentials {
         username,
@@ -97,11 +101,11 @@ fn message(message: &BrokerMessage) -> Publish {
 
 /// A name that is the same after a restart and differs between devices, be they flashed from one
 /// image: made once at random and kept with the state. Without a place to keep it, the machine's id.
-fn client_id(app: &App) -> String {
-    let path = client_id_file(app);
-    if let Some(id) = kept(&path) {
+pub fn client_id(app: &App) -> String {
+    if let Some(id) = known_client_id(app) {
         return id;
     }
+    let path = client_id_file(app);
     let fresh = format!("{}-{}", app.name, random_name());
     match std::fs::write(&path, &fresh) {
         Ok(()) => fresh,

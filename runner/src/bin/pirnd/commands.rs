@@ -10,63 +10,75 @@ use std::time::Duration;
 use pirn_runner::app::{App, AppFiles};
 use pirn_runner::event::{Event, Happening};
 use pirn_runner::log_files::LogFiles;
+use pirn_runner::readiness::check_folders;
 use pirn_runner::report::{Report, Reporter};
-use pirn_runner::runner::{Runner, Until, check_chips};
+use pirn_runner::runner::{Runner, Until};
+use pirn_runner::shown;
 use pirn_runner::status::{self, StatusSocket};
 use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio::{self, Chips, Edge};
 use pirn_triggers::mqtt::Qos;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Cause, Common, Invoke, Output, Payload, Status, Up};
 use crate::log::Printer;
+use crate::ways_out::{on_the_loop, safe_on_panic, stop_signal};
 
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const WRONG_INPUT: u8 = 2;
 const REFUSED: u8 = 3;
 const FAULTED: u8 = 4;
 
-/// Scheduler turns between looks at sockets and timers. tokio's default of 61 would let one busy
-/// guest, 10 ms a slice, keep the network waiting for half a second.
-const EVENT_INTERVAL: u32 = 3;
-
 /// Says what is wrong and gives the exit status for it.
 fn wrong(error: &dyn Display) -> ExitCode {
-    eprintln!("pirnd: {error}");
+    say(error);
     ExitCode::from(WRONG_INPUT)
 }
 
 fn failed(error: &dyn Display) -> ExitCode {
-    eprintln!("pirnd: {error}");
+    say(error);
     ExitCode::from(FAILED)
+}
+
+/// A file's key or a broker's sentence may be in it: text from outside.
+fn say(error: &dyn Display) {
+    eprintln!("pirnd: {}", shown::lines(&error.to_string()));
 }
 
 /// The app, loaded, and who is told of it.
 fn load(common: Common) -> Result<(Runner, Arc<dyn Reporter>), ExitCode> {
-    let app = plan(&common.files)?;
+    let app = runnable(&common.files)?;
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| wrong(&format!("log folder: {error}")))?;
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, files));
-    for warning in &app.warnings {
-        reporter.report(&Report::Warning(warning));
-    }
+    warn(&app, &*reporter);
     let runner = Runner::load(app, Arc::clone(&reporter)).map_err(|error| wrong(&error))?;
     runner.make_state_folder().map_err(|error| wrong(&error))?;
     Ok((runner, reporter))
+}
+
+/// What works but should not stay so.
+fn warn(app: &App, reporter: &dyn Reporter) {
+    for warning in app.warnings.iter().chain(&app.exposed()) {
+        reporter.report(&Report::Warning(warning));
+    }
 }
 
 fn plan(files: &AppFiles) -> Result<App, ExitCode> {
     App::load(files).map_err(|error| wrong(&error))
 }
 
-/// One thread for everything but fsync and the ticker.
-fn on_the_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    match builder.enable_io().enable_time().event_interval(EVENT_INTERVAL).build() {
-        Ok(runtime) => runtime.block_on(work),
-        Err(error) => failed(&format!("the event loop does not start: {error}")),
-    }
+/// The plan of an app that is to run, or would be.
+fn runnable(files: &AppFiles) -> Result<App, ExitCode> {
+    let app = plan(files)?;
+    check_folders(&app).map_err(|error| wrong(&error))?;
+    Ok(app)
+}
+
+/// Runs on the loop to the exit status.
+fn run_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let ended = on_the_loop(work);
+    ended.unwrap_or_else(|error| failed(&format!("the event loop does not start: {error}")))
 }
 
 pub(crate) fn up(up: Up) -> ExitCode {
@@ -75,7 +87,7 @@ pub(crate) fn up(up: Up) -> ExitCode {
         Err(status) => return status,
     };
     let until = if up.once { Until::OneEvent } else { Until::Stopped };
-    on_the_loop(run(runner, reporter, until))
+    run_loop(run(runner, reporter, until))
 }
 
 async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitCode {
@@ -83,10 +95,7 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
         Ok(stop) => stop,
         Err(error) => return failed(&format!("signals: {error}")),
     };
-    let outside = match runner.connect(&Chips::Kernel) {
-        Ok(outside) => outside,
-        Err(error) => return wrong(&error),
-    };
+    // First: a second runner with the same state would take the first one's session at its broker.
     let socket = match StatusSocket::bind(&runner.app().state_dir).await {
         Ok(socket) => Some(socket),
         Err(status::BindError::InUse(path)) => {
@@ -100,6 +109,11 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
             None
         }
     };
+    let outside = match runner.connect(&Chips::Kernel) {
+        Ok(outside) => outside,
+        Err(error) => return wrong(&error),
+    };
+    safe_on_panic(outside.outputs());
     let source = status::Source::new(&runner, &outside);
     let told = tokio::spawn(async move {
         match socket {
@@ -123,17 +137,6 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
     ExitCode::SUCCESS
 }
 
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 /// Tells systemd's watchdog that the loop turns, as often as it asks; never if it does not.
 async fn watchdog() {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
@@ -145,18 +148,16 @@ async fn watchdog() {
 }
 
 pub(crate) fn verify(common: Common) -> ExitCode {
-    let app = match plan(&common.files) {
+    let app = match runnable(&common.files) {
         Ok(app) => app,
         Err(status) => return status,
     };
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, None));
-    for warning in &app.warnings {
-        reporter.report(&Report::Warning(warning));
-    }
+    warn(&app, &*reporter);
     match Runner::load(app, reporter) {
         Ok(runner) => {
             let app = runner.app();
-            if let Err(error) = check_chips(&Chips::Kernel, &app.pins.chip_labels()) {
+            if let Err(error) = runner.verify(&Chips::Kernel) {
                 return wrong(&error);
             }
             println!("{} is fine for {}: {}", app.name, app.board.name, runner.described());
@@ -175,15 +176,28 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
-    on_the_loop(async {
+    run_loop(async {
+        let stop = match stop_signal() {
+            Ok(stop) => stop,
+            Err(error) => return failed(&format!("signals: {error}")),
+        };
         // Its lines, if it drives any; they are held until it is done.
-        let lines = match runner.open_lines(&Chips::Kernel) {
+        let (inputs, outputs) = match runner.open_lines(&Chips::Kernel) {
             Ok(lines) => lines,
             Err(error) => return wrong(&error),
         };
-        let outcome = runner.invoke(&invoke.component, &event).await;
-        drop(lines);
+        safe_on_panic(&outputs);
+        let outcome = tokio::select! {
+            outcome = runner.invoke(&invoke.component, &event) => Some(outcome),
+            () = outputs.run() => None,
+            () = stop => None,
+        };
+        outputs.stop();
+        drop(inputs);
         runner.close().await;
+        let Some(outcome) = outcome else {
+            return failed(&"stopped before the component was done");
+        };
         let Some(outcome) = outcome else {
             let known: Vec<_> = runner.app().components.iter().map(|c| c.id.as_str()).collect();
             return wrong(&format!(
@@ -192,7 +206,7 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
                 known.join(", ")
             ));
         };
-        println!("{outcome}");
+        println!("{}", shown::lines(&outcome.to_string()));
         ExitCode::from(match outcome {
             Outcome::Done => 0,
             Outcome::Refused(_) => REFUSED,
@@ -241,7 +255,7 @@ pub(crate) fn safe_state(common: Common) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(errors) => {
-            errors.iter().for_each(|error| eprintln!("pirnd: {error}"));
+            errors.iter().for_each(|error| say(error));
             ExitCode::from(FAILED)
         }
     }
@@ -262,9 +276,9 @@ pub(crate) fn status(status: Status) -> ExitCode {
         }
     };
     let text = match status.output {
-        Output::Json => json,
+        Output::Json => shown::json(&json).into_owned(),
         Output::Table => match status::table(&json) {
-            Some(table) => table,
+            Some(table) => shown::lines(&table).into_owned(),
             None => return failed(&"the answer is of another version of pirnd; try --format json"),
         },
     };

@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod log;
+mod ways_out;
 
 use std::process::ExitCode;
 
