@@ -174,6 +174,19 @@ pub mod host {
     pub const PUBLISHES_PER_EVENT_MAX: usize = 256;
     /// Connections to other brokers than its own that an app may hold; each costs some 60 KiB.
     pub const BROKER_SESSIONS_MAX: usize = 4;
+    /// How long a session with another broker is kept that nobody uses: an app that publishes now and
+    /// then should not connect for each message.
+    pub const BROKER_IDLE_MAX: Duration = Duration::from_secs(300);
+    /// How long what was published to another broker waits for it to come back. The events behind it wait
+    /// too; then they count as undelivered.
+    pub const BROKER_AWAY_MAX: Duration = Duration::from_secs(60);
+    /// A topic that a guest may publish to. MQTT can carry 64 KiB, but no broker's default takes that
+    /// everywhere, and most answer by closing the connection. The largest we know of has 1 KiB.
+    pub const PUBLISH_TOPIC_BYTES_MAX: usize = 4 << 10;
+    /// Its levels: mosquitto closes the connection at 200, EMQX at 128.
+    pub const PUBLISH_TOPIC_LEVELS_MAX: usize = 128;
+    /// Of a topic, in a sentence about it.
+    pub const TOPIC_IN_SENTENCE_BYTES_MAX: usize = 64;
     /// How long `open` waits for another broker to answer.
     pub const BROKER_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
     /// A key of the key-value store.
@@ -188,6 +201,17 @@ pub mod host {
     pub const LOG_LINE_BYTES_MAX: usize = 1_024;
     /// A component's log file before it is cut over; two are kept.
     pub const LOG_FILE_BYTES_MAX: u64 = 1 << 20;
+    /// Lines on their way to log files; about 1 MiB if all are as long as they may be. A card that is
+    /// busy for a second costs no line of an app that logs within its rates.
+    pub const LOG_FILE_LINES_WAITING_MAX: usize = 1_024;
+    /// The thread that writes them opens, writes and renames.
+    pub const LOG_THREAD_STACK_BYTES: usize = 64 << 10;
+    /// How long the end of the process waits for them; `SIGTERM` is obeyed within five seconds.
+    pub const LOG_FAREWELL: Duration = Duration::from_millis(300);
+    /// A line of pirnd's own log; the rest of a longer one (a topic may have 64 KiB) is cut and marked.
+    pub const LOG_OWN_LINE_BYTES_MAX: usize = 4 << 10;
+    /// How long the end of the process waits for a thread that looks a name up, which nothing can end.
+    pub const LOOKUP_FAREWELL: Duration = Duration::from_millis(50);
     /// The sentence a guest gives with a refusal.
     pub const REFUSAL_BYTES_MAX: usize = 512;
 }
@@ -204,9 +228,16 @@ pub mod wasi {
     pub const RANDOM_BYTES_MAX: usize = 64 << 10;
     /// Bytes that one write to the log may have; a standard library writes 4 KiB at a time.
     pub const LOG_WRITE_BYTES_MAX: usize = 64 << 10;
-    /// Bytes that one read gives. Files are read on the loop's thread, and a slow SD card gives this
-    /// much in about one epoch tick.
+    /// Bytes that one read gives. From memory that takes the loop a few microseconds; what a disk must
+    /// be asked for is waited for elsewhere.
     pub const READ_BYTES_MAX: usize = 32 << 10;
+    /// Threads that wait for disks, for the whole process: with one, a network share that is gone would
+    /// keep everybody from the card.
+    pub const DISK_THREADS: usize = 2;
+    /// They open and read, nothing else.
+    pub const DISK_THREAD_STACK_BYTES: usize = 64 << 10;
+    /// What a component may have waiting for disks, its ended guests included.
+    pub const DISK_JOBS_MAX: usize = 2;
 
     /// Files that may be granted to a component; each costs some 200 bytes for its two paths.
     pub const FILES_GRANTED_MAX: usize = 4_096;

@@ -59,7 +59,7 @@ pub struct StoreConfig {
 }
 
 /// `[tool.pirn.mqtt]`: what belongs to the device rather than the app.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MqttOverrides {
     /// Goes before the app's.
     pub client_id: Option<String>,
@@ -69,6 +69,8 @@ pub struct MqttOverrides {
     pub client_cert_file: Option<PathBuf>,
     /// The device's key (PEM).
     pub client_key_file: Option<PathBuf>,
+    /// Brokers that are shown the certificate, beside the app's own: a guest may open others.
+    pub client_cert_hosts: Vec<HostPattern>,
 }
 
 /// `[tool.pirn.policy]`: what this device grants at most. `None` is no opinion, an empty list is nothing.

@@ -2,19 +2,20 @@
 //! meet here and nowhere else.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use pirn_triggers::mqtt::{
     Address, ClientCertificate, Credentials, Options, Persistence, Protocol, Publish, Qos,
-    Security, Subscription, TlsOptions,
+    Security, Subscription, TlsOptions, validate_filter,
 };
+use tokio::sync::watch;
 
 use crate::app::{App, BrokerMessage, BrokerPlan, Transport, TriggerPlanKind};
 use crate::host::brokers::on_notice;
 use crate::manifest::{self, Hosts, MqttProtocol, Retain};
-use crate::report::Reporter;
+use crate::report::{Report, Reporter};
 use crate::state_folder::write_atomically;
 
 /// A longer one in the file was not written by us. Brokers take at least 23 bytes, most 65 535.
@@ -25,17 +26,14 @@ const CLIENT_ID_BYTES_MAX: usize = 256;
 pub fn options(
     app: &App,
     plan: &BrokerPlan,
+    client_id: String,
     reporter: Arc<dyn Reporter>,
-) -> Result<Options, String> {
+) -> Options {
     let security = match plan.address.transport {
         Transport::Plain => Security::Plain,
         Transport::Tls => Security::Tls(tls(app)),
     };
     let address = Address { host: plan.address.host.clone(), port: plan.address.port, security };
-    let client_id = match &plan.client_id {
-        Some(given) => given.clone(),
-        None => client_id(&app.name, &app.state_dir)?,
-    };
     let mut options = Options::new(address, client_id);
     options.credentials = plan.username.clone().map(|username| Credentials {
         username,
@@ -52,6 +50,7 @@ pub fn options(
         options.persistence = Persistence::Persistent { expiry };
     }
     options.subscriptions = subscriptions(app);
+    options.kept = kept_subscriptions(&app.state_dir);
     let said = plan.online.as_ref();
     options.will = plan.will.as_ref().or(said.map(|said| &said.offline)).map(message);
     options.online = said.map(|said| message(&said.online));
@@ -59,7 +58,7 @@ pub fn options(
     let hosts = Hosts::new(Vec::new(), None, blocked);
     options.address_filter = Some(Arc::new(move |ip| hosts.permits_address(ip)));
     options.on_notice = Some(on_notice(plan.address.to_string(), reporter));
-    Ok(options)
+    options
 }
 
 /// The device's TLS files, for every broker.
@@ -104,20 +103,39 @@ fn message(message: &BrokerMessage) -> Publish {
     }
 }
 
-/// A name that is the same after a restart and differs between devices, be they flashed from one
-/// image: made once at random and kept with the state. Where nothing can be kept, the machine's id. One
-/// that was kept and cannot be read is an error: under another name the broker would keep the messages
-/// of this one for nobody.
-fn client_id(app_name: &str, state_dir: &Path) -> Result<String, String> {
-    let path = state_dir.join("client-id");
+/// The client id of the app's session: the plan's, else one that is the same after a restart and differs between
+/// devices, be they flashed from one image: made once at random and kept with the state. Where nothing can be kept,
+/// the machine's id. One that was kept and cannot be read is an error: under another name the broker would keep the
+/// messages of this one for nobody.
+pub fn client_id(app: &App) -> Result<String, String> {
+    match known_client_id(app)? {
+        Some(id) => Ok(id),
+        None => made(&app.name, &app.state_dir),
+    }
+}
+
+/// The client id that the app's session has, or had the last time; makes none.
+pub fn known_client_id(app: &App) -> Result<Option<String>, String> {
+    match app.broker.as_ref().and_then(|plan| plan.client_id.clone()) {
+        Some(given) => Ok(Some(given)),
+        None => kept(&app.state_dir),
+    }
+}
+
+fn kept(state_dir: &Path) -> Result<Option<String>, String> {
+    let path = state_dir.join(CLIENT_ID_FILE);
     let shown = path.display();
     match std::fs::read_to_string(&path) {
-        Ok(text) if is_client_id(text.trim()) => return Ok(text.trim().to_owned()),
-        Ok(_) => return Err(format!("{shown} holds no client id{WHAT_TO_DO}")),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(format!("{shown}: {error}{WHAT_TO_DO}")),
+        Ok(text) if is_client_id(text.trim()) => Ok(Some(text.trim().to_owned())),
+        Ok(_) => Err(format!("{shown} holds no client id{WHAT_TO_DO}")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{shown}: {error}{WHAT_TO_DO}")),
     }
-    let fresh = format!("{app_name}-{}", first_of("/proc/sys/kernel/random/uuid", 8));
+}
+
+fn made(app_name: &str, state_dir: &Path) -> Result<String, String> {
+    let path = state_dir.join(CLIENT_ID_FILE);
+    let fresh = format!("{app_name}-{}", random_name());
     match write_atomically(&path, fresh.as_bytes()) {
         Ok(()) => Ok(fresh),
         Err(error)
@@ -128,9 +146,11 @@ fn client_id(app_name: &str, state_dir: &Path) -> Result<String, String> {
         {
             Ok(format!("{app_name}-{}", first_of("/etc/machine-id", 12)))
         }
-        Err(error) => Err(format!("{shown} cannot be written: {error}")),
+        Err(error) => Err(format!("{} cannot be written: {error}", path.display())),
     }
 }
+
+const CLIENT_ID_FILE: &str = "client-id";
 
 const WHAT_TO_DO: &str = ": the broker keeps the session, and its messages, under the name that was in it; \
     write that name into the file (the broker's log or list of clients shows it), or remove the file to begin \
@@ -140,24 +160,89 @@ fn is_client_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= CLIENT_ID_BYTES_MAX && !text.contains(char::is_control)
 }
 
+/// Eight characters at random.
+pub fn random_name() -> String {
+    first_of("/proc/sys/kernel/random/uuid", 8)
+}
+
 /// The first so many characters of a file of the system's.
 fn first_of(file: &str, chars: usize) -> String {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.trim().get(..chars).unwrap_or("0").to_owned()
 }
 
+/// Which subscriptions the broker holds for us, so that the next start unsubscribes what is gone and does not ask
+/// anew for what is there: that would bring every retained message again. Runs for as long as the session.
+pub async fn keep_subscriptions(
+    mut granted: watch::Receiver<Arc<[Subscription]>>,
+    state_dir: PathBuf,
+    reporter: Arc<dyn Reporter>,
+) {
+    while granted.changed().await.is_ok() {
+        let list = granted.borrow_and_update().clone();
+        let path = state_dir.join(SUBSCRIPTIONS_FILE);
+        let write = move || write_atomically(&path, written(&list).as_bytes());
+        // An fsync: not on the loop.
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
+            let sentence = format!(
+                "{}: {error}; after a restart retained messages may come again",
+                state_dir.join(SUBSCRIPTIONS_FILE).display()
+            );
+            reporter.report(&Report::Warning(&sentence));
+        }
+    }
+}
+
+/// What an earlier run wrote down; what cannot be read is subscribed to again.
+fn kept_subscriptions(state_dir: &Path) -> Vec<Subscription> {
+    let text = std::fs::read_to_string(state_dir.join(SUBSCRIPTIONS_FILE)).unwrap_or_default();
+    let line = |line: &str| {
+        let (qos, filter) = line.split_once(' ')?;
+        let qos = match qos {
+            "0" => Qos::AtMostOnce,
+            "1" => Qos::AtLeastOnce,
+            "2" => Qos::ExactlyOnce,
+            _ => return None,
+        };
+        validate_filter(filter).ok()?;
+        Some(Subscription { filter: filter.to_owned(), qos })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn written(list: &[Subscription]) -> String {
+    // A filter with a line break would read as two: it is asked for again each time.
+    let plain = list.iter().filter(|subscription| !subscription.filter.contains(char::is_control));
+    plain.map(|Subscription { filter, qos }| format!("{} {filter}\n", *qos as u8)).collect()
+}
+
+const SUBSCRIPTIONS_FILE: &str = "subscriptions";
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
+    fn id(state_dir: &Path) -> Result<String, String> {
+        kept(state_dir)?.map_or_else(|| made("app", state_dir), Ok)
+    }
+
+    #[test]
+    fn subscriptions_are_read_as_they_were_written_and_nonsense_is_left_out() {
+        let scratch = tempfile::tempdir().unwrap();
+        let of = |filter: &str, qos| Subscription { filter: filter.into(), qos };
+        let list = [of("a/+ b/#", Qos::AtLeastOnce), of("c", Qos::AtMostOnce), of("x\ny", Qos::AtMostOnce)];
+        std::fs::write(scratch.path().join(SUBSCRIPTIONS_FILE), written(&list) + "7 q\n1 a#\n\n").unwrap();
+        assert_eq!(kept_subscriptions(scratch.path()), list[..2]);
+    }
+
     #[test]
     fn a_client_id_is_made_once_and_kept_for_this_user_only() {
         use std::os::unix::fs::MetadataExt as _;
         let scratch = tempfile::tempdir().unwrap();
-        let first = client_id("app", scratch.path()).unwrap();
+        let first = id(scratch.path()).unwrap();
         assert!(first.starts_with("app-") && first.len() == 12, "{first}");
-        assert_eq!(client_id("app", scratch.path()).unwrap(), first);
+        assert_eq!(id(scratch.path()).unwrap(), first);
         let about = std::fs::metadata(scratch.path().join("client-id")).unwrap();
         assert_eq!(about.mode() & 0o777, 0o600);
     }
@@ -168,7 +253,7 @@ mod tests {
             let scratch = tempfile::tempdir().unwrap();
             let path = scratch.path().join("client-id");
             std::fs::write(&path, content).unwrap();
-            let error = client_id("app", scratch.path()).unwrap_err();
+            let error = id(scratch.path()).unwrap_err();
             assert!(error.contains("client-id") && error.contains("remove the file"), "{error}");
             assert_eq!(std::fs::read(&path).unwrap(), content);
         }

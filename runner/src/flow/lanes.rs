@@ -240,7 +240,7 @@ impl Entry {
         };
         let (offer, stuck) = {
             let mut lane = self.lane();
-            (lane.offer(arrival, Instant::now()), lane.is_stuck())
+            (lane.offer(arrival, now()), lane.is_stuck())
         };
         let Some(book) = self.book(trigger) else { return };
         match offer {
@@ -285,7 +285,7 @@ impl Entry {
     pub(crate) fn restore(&self, row: i64, trigger: u32, bytes: usize, attempts: u32) {
         if let Some(book) = self.book(trigger) {
             book.accept();
-            self.lane().restore(row, trigger, bytes, attempts, Instant::now());
+            self.lane().restore(row, trigger, bytes, attempts, now());
             self.0.wake.notify_one();
         }
     }
@@ -364,7 +364,7 @@ impl Entry {
                 // The next worker is to see it too.
                 return wake.notify_one();
             }
-            let next = self.lane().next(Instant::now());
+            let next = self.lane().next(now());
             match next {
                 Next::Run { key, event, attempt } => {
                     self.run(key, &event, attempt).await;
@@ -393,22 +393,22 @@ impl Entry {
             let running = house.running.as_ref();
             running.and_then(|running| running.mark(event.digest(component), attempt))
         });
-        let begun = Instant::now();
+        let begun = now();
         let (outcome, receipts) = unit.invoke(event).await;
         drop(mark);
         let took = begun.elapsed();
         unit.counters.count(&outcome, took);
         let result = if outcome == Outcome::Done { Ok(()) } else { Err(()) };
-        let now = Instant::now();
+        let ended_at = now();
         let (then, trigger) = {
             let mut lane = self.lane();
             let trigger = lane.trigger_of(key);
-            (lane.ended(key, result, now), trigger)
+            (lane.ended(key, result, ended_at), trigger)
         };
         left.notify_waiters();
         let (Some(then), Some(trigger)) = (then, trigger) else { return };
         let (retry_in, strikes) = match &then {
-            Then::Again(until, strikes) => (Some(until.saturating_duration_since(now)), *strikes),
+            Then::Again(until, strikes) => (Some(until.saturating_duration_since(ended_at)), *strikes),
             Then::GiveUp(_, strikes) => (None, *strikes),
             Then::Finish(_) => (None, 0),
         };
@@ -591,6 +591,11 @@ impl Drop for Open {
         self.0.open.fetch_sub(1, Relaxed);
         self.0.closed.notify_waiters();
     }
+}
+
+/// By tokio's clock, which stands still for tests that ask.
+pub(super) fn now() -> Instant {
+    TokioInstant::now().into_std()
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

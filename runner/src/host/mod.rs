@@ -9,6 +9,7 @@ pub mod gpio;
 pub mod key_value;
 pub mod log;
 pub mod mqtt;
+pub mod topics;
 pub mod variables;
 pub mod wasi;
 

@@ -441,6 +441,21 @@ impl<P: Clone, W> Outbox<P, W> {
         self.queues.values_mut().flat_map(Queue::all).any(|e| !matches!(e.keeping, Keeping::Row(_)))
     }
 
+    /// The session is given up: whoever waits for a publish that is not safe learns that it is lost.
+    pub fn give_up(&mut self, why: &str) {
+        for queue in self.queues.values_mut() {
+            for entry in queue.head.iter_mut().chain(&mut queue.incoming) {
+                if let Some(waiter) = entry.waiter.take() {
+                    self.tally.refused += 1;
+                    self.told.push((waiter, Told::Refused(why.into())));
+                }
+            }
+            queue.head.clear();
+            queue.incoming.clear();
+        }
+        (self.memory_bytes, self.sending) = (0, 0);
+    }
+
     /// Publishes that are not acknowledged.
     pub fn pending(&self) -> u64 {
         let in_memory = |q: &Queue<P, W>| (q.head.len() + q.incoming.len()) as u64 + q.tail.0;

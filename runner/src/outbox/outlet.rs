@@ -151,6 +151,16 @@ impl Outlet {
         outlet
     }
 
+    /// Publishes that are not acknowledged.
+    pub fn pending(&self) -> u64 {
+        locked(&self.machine).pending()
+    }
+
+    /// The session is given up: whoever waits for a publish that is not safe learns that it is lost, for this reason.
+    pub fn give_up(self: &Arc<Self>, why: &str) {
+        self.with(|machine| machine.give_up(why));
+    }
+
     /// Ends the task: nothing is written any more.
     pub fn close(&self) {
         if let Some(task) = locked(&self.task).take() {
@@ -217,7 +227,7 @@ impl Outlet {
         loop {
             let room = self.room.notified();
             let accepted = self.with(|machine| {
-                machine.accept(component, publish, bytes, urgency, waiter, Instant::now())
+                machine.accept(component, publish, bytes, urgency, waiter, now())
             });
             match accepted {
                 Ok(()) => return Ok(Receipt(receipt)),
@@ -269,15 +279,15 @@ impl Outlet {
 
     /// The session is done with a publish.
     fn sent(self: &Arc<Self>, ticket: Ticket, result: &Result<(), DeliveryError>) {
-        let now = Instant::now();
+        let at = now();
         match result {
-            Ok(()) => self.with(|machine| machine.acked(ticket, now)),
+            Ok(()) => self.with(|machine| machine.acked(ticket, at)),
             Err(DeliveryError::Stopped | DeliveryError::ConnectionLost) => {
                 locked(&self.machine).unsent(ticket);
             }
             Err(refusal) => {
                 let why = refusal.to_string();
-                let unheard = self.with(|machine| machine.refused(ticket, &why, now));
+                let unheard = self.with(|machine| machine.refused(ticket, &why, at));
                 if let Some(publish) = unheard {
                     self.keep_aside(ticket, publish, why);
                 }
@@ -313,7 +323,7 @@ impl Outlet {
         let all = async {
             loop {
                 let safe = self.safe.notified();
-                if !self.with(|machine| machine.hurry(Instant::now())) {
+                if !self.with(|machine| machine.hurry(now())) {
                     return;
                 }
                 self.wake.notify_one();
@@ -326,7 +336,7 @@ impl Outlet {
     /// Does what is to be done now and needs waiting for. Dropped half-way, a write may or may not have happened.
     async fn step(self: &Arc<Self>) {
         loop {
-            let action = locked(&self.machine).next_work(Instant::now());
+            let action = locked(&self.machine).next_work(now());
             match action {
                 Some(Action::Store(list)) => self.keep(list).await,
                 Some(Action::Load(component, after)) => self.load(component, after).await,
@@ -354,11 +364,11 @@ impl Outlet {
         match self.store.keep_publishes(&self.broker, kept).await {
             Ok(rows) => {
                 let rows: Vec<_> = tickets.into_iter().zip(rows).collect();
-                self.with(|machine| machine.stored(&rows, Instant::now()));
+                self.with(|machine| machine.stored(&rows, now()));
             }
             Err(error) => {
                 let failures = self.with(|machine| {
-                    machine.not_stored(Instant::now());
+                    machine.not_stored(now());
                     machine.write_failures()
                 });
                 if failures == 1 {
@@ -376,19 +386,19 @@ impl Outlet {
     async fn load(self: &Arc<Self>, component: u32, after: i64) {
         let name = locked(&self.components).name(component);
         let most = limits::ROWS_PER_READ;
-        let now = clock();
+        let today = clock();
         match self.store.kept_publishes(&self.broker, &name, after, most).await {
             Ok(rows) => {
                 let row = |(row, kept): (i64, KeptPublish)| {
-                    let expired = self.is_expired(kept.at, now);
+                    let expired = self.is_expired(kept.at, today);
                     let publish = publish(kept);
                     Row { row, bytes: size(&publish), publish, expired }
                 };
                 let rows = rows.into_iter().map(row).collect();
-                self.with(|machine| machine.loaded(component, rows, Instant::now()));
+                self.with(|machine| machine.loaded(component, rows, now()));
             }
             Err(error) => {
-                self.with(|machine| machine.not_loaded(component, Instant::now()));
+                self.with(|machine| machine.not_loaded(component, now()));
                 let sentence =
                     format!("publishes in the outbox cannot be read; tried again: {error}");
                 self.reporter.report(&Report::Warning(&sentence));
@@ -421,7 +431,7 @@ impl Outlet {
             }
             pause *= 2;
         }
-        self.with(|machine| machine.restored(Instant::now()));
+        self.with(|machine| machine.restored(now()));
     }
 
     /// A clock that was never set tells no age.
@@ -438,7 +448,7 @@ async fn work(outlet: Arc<Outlet>) {
     outlet.restore().await;
     loop {
         let connected = matches!(*state.borrow_and_update(), State::Connected { .. });
-        outlet.with(|machine| machine.set_connected(connected, Instant::now()));
+        outlet.with(|machine| machine.set_connected(connected, now()));
         outlet.step().await;
         let deadline = locked(&outlet.machine).deadline();
         let sleep = async {
@@ -466,6 +476,11 @@ fn publish(kept: KeptPublish) -> Publish {
         _ => Qos::AtLeastOnce,
     };
     Publish { topic: kept.topic, payload: kept.payload, qos, retain: kept.retain }
+}
+
+/// By tokio's clock, which stands still for tests that ask.
+fn now() -> Instant {
+    TokioInstant::now().into_std()
 }
 
 fn clock() -> i64 {

@@ -134,7 +134,13 @@ fn block_networks(root: &Table<'_>) -> Result<BlockedNetworks, Error> {
 }
 
 fn mqtt(table: Table<'_>) -> Result<MqttOverrides, Error> {
-    let table = table.only(&["client_id", "ca_file", "client_cert_file", "client_key_file"])?;
+    let table = table.only(&[
+        "client_id",
+        "ca_file",
+        "client_cert_file",
+        "client_key_file",
+        "client_cert_hosts",
+    ])?;
     for (one, other) in
         [("client_cert_file", "client_key_file"), ("client_key_file", "client_cert_file")]
     {
@@ -142,11 +148,19 @@ fn mqtt(table: Table<'_>) -> Result<MqttOverrides, Error> {
             return Err(table.error(one, format!("needs {other} too")));
         }
     }
+    if table.has("client_cert_hosts") && !table.has("client_cert_file") {
+        return Err(table.error("client_cert_hosts", "needs client_cert_file too"));
+    }
     Ok(MqttOverrides {
         client_id: table.string("client_id")?.map(str::to_owned),
         ca_file: path(&table, "ca_file")?,
         client_cert_file: path(&table, "client_cert_file")?,
         client_key_file: path(&table, "client_key_file")?,
+        client_cert_hosts: table
+            .get("client_cert_hosts")
+            .map(|value| hosts(&value))
+            .transpose()?
+            .unwrap_or_default(),
     })
 }
 

@@ -11,27 +11,25 @@ use pirn_runner::app::{App, AppFiles};
 use pirn_runner::control::{self, Control, ControlSocket};
 use pirn_runner::event::{Event, Happening};
 use pirn_runner::log_files::LogFiles;
+use pirn_runner::readiness::check_folders;
 use pirn_runner::report::{Report, Reporter};
-use pirn_runner::runner::{Runner, Until, check_chips};
+use pirn_runner::runner::{Runner, Until};
+use pirn_runner::shown;
 use pirn_runner::state_folder::StateFolder;
 use pirn_runner::status;
 use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio::{self, Chips, Edge};
 use pirn_triggers::mqtt::Qos;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Cause, Common, Invoke, Output, Payload, Status, Up};
 use crate::log::Printer;
+use crate::ways_out::{on_the_loop, safe_on_panic, stop_signal};
 
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const WRONG_INPUT: u8 = 2;
 const REFUSED: u8 = 3;
 const FAULTED: u8 = 4;
-
-/// Scheduler turns between looks at sockets and timers. tokio's default of 61 would let one busy
-/// guest, 10 ms a slice, keep the network waiting for half a second.
-const EVENT_INTERVAL: u32 = 3;
 
 /// How long a stopping runner waits for its files to close, after everything else has ended: a slow
 /// card's fsync. The farewells before it take four of the five seconds that SIGTERM grants.
@@ -39,13 +37,18 @@ const STORE_CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// Says what is wrong and gives the exit status for it.
 pub(crate) fn wrong(error: &dyn Display) -> ExitCode {
-    eprintln!("pirnd: {error}");
+    say(error);
     ExitCode::from(WRONG_INPUT)
 }
 
 pub(crate) fn failed(error: &dyn Display) -> ExitCode {
-    eprintln!("pirnd: {error}");
+    say(error);
     ExitCode::from(FAILED)
+}
+
+/// A file's key or a broker's sentence may be in it: text from outside.
+fn say(error: &dyn Display) {
+    eprintln!("pirnd: {}", shown::lines(&error.to_string()));
 }
 
 /// An app that is about to work, alone in its state folder.
@@ -58,29 +61,38 @@ struct Loaded {
 /// Takes the state folder before anything else is opened or connected, then loads the app. A second
 /// `up`, and an `invoke` beside it, would write to the first one's files: both are refused.
 fn load(common: Common) -> Result<Loaded, ExitCode> {
-    let app = plan(&common.files)?;
+    let app = runnable(&common.files)?;
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| wrong(&format!("log folder: {error}")))?;
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, files));
-    for warning in &app.warnings {
-        reporter.report(&Report::Warning(warning));
-    }
+    warn(&app, &*reporter);
     let folder = StateFolder::claim(&app.state_dir, &*reporter).map_err(|error| wrong(&error))?;
     let runner = Runner::load(app, Arc::clone(&reporter)).map_err(|error| wrong(&error))?;
     Ok(Loaded { runner, reporter, folder })
 }
 
-pub(crate) fn plan(files: &AppFiles) -> Result<App, ExitCode> {
+/// What works but should not stay so.
+fn warn(app: &App, reporter: &dyn Reporter) {
+    for warning in app.warnings.iter().chain(&app.exposed()) {
+        reporter.report(&Report::Warning(warning));
+    }
+}
+
+fn plan(files: &AppFiles) -> Result<App, ExitCode> {
     App::load(files).map_err(|error| wrong(&error))
 }
 
-/// One thread for everything but fsync and the ticker.
-pub(crate) fn on_the_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    match builder.enable_io().enable_time().event_interval(EVENT_INTERVAL).build() {
-        Ok(runtime) => runtime.block_on(work),
-        Err(error) => failed(&format!("the event loop does not start: {error}")),
-    }
+/// The plan of an app that is to run, or would be.
+fn runnable(files: &AppFiles) -> Result<App, ExitCode> {
+    let app = plan(files)?;
+    check_folders(&app).map_err(|error| wrong(&error))?;
+    Ok(app)
+}
+
+/// Runs on the loop to the exit status.
+fn run_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let ended = on_the_loop(work);
+    ended.unwrap_or_else(|error| failed(&format!("the event loop does not start: {error}")))
 }
 
 pub(crate) fn up(up: Up) -> ExitCode {
@@ -89,7 +101,7 @@ pub(crate) fn up(up: Up) -> ExitCode {
         Err(status) => return status,
     };
     let until = if up.once { Until::OneEvent } else { Until::Stopped };
-    on_the_loop(run(loaded, until))
+    run_loop(run(loaded, until))
 }
 
 async fn run(loaded: Loaded, until: Until) -> ExitCode {
@@ -102,6 +114,7 @@ async fn run(loaded: Loaded, until: Until) -> ExitCode {
         Ok(outside) => outside,
         Err(error) => return wrong(&error),
     };
+    safe_on_panic(outside.outputs());
     let lanes = Arc::new(runner.lanes().await);
     let status = status::Source::new(&runner, &outside, &lanes);
     let control = Control { status, store: runner.store().clone() };
@@ -137,17 +150,6 @@ async fn run(loaded: Loaded, until: Until) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 /// Tells systemd's watchdog that the loop turns, as often as it asks; never if it does not.
 async fn watchdog() {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
@@ -159,18 +161,16 @@ async fn watchdog() {
 }
 
 pub(crate) fn verify(common: Common) -> ExitCode {
-    let app = match plan(&common.files) {
+    let app = match runnable(&common.files) {
         Ok(app) => app,
         Err(status) => return status,
     };
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, None));
-    for warning in &app.warnings {
-        reporter.report(&Report::Warning(warning));
-    }
+    warn(&app, &*reporter);
     match Runner::load(app, reporter) {
         Ok(runner) => {
             let app = runner.app();
-            if let Err(error) = check_chips(&Chips::Kernel, &app.pins.chip_labels()) {
+            if let Err(error) = runner.verify(&Chips::Kernel) {
                 return wrong(&error);
             }
             println!("{} is fine for {}: {}", app.name, app.board.name, runner.described());
@@ -190,15 +190,28 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
-    on_the_loop(async {
+    run_loop(async {
+        let stop = match stop_signal() {
+            Ok(stop) => stop,
+            Err(error) => return failed(&format!("signals: {error}")),
+        };
         // Its lines, if it drives any; they are held until it is done.
-        let lines = match runner.open_lines(&Chips::Kernel) {
+        let (inputs, outputs) = match runner.open_lines(&Chips::Kernel) {
             Ok(lines) => lines,
             Err(error) => return wrong(&error),
         };
-        let outcome = runner.invoke(&invoke.component, &event).await;
-        drop(lines);
+        safe_on_panic(&outputs);
+        let outcome = tokio::select! {
+            outcome = runner.invoke(&invoke.component, &event) => Some(outcome),
+            () = outputs.run() => None,
+            () = stop => None,
+        };
+        outputs.stop();
+        drop(inputs);
         runner.close().await;
+        let Some(outcome) = outcome else {
+            return failed(&"stopped before the component was done");
+        };
         let Some(outcome) = outcome else {
             let known: Vec<_> = runner.app().components.iter().map(|c| c.id.as_str()).collect();
             return wrong(&format!(
@@ -207,7 +220,7 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
                 known.join(", ")
             ));
         };
-        println!("{outcome}");
+        println!("{}", shown::lines(&outcome.to_string()));
         ExitCode::from(match outcome {
             Outcome::Done => 0,
             Outcome::Refused(_) => REFUSED,
@@ -256,7 +269,7 @@ pub(crate) fn safe_state(common: Common) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(errors) => {
-            errors.iter().for_each(|error| eprintln!("pirnd: {error}"));
+            errors.iter().for_each(|error| say(error));
             ExitCode::from(FAILED)
         }
     }
@@ -277,9 +290,9 @@ pub(crate) fn status(status: Status) -> ExitCode {
         }
     };
     let text = match status.output {
-        Output::Json => json,
+        Output::Json => shown::json(&json).into_owned(),
         Output::Table => match status::table(&json) {
-            Some(table) => table,
+            Some(table) => shown::lines(&table).into_owned(),
             None => return failed(&"the answer is of another version of pirnd; try --format json"),
         },
     };

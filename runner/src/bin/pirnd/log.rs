@@ -6,8 +6,10 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use pirn_runner::host::log::Stream;
+use pirn_runner::limits::host::LOG_OWN_LINE_BYTES_MAX;
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
+use pirn_runner::shown;
 use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
@@ -48,23 +50,33 @@ struct Line<'a> {
     text: &'a str,
 }
 
+impl Line<'_> {
+    /// As a line for people. Whatever is in it, it is one line.
+    fn text(&self, stamped_by_journal: bool) -> String {
+        let Self { time, level, .. } = self;
+        let mark = if *level == Level::Warn { "! " } else { "" };
+        let (who, text) = (shown::line(self.who), shown::line(self.text));
+        match stamped_by_journal {
+            true => format!("{mark}{who}: {text}\n"),
+            false => format!("{time} {mark}{who}: {text}\n"),
+        }
+    }
+}
+
 impl Printer {
     pub(crate) fn new(format: Format, detail: Detail, files: Option<LogFiles>) -> Self {
         let stamped_by_journal = std::env::var_os("JOURNAL_STREAM").is_some();
         Self { format, detail, stamped_by_journal, files: files.map(Mutex::new) }
     }
 
+    /// The one place where pirnd's log is written, and so where what came from outside is escaped.
     fn print(&self, level: Level, who: &str, text: &str) {
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let text = &*shown::cut(text, LOG_OWN_LINE_BYTES_MAX);
+        let line = Line { time: &time, level, who, text };
         let line = match self.format {
-            Format::Json => json(&Line { time: &time, level, who, text }),
-            Format::Text => {
-                let mark = if level == Level::Warn { "! " } else { "" };
-                match self.stamped_by_journal {
-                    true => format!("{mark}{who}: {text}\n"),
-                    false => format!("{time} {mark}{who}: {text}\n"),
-                }
-            }
+            Format::Json => json(&line),
+            Format::Text => line.text(self.stamped_by_journal),
         };
         // A log that cannot be written is no reason to stop working.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
@@ -186,5 +198,60 @@ fn json(line: &Line<'_>) -> String {
     let written = serde_json_core::to_slice(line, &mut buffer).unwrap_or(0);
     buffer.truncate(written);
     buffer.push(b'\n');
-    String::from_utf8(buffer).unwrap_or_default()
+    let line = String::from_utf8(buffer).unwrap_or_default();
+    shown::json(&line).into_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A topic that tries what a line can be made to do: begin another, clear the screen, turn around.
+    const HOSTILE: &str =
+        "a\n2026-01-01T00:00:00Z pirnd: forged\r\x1b[2J\u{9b}2J\u{202e}x\u{2028}y\u{200b}\x7f";
+
+    fn line(text: &str) -> Line<'_> {
+        Line { time: "T", level: Level::Warn, who: "c", text }
+    }
+
+    fn is_harmless(written: &str) {
+        let inner = written.strip_suffix('\n').unwrap();
+        assert!(!inner.chars().any(char::is_control), "{written:?}");
+        for odd in ['\u{202e}', '\u{2028}', '\u{200b}'] {
+            assert!(!inner.contains(odd), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn a_topic_cannot_forge_a_line_of_the_text_log() {
+        for stamped in [true, false] {
+            let written = line(HOSTILE).text(stamped);
+            is_harmless(&written);
+            assert!(written.contains("c: a\\n2026-01-01"), "{written}");
+        }
+        let written = Line { who: HOSTILE, ..line("x") }.text(false);
+        is_harmless(&written);
+    }
+
+    #[test]
+    fn a_topic_cannot_forge_a_line_of_the_json_log_and_is_in_it_as_it_was() {
+        #[derive(serde::Deserialize)]
+        struct Read {
+            text: heapless::String<200>,
+        }
+        let written = json(&line(HOSTILE));
+        is_harmless(&written);
+        assert!(written.contains("\\u009b2J\\u202ex\\u2028y\\u200b\\u007f"), "{written}");
+        let mut unescaped = [0; 400];
+        let (read, _): (Read, _) =
+            serde_json_core::from_str_escaped(&written, &mut unescaped).unwrap();
+        assert_eq!(read.text, HOSTILE);
+    }
+
+    #[test]
+    fn a_line_of_our_own_is_cut_and_marked() {
+        let long = "x".repeat(LOG_OWN_LINE_BYTES_MAX + 1);
+        assert!(shown::cut(&long, LOG_OWN_LINE_BYTES_MAX).ends_with("x…"));
+    }
 }

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod letters;
 mod log;
+mod ways_out;
 
 use std::process::ExitCode;
 
