@@ -78,7 +78,7 @@ fn warn(app: &App, reporter: &dyn Reporter) {
     }
 }
 
-fn plan(files: &AppFiles) -> Result<App, ExitCode> {
+pub(crate) fn plan(files: &AppFiles) -> Result<App, ExitCode> {
     App::load(files).map_err(|error| wrong(&error))
 }
 
@@ -90,7 +90,7 @@ fn runnable(files: &AppFiles) -> Result<App, ExitCode> {
 }
 
 /// Runs on the loop to the exit status.
-fn run_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
+pub(crate) fn run_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
     let ended = on_the_loop(work);
     ended.unwrap_or_else(|error| failed(&format!("the event loop does not start: {error}")))
 }

@@ -15,7 +15,7 @@ use pirn_runner::state_folder::StateFolder;
 use pirn_runner::store::{Layout, Store};
 
 use crate::args::{DeadLetters, Detail, Output};
-use crate::commands::{failed, on_the_loop, plan, wrong};
+use crate::commands::{failed, plan, run_loop, wrong};
 use crate::log::Printer;
 
 pub(crate) fn run(letters: DeadLetters) -> ExitCode {
@@ -93,7 +93,7 @@ fn on_stopped(
     let layout = Layout { state_dir: claimed.path().to_owned(), ..Layout::default() };
     let store = Store::start_reporting(layout, reporter).map_err(|error| failed(&error))?;
     let mut end = Err(io::Error::from(ErrorKind::UnexpectedEof));
-    on_the_loop(async {
+    run_loop(async {
         end = answer(&store, request, sink).await;
         store.close().await;
         ExitCode::SUCCESS

@@ -72,7 +72,7 @@ impl World {
                     let rows = of.map(row).collect();
                     self.outbox.loaded(component, rows, self.now);
                 }
-                Action::Forget(rows) => rows.iter().for_each(|row| drop(self.disk.remove(row))),
+                Action::Forget(rows) => self.disk.retain(|row, _| !rows.contains(row)),
             }
         }
         self.sent.extend(std::iter::from_fn(|| self.outbox.next_send()));
