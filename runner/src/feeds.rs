@@ -37,6 +37,11 @@ pub(crate) struct TickRoute {
 /// half-way, a message that was not handed over stays unacknowledged.
 pub(crate) async fn messages(mut inbox: Inbox, routes: Vec<TopicRoute>, settled: Arc<Notify>) {
     while let Some(message) = inbox.next().await {
+        // Only its beginning came, and nobody is given half a message for a whole one.
+        if message.oversize.is_some() {
+            message.delivery.settle();
+            continue;
+        }
         let matching =
             || routes.iter().filter(|route| topic_matches(&route.filter, &message.topic));
         let entries: Vec<&LaneEntry> = matching().map(|route| &route.entry).collect();

@@ -198,7 +198,7 @@ fn broker<'a>(address: &'a str, session: &Session) -> Broker<'a> {
         connected: matches!(*session.state().borrow(), State::Connected { .. }),
         received: counters.received,
         redelivered: counters.redelivered,
-        dropped: counters.dropped_queue_full + counters.dropped_oversize,
+        dropped: counters.dropped_queue_full,
         published: counters.published,
         acknowledged: counters.acknowledged,
         connects: counters.connects,

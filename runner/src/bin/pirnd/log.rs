@@ -173,6 +173,10 @@ fn broker(notice: &Notice) -> (Level, String) {
             Level::Warn,
             format!("a message on {topic} has {bytes} bytes, more than is accepted; dropped"),
         ),
+        Notice::AcksIgnored => (
+            Level::Warn,
+            "the broker acknowledges what was not sent, or twice; harmless, and counted".into(),
+        ),
     }
 }
 

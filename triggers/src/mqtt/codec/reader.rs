@@ -76,7 +76,8 @@ impl Reader {
                 }
             };
         }
-        let wanted = publish.payload_at + payload_bytes.min(limits::OVERSIZE_KEPT_BYTES);
+        let kept = limits::OVERSIZE_KEPT_BYTES.min(self.payload_bytes_max).min(payload_bytes);
+        let wanted = publish.payload_at + kept;
         let (from, to) = match properties_fit {
             true if body.len() < wanted => return Ok(None),
             true => (publish.payload_at, wanted),
@@ -113,7 +114,7 @@ impl Reader {
         let body = &packet[head.header..];
         Ok(match head.kind {
             Kind::Ack(kind) => {
-                let (id, refused) = ack(body)?;
+                let (id, refused) = ack(body, v5)?;
                 Incoming::Ack { kind, id, refused }
             }
             Kind::SubAck => {
