@@ -59,6 +59,12 @@ impl Reader {
         Ok(Some(packet))
     }
 
+    /// What the buffer has room for.
+    #[cfg(test)]
+    pub(in crate::mqtt) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     fn publish(&mut self, head: Head) -> Result<Option<Incoming>, Fault> {
         let end = head.total().min(self.buffer.len());
         let body = &self.buffer[head.header..end];
