@@ -165,6 +165,9 @@ fn notice_line(address: &str, notice: &Notice) -> Line {
             let topic = ui::escaped(topic);
             trouble("!", ODD, format!("{topic}: {bytes} bytes are too many, kept aside"))
         }
+        Notice::AcksIgnored => {
+            ordinary("·", FAINT, format!("{address} acknowledges twice, or what was not sent"))
+        }
     }
 }
 

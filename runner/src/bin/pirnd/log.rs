@@ -189,6 +189,10 @@ fn broker(notice: &Notice) -> (Level, String) {
             Level::Warn,
             format!("a message on {topic} has {bytes} bytes, more than is accepted; kept aside"),
         ),
+        Notice::AcksIgnored => (
+            Level::Warn,
+            "the broker acknowledges what was not sent, or twice; harmless, and counted".into(),
+        ),
     }
 }
 
