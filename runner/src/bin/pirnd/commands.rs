@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_runner::app::{App, AppFiles};
+use pirn_runner::engine::turns::Loop;
 use pirn_runner::event::{Event, Happening};
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
@@ -26,10 +27,6 @@ pub(crate) const FAILED: u8 = 1;
 pub(crate) const WRONG_INPUT: u8 = 2;
 const REFUSED: u8 = 3;
 const FAULTED: u8 = 4;
-
-/// Scheduler turns between looks at sockets and timers. tokio's default of 61 would let one busy
-/// guest, 10 ms a slice, keep the network waiting for half a second.
-const EVENT_INTERVAL: u32 = 3;
 
 /// Says what is wrong and gives the exit status for it.
 fn wrong(error: &dyn Display) -> ExitCode {
@@ -62,9 +59,8 @@ fn plan(files: &AppFiles) -> Result<App, ExitCode> {
 
 /// One thread for everything but fsync and the ticker.
 fn on_the_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    match builder.enable_io().enable_time().event_interval(EVENT_INTERVAL).build() {
-        Ok(runtime) => runtime.block_on(work),
+    match Loop::build() {
+        Ok(turns) => turns.block_on(work),
         Err(error) => failed(&format!("the event loop does not start: {error}")),
     }
 }
