@@ -92,10 +92,21 @@ pub mod engine {
     /// What host functions need at most on top of a guest's stack (debug builds included).
     pub const HOST_STACK_BYTES: usize = 256 << 10;
 
-    /// One slice of a busy guest, and so the longest the loop waits for it.
-    pub const EPOCH_TICK: Duration = Duration::from_millis(10);
-    /// Ticks without a guest before the ticker sleeps: wakes cost more than a few idle ticks.
-    pub const TICKS_BEFORE_SLEEP: u32 = 10;
+    /// One slice of a guest, and so the longest that anything waits for it which is no event of a descriptor:
+    /// timers, which are no finer than this. An event that needs less never waits for one that needs more.
+    pub const SLICE: Duration = Duration::from_millis(1);
+    /// How often the ticker looks whether a guest still runs that is not known to be busy: twice a slice.
+    pub const LOOK: Duration = Duration::from_micros(500);
+    /// Looks without a new event before the ticker sleeps: to wake it costs as much as a few looks.
+    pub const LOOKS_BEFORE_SLEEP: u32 = 2;
+    /// How often an interpreted guest, which nobody can interrupt, looks whether others wait: that is one call of the
+    /// kernel, a third of a percent of this.
+    pub const INTERPRETED_LOOK: Duration = Duration::from_micros(100);
+    /// Busy guests get one slice in this time, all together, however much else there is to do: a twentieth.
+    pub const SHARE_WINDOW: Duration = Duration::from_millis(20);
+    /// Tasks that run before the loop looks at sockets and timers, if it has so many: each may be a guest's
+    /// first slice.
+    pub const EVENT_INTERVAL: u32 = 3;
     /// The ticker calls two functions.
     pub const TICKER_STACK_BYTES: usize = 64 << 10;
 
@@ -126,9 +137,12 @@ pub mod engine {
     /// Frames kept of a trap's backtrace.
     pub const BACKTRACE_FRAMES_MAX: usize = 12;
 
-    /// One slice of an interpreted guest, in operations: some 6 ms on an ARMv6 board, under 1 ms on a
-    /// desk. The loop waits this long at most; a switch costs about a thousand operations.
-    pub const FUEL_SLICE: u64 = 200_000;
+    /// Operations of an interpreted guest before it looks whether its slice is over: some 0.6 ms on an ARMv6
+    /// board, 0.1 ms on a desk. To stop and go on costs about a hundred.
+    pub const FUEL_SLICE: u64 = 20_000;
+    /// What an interpreted guest's `realloc` may use for all values that pass at once, in operations: allocators
+    /// that collect garbage need this much. Nobody else has a turn meanwhile.
+    pub const PASSAGE_FUEL: u64 = 200_000;
     /// How much an interpreted guest copies or grows for one unit of fuel: memory moves this fast even
     /// on the smallest boards.
     pub const BYTES_COPIED_PER_FUEL: u32 = 64;
@@ -158,12 +172,13 @@ pub mod engine {
     /// Calls under way in an interpreted component, each on top of the one before: of the components in it,
     /// which cannot be entered twice, and of destructors, which can. Each takes some KiB of our own stack.
     pub const CALLS_NESTED_MAX: usize = COMPONENT_INSTANCES_MAX + 16;
-    /// What an interpreted guest's `realloc` may use for each call, beyond a slice for all that one passage of values
-    /// needs: allocators take some hundred operations.
+    /// What an interpreted guest's `realloc` may use for each call, beyond [`PASSAGE_FUEL`]: allocators take some hundred operations.
     pub const REALLOC_FUEL: u64 = 500;
 
     const _: () = assert!(HOST_RESOURCES_MAX <= HANDLES_MAX);
     const _: () = assert!(FIBER_STACK_BYTES > WASM_STACK_BYTES);
+    const _: () = assert!(LOOK.as_nanos() < SLICE.as_nanos() && SLICE.as_nanos() < SHARE_WINDOW.as_nanos());
+    const _: () = assert!(SLICE.as_nanos() < 1_000_000_000);
 }
 
 /// Caps of what one invocation may ask of the host.
