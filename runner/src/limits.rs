@@ -207,7 +207,7 @@ pub mod host {
     /// The thread that writes them opens, writes and renames.
     pub const LOG_THREAD_STACK_BYTES: usize = 64 << 10;
     /// How long the end of the process waits for them; `SIGTERM` is obeyed within five seconds.
-    pub const LOG_FAREWELL: Duration = Duration::from_millis(300);
+    pub const LOG_FAREWELL: Duration = Duration::from_millis(100);
     /// A line of pirnd's own log; the rest of a longer one (a topic may have 64 KiB) is cut and marked.
     pub const LOG_OWN_LINE_BYTES_MAX: usize = 4 << 10;
     /// How long the end of the process waits for a thread that looks a name up, which nothing can end.
@@ -310,7 +310,17 @@ pub mod dispatch {
     /// How long a stopping runner waits for its broker to take acknowledgements and the DISCONNECT.
     pub const FAREWELL_GRACE: Duration = Duration::from_secs(1);
 
-    const _: () = assert!(STOP_GRACE.as_secs() + FAREWELL_GRACE.as_secs() < 5);
+    /// A session that leaves without its acknowledgements takes up to three of its drain times more.
+    const SESSION_END: Duration = Duration::from_millis(3 * 250);
+
+    const _: () = assert!(
+        STOP_GRACE.as_millis()
+            + FAREWELL_GRACE.as_millis()
+            + SESSION_END.as_millis()
+            + super::host::LOOKUP_FAREWELL.as_millis()
+            + super::host::LOG_FAREWELL.as_millis()
+            < 5_000
+    );
 }
 
 /// Caps of the status socket.

@@ -69,8 +69,8 @@ pub enum Until {
 }
 
 impl Runner {
-    /// Loads everything that the plan names; nothing of it runs yet. All that can be wrong with an
-    /// app on this machine is found here.
+    /// Loads everything that the plan names; nothing of it runs yet. What can be wrong with an app on
+    /// this machine is found here or by [`verify`](Self::verify), which is the way to `connect`.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
         let store =
             Store::start(Layout { state_dir: app.state_dir.clone(), paths: store_paths(&app) })

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_runner::app::{App, AppFiles};
+use pirn_runner::app::{App, AppFiles, Purpose};
 use pirn_runner::event::{Event, Happening};
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::readiness::check_folders;
@@ -43,6 +43,11 @@ fn failed(error: &dyn Display) -> ExitCode {
 /// A file's key or a broker's sentence may be in it: text from outside.
 fn say(error: &dyn Display) {
     eprintln!("pirnd: {}", shown::lines(&error.to_string()));
+}
+
+/// What was asked for, on stdout. `println!` would panic if nobody reads it.
+fn answer(answer: &dyn Display) {
+    let _ = writeln!(std::io::stdout(), "{}", shown::lines(&answer.to_string()));
 }
 
 /// The app, loaded, and who is told of it.
@@ -113,7 +118,7 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
         Ok(outside) => outside,
         Err(error) => return wrong(&error),
     };
-    safe_on_panic(outside.outputs());
+    let _precaution = safe_on_panic(outside.outputs());
     let source = status::Source::new(&runner, &outside);
     let told = tokio::spawn(async move {
         match socket {
@@ -160,7 +165,8 @@ pub(crate) fn verify(common: Common) -> ExitCode {
             if let Err(error) = runner.verify(&Chips::Kernel) {
                 return wrong(&error);
             }
-            println!("{} is fine for {}: {}", app.name, app.board.name, runner.described());
+            let (app, board) = (&app.name, &app.board.name);
+            answer(&format!("{app} is fine for {board}: {}", runner.described()));
             ExitCode::SUCCESS
         }
         Err(error) => wrong(&error),
@@ -186,7 +192,7 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
             Ok(lines) => lines,
             Err(error) => return wrong(&error),
         };
-        safe_on_panic(&outputs);
+        let _precaution = safe_on_panic(&outputs);
         let outcome = tokio::select! {
             outcome = runner.invoke(&invoke.component, &event) => Some(outcome),
             () = outputs.run() => None,
@@ -206,7 +212,7 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
                 known.join(", ")
             ));
         };
-        println!("{}", shown::lines(&outcome.to_string()));
+        answer(&outcome);
         ExitCode::from(match outcome {
             Outcome::Done => 0,
             Outcome::Refused(_) => REFUSED,
@@ -241,9 +247,11 @@ fn read(payload: Payload) -> Result<Vec<u8>, ExitCode> {
     }
 }
 
-/// For `ExecStopPost=`: a crashed runner leaves lines as they were.
+/// For `ExecStopPost=`: a crashed runner leaves lines as they were. Asks for nothing that lines do not
+/// need: a variable that has lost its value must not keep a heater on.
 pub(crate) fn safe_state(common: Common) -> ExitCode {
-    let app = match plan(&common.files) {
+    let files = AppFiles { purpose: Purpose::Inspect, ..common.files };
+    let app = match plan(&files) {
         Ok(app) => app,
         Err(status) => return status,
     };
@@ -251,7 +259,7 @@ pub(crate) fn safe_state(common: Common) -> ExitCode {
     match gpio::safe_state(&Chips::Kernel, &outputs) {
         Ok(()) => {
             let names: Vec<&str> = outputs.iter().map(|output| &*output.line.name).collect();
-            println!("outputs at their safe levels: {}", names.join(", "));
+            answer(&format!("outputs at their safe levels: {}", names.join(", ")));
             ExitCode::SUCCESS
         }
         Err(errors) => {
@@ -264,7 +272,7 @@ pub(crate) fn safe_state(common: Common) -> ExitCode {
 pub(crate) fn status(status: Status) -> ExitCode {
     let path = match status.socket {
         Some(path) => path,
-        None => match plan(&status.common.files) {
+        None => match plan(&AppFiles { purpose: Purpose::Inspect, ..status.common.files }) {
             Ok(app) => status::socket_path(&app.state_dir),
             Err(status) => return status,
         },

@@ -36,24 +36,42 @@ fn leave(runtime: Runtime) {
     runtime.shutdown_timeout(LOOKUP_FAREWELL);
 }
 
-/// Done when the process is asked to stop.
+/// Done when the process is asked to stop, in any of the ways that would otherwise end it at once and
+/// leave its outputs as they are: a service manager, Ctrl-C, Ctrl-\\, a terminal that is closed.
 pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = hangup.recv() => {}
         }
     })
 }
 
-/// Has a panic set the outputs safe before it ends the process. Not where a panic ends a task only: the
-/// process then goes on, and so do its outputs.
-pub(crate) fn safe_on_panic(outputs: &Outputs) {
-    if cfg!(panic = "abort") {
+/// Has a panic set the outputs safe before it ends the process, as long as what this returns is there.
+/// Not where a panic ends a task only: the process then goes on, and so do its outputs.
+#[must_use]
+pub(crate) fn safe_on_panic(outputs: &Outputs) -> Option<Precaution> {
+    cfg!(panic = "abort").then(|| {
         let outputs = outputs.clone();
         before_a_panic_ends_us(move || outputs.stop());
+        Precaution
+    })
+}
+
+/// Holds the outputs, and with them the log, until it is dropped.
+pub(crate) struct Precaution;
+
+impl Drop for Precaution {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::panic::take_hook();
+        }
     }
 }
 
