@@ -156,11 +156,6 @@ fn notice_line(address: &str, notice: &Notice) -> Line {
         Notice::SubscriptionGranted { filter } => {
             ordinary("·", FAINT, format!("{address} grants {} now", ui::escaped(filter)))
         }
-        Notice::AcksIgnored => trouble(
-            "!",
-            ODD,
-            format!("{address} acknowledges what was not sent, or twice; that is ignored"),
-        ),
         Notice::Oversize { topic, bytes } => {
             let topic = ui::escaped(topic);
             trouble("!", ODD, format!("{topic}: {bytes} bytes are too many, kept aside"))

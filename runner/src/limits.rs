@@ -222,7 +222,7 @@ pub mod host {
     /// The thread that writes them opens, writes and renames.
     pub const LOG_THREAD_STACK_BYTES: usize = 64 << 10;
     /// How long the end of the process waits for them; `SIGTERM` is obeyed within five seconds.
-    pub const LOG_FAREWELL: Duration = Duration::from_millis(300);
+    pub const LOG_FAREWELL: Duration = Duration::from_millis(100);
     /// A line of pirnd's own log; the rest of a longer one (a topic may have 64 KiB) is cut and marked.
     pub const LOG_OWN_LINE_BYTES_MAX: usize = 4 << 10;
     /// How long the end of the process waits for a thread that looks a name up, which nothing can end.
@@ -384,7 +384,7 @@ pub mod dispatch {
     /// Dead letters that are taken at once to be tried again: their payloads are in memory then.
     pub const LETTERS_TAKEN_MAX: u32 = 16;
     /// How long a stopping runner lets invocations end.
-    pub const STOP_GRACE: Duration = Duration::from_millis(2_500);
+    pub const STOP_GRACE: Duration = Duration::from_millis(2_000);
     /// How long it then takes to make safe what is not.
     pub const SAFE_GRACE: Duration = Duration::from_secs(1);
     /// How long a stopping runner waits for its broker to take acknowledgements and the DISCONNECT. All of them
@@ -393,8 +393,17 @@ pub mod dispatch {
     /// Invocations whose attempts are remembered if the process dies under them: more than any board runs at once.
     pub const RUNNING_MAX: usize = 64;
 
+    /// How long its files may take to close after that: a slow card's fsync.
+    pub const STORE_CLOSE_GRACE: Duration = Duration::from_millis(400);
+
     const _: () = assert!(
-        STOP_GRACE.as_millis() + SAFE_GRACE.as_millis() + FAREWELL_GRACE.as_millis() < 5_000
+        STOP_GRACE.as_millis()
+            + SAFE_GRACE.as_millis()
+            + FAREWELL_GRACE.as_millis()
+            + STORE_CLOSE_GRACE.as_millis()
+            + super::host::LOOKUP_FAREWELL.as_millis()
+            + super::host::LOG_FAREWELL.as_millis()
+            < 5_000
     );
     const _: () = assert!(RUNNING_MAX >= super::INSTANCES_MAX as usize);
 }

@@ -151,8 +151,8 @@ pub enum Until {
 }
 
 impl Runner {
-    /// Loads everything that the plan names; nothing of it runs yet. All that can be wrong with an
-    /// app on this machine is found here.
+    /// Loads everything that the plan names; nothing of it runs yet. What can be wrong with an app on
+    /// this machine is found here or by [`verify`](Self::verify), which is the way to `connect`.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
         let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
         let layout = Layout { state_dir, paths, ..Layout::default() };

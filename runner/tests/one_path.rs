@@ -245,3 +245,39 @@ fn secrets_that_every_user_can_read_are_a_warning() {
     assert!(said(0o602).contains("every user of this machine can change it: chmod 600"));
     assert!(!said(0o600).contains("every user"));
 }
+
+#[test]
+fn outputs_can_be_set_safe_even_if_a_variable_has_no_value() {
+    let app = Scratch::new(&format!("[variables]\ntoken = {{ required = true }}\n{TIMER}"));
+    let run = |command: &str| {
+        let mut pirnd = Command::new(env!("CARGO_BIN_EXE_pirnd"));
+        pirnd.arg(command).arg(app.path("spin.toml")).args(["--board", "generic-x86_64"]);
+        pirnd.env_clear().output().unwrap()
+    };
+    assert_eq!(run("verify").status.code(), Some(2));
+    let safe = run("safe-state");
+    let said = String::from_utf8_lossy(&safe.stderr).into_owned();
+    assert_eq!((safe.status.code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn every_signal_that_asks_a_runner_to_stop_is_obeyed_in_order() {
+    for signal in ["TERM", "INT", "QUIT", "HUP"] {
+        let app = Scratch::new(TIMER);
+        let more = ["--board".to_owned(), "generic-x86_64".to_owned()];
+        let mut child =
+            pirnd("up", &app.path("spin.toml"), &app.path("state"), &more).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("pirnd: running ") {
+            assert!(lines.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+        let id = child.id().to_string();
+        assert!(
+            Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success()
+        );
+        lines.read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}: {said}");
+        assert!(said.ends_with("pirnd: stopped\n"), "{signal}: {said}");
+    }
+}

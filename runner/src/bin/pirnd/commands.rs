@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_runner::app::{App, AppFiles};
+use pirn_runner::app::{App, AppFiles, Purpose};
 use pirn_runner::control::{self, Control, ControlSocket};
 use pirn_runner::event::{Event, Happening};
+use pirn_runner::limits::dispatch as limits;
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::readiness::check_folders;
 use pirn_runner::report::{Report, Reporter};
@@ -31,10 +32,6 @@ pub(crate) const WRONG_INPUT: u8 = 2;
 const REFUSED: u8 = 3;
 const FAULTED: u8 = 4;
 
-/// How long a stopping runner waits for its files to close, after everything else has ended: a slow
-/// card's fsync. The farewells before it take four of the five seconds that SIGTERM grants.
-const STORE_CLOSE_GRACE: Duration = Duration::from_millis(500);
-
 /// Says what is wrong and gives the exit status for it.
 pub(crate) fn wrong(error: &dyn Display) -> ExitCode {
     say(error);
@@ -49,6 +46,11 @@ pub(crate) fn failed(error: &dyn Display) -> ExitCode {
 /// A file's key or a broker's sentence may be in it: text from outside.
 fn say(error: &dyn Display) {
     eprintln!("pirnd: {}", shown::lines(&error.to_string()));
+}
+
+/// What was asked for, on stdout. `println!` would panic if nobody reads it.
+fn answer(answer: &dyn Display) {
+    let _ = writeln!(std::io::stdout(), "{}", shown::lines(&answer.to_string()));
 }
 
 /// An app that is about to work, alone in its state folder.
@@ -114,7 +116,7 @@ async fn run(loaded: Loaded, until: Until) -> ExitCode {
         Ok(outside) => outside,
         Err(error) => return wrong(&error),
     };
-    safe_on_panic(outside.outputs());
+    let _precaution = safe_on_panic(outside.outputs());
     let lanes = Arc::new(runner.lanes().await);
     let status = status::Source::new(&runner, &outside, &lanes);
     let control = Control { status, store: runner.store().clone() };
@@ -136,7 +138,7 @@ async fn run(loaded: Loaded, until: Until) -> ExitCode {
     };
     runner.run(outside, &lanes, stopping, until).await;
     // What is in its log is folded back, so that the next start has nothing to recover.
-    let closed = tokio::time::timeout(STORE_CLOSE_GRACE, runner.store().close());
+    let closed = tokio::time::timeout(limits::STORE_CLOSE_GRACE, runner.store().close());
     if closed.await.is_err() {
         reporter.report(&Report::Warning(
             "the store takes long to close; what was answered is on the disk all the same",
@@ -173,7 +175,8 @@ pub(crate) fn verify(common: Common) -> ExitCode {
             if let Err(error) = runner.verify(&Chips::Kernel) {
                 return wrong(&error);
             }
-            println!("{} is fine for {}: {}", app.name, app.board.name, runner.described());
+            let (app, board) = (&app.name, &app.board.name);
+            answer(&format!("{app} is fine for {board}: {}", runner.described()));
             ExitCode::SUCCESS
         }
         Err(error) => wrong(&error),
@@ -200,7 +203,7 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
             Ok(lines) => lines,
             Err(error) => return wrong(&error),
         };
-        safe_on_panic(&outputs);
+        let _precaution = safe_on_panic(&outputs);
         let outcome = tokio::select! {
             outcome = runner.invoke(&invoke.component, &event) => Some(outcome),
             () = outputs.run() => None,
@@ -220,7 +223,7 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
                 known.join(", ")
             ));
         };
-        println!("{}", shown::lines(&outcome.to_string()));
+        answer(&outcome);
         ExitCode::from(match outcome {
             Outcome::Done => 0,
             Outcome::Refused(_) => REFUSED,
@@ -255,9 +258,11 @@ fn read(payload: Payload) -> Result<Vec<u8>, ExitCode> {
     }
 }
 
-/// For `ExecStopPost=`: a crashed runner leaves lines as they were.
+/// For `ExecStopPost=`: a crashed runner leaves lines as they were. Asks for nothing that lines do not
+/// need: a variable that has lost its value must not keep a heater on.
 pub(crate) fn safe_state(common: Common) -> ExitCode {
-    let app = match plan(&common.files) {
+    let files = AppFiles { purpose: Purpose::Inspect, ..common.files };
+    let app = match plan(&files) {
         Ok(app) => app,
         Err(status) => return status,
     };
@@ -265,7 +270,7 @@ pub(crate) fn safe_state(common: Common) -> ExitCode {
     match gpio::safe_state(&Chips::Kernel, &outputs) {
         Ok(()) => {
             let names: Vec<&str> = outputs.iter().map(|output| &*output.line.name).collect();
-            println!("outputs at their safe levels: {}", names.join(", "));
+            answer(&format!("outputs at their safe levels: {}", names.join(", ")));
             ExitCode::SUCCESS
         }
         Err(errors) => {
@@ -278,7 +283,7 @@ pub(crate) fn safe_state(common: Common) -> ExitCode {
 pub(crate) fn status(status: Status) -> ExitCode {
     let path = match status.socket {
         Some(path) => path,
-        None => match plan(&status.common.files) {
+        None => match plan(&AppFiles { purpose: Purpose::Inspect, ..status.common.files }) {
             Ok(app) => control::socket_path(&app.state_dir),
             Err(status) => return status,
         },

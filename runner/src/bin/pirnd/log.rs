@@ -1,8 +1,10 @@
 //! pirnd's own log: reports as lines of text or JSON on stderr. Under systemd's journal, which stamps
 //! every line itself, the time is left out.
 
-use std::io::Write as _;
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use pirn_runner::host::log::Stream;
@@ -13,6 +15,7 @@ use pirn_runner::shown;
 use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::args::Detail;
@@ -29,6 +32,7 @@ pub(crate) struct Printer {
     format: Format,
     detail: Detail,
     stamped_by_journal: bool,
+    unread: Unread,
     /// Where components' lines go instead of stderr.
     files: Option<Mutex<LogFiles>>,
 }
@@ -66,20 +70,28 @@ impl Line<'_> {
 impl Printer {
     pub(crate) fn new(format: Format, detail: Detail, files: Option<LogFiles>) -> Self {
         let stamped_by_journal = std::env::var_os("JOURNAL_STREAM").is_some();
-        Self { format, detail, stamped_by_journal, files: files.map(Mutex::new) }
+        let (unread, files) = (Unread::default(), files.map(Mutex::new));
+        Self { format, detail, stamped_by_journal, unread, files }
     }
 
     /// The one place where pirnd's log is written, and so where what came from outside is escaped.
     fn print(&self, level: Level, who: &str, text: &str) {
+        let line = self.line(level, who, text);
+        let missed = |lost| {
+            let text = format!("{lost} lines were dropped: nobody read the log");
+            self.line(Level::Warn, "pirnd", &text)
+        };
+        self.unread.write(&mut std::io::stderr().lock(), &line, missed);
+    }
+
+    fn line(&self, level: Level, who: &str, text: &str) -> String {
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let text = &*shown::cut(text, LOG_OWN_LINE_BYTES_MAX);
         let line = Line { time: &time, level, who, text };
-        let line = match self.format {
+        match self.format {
             Format::Json => json(&line),
             Format::Text => line.text(self.stamped_by_journal),
-        };
-        // A log that cannot be written is no reason to stop working.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        }
     }
 
     fn component_line(&self, component: &str, stream: Stream, line: &str) {
@@ -147,6 +159,34 @@ impl Reporter for Printer {
     }
 }
 
+/// Lines that nobody took. A journal that hangs, or a terminal that is held, must not stop the loop:
+/// a line that would have to wait is dropped, and the next one that need not says how many were.
+#[derive(Default)]
+struct Unread(AtomicU64);
+
+impl Unread {
+    /// Writes a line, if that can be done at once. Of a pipe the kernel promises it for a line of up to
+    /// 4 KiB; a longer one may wait for its end.
+    fn write(&self, out: &mut (impl Write + AsFd), line: &str, missed: impl Fn(u64) -> String) {
+        if !takes_a_line(out) {
+            self.0.fetch_add(1, Relaxed);
+            return;
+        }
+        let before = match self.0.swap(0, Relaxed) {
+            0 => String::new(),
+            lost => missed(lost),
+        };
+        // A log that cannot be written is no reason to stop working.
+        let _ = out.write_all((before + line).as_bytes());
+    }
+}
+
+fn takes_a_line(out: &impl AsFd) -> bool {
+    let mut out = [PollFd::new(out, PollFlags::OUT)];
+    // What cannot be asked is taken to be willing, as a file is.
+    !matches!(poll(&mut out, Some(&Timespec::default())), Ok(0))
+}
+
 fn line(notice: &gpio::Notice) -> (Level, String) {
     match notice {
         gpio::Notice::Lost { line, reason } => {
@@ -181,10 +221,6 @@ fn broker(notice: &Notice) -> (Level, String) {
         Notice::SubscriptionGranted { filter } => {
             (Level::Info, format!("subscribed to {filter} after all"))
         }
-        Notice::AcksIgnored => (
-            Level::Warn,
-            "the broker acknowledges what was not sent, or twice; that is ignored".into(),
-        ),
         Notice::Oversize { topic, bytes } => (
             Level::Warn,
             format!("a message on {topic} has {bytes} bytes, more than is accepted; kept aside"),
@@ -251,6 +287,25 @@ mod tests {
         let (read, _): (Read, _) =
             serde_json_core::from_str_escaped(&written, &mut unescaped).unwrap();
         assert_eq!(read.text, HOSTILE);
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_stops_nobody_and_what_it_missed_is_counted() {
+        let (mut read, mut write) = std::io::pipe().unwrap();
+        let (unread, missed) = (Unread::default(), |lost| format!("{lost} lost\n"));
+        let line = format!("{}\n", "x".repeat(99));
+        // A pipe holds 64 KiB: without the look this would wait for ever.
+        for _ in 0..2_000 {
+            unread.write(&mut write, &line, missed);
+        }
+        let lost = unread.0.load(Relaxed);
+        assert!(lost > 1_000, "{lost}");
+        let mut seen = vec![0; 100 * (2_000 - lost as usize)];
+        std::io::Read::read_exact(&mut read, &mut seen).unwrap();
+        unread.write(&mut write, "next\n", missed);
+        drop(write);
+        let rest = std::io::read_to_string(read).unwrap();
+        assert_eq!(rest, format!("{lost} lost\nnext\n"));
     }
 
     #[test]

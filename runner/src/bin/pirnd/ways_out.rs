@@ -10,50 +10,59 @@ use std::process::ExitCode;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use pirn_runner::engine::turns::Loop;
 use pirn_runner::limits::host::LOOKUP_FAREWELL;
 use pirn_triggers::gpio::Outputs;
-use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Scheduler turns between looks at sockets and timers. tokio's default of 61 would let one busy
-/// guest, 10 ms a slice, keep the network waiting for half a second.
-const EVENT_INTERVAL: u32 = 3;
 
 /// How long the last act of a panicking process may take.
 const LAST_ACT: Duration = Duration::from_millis(500);
 
-/// One thread for everything but disks, look-ups and the ticker.
+/// One thread for everything but disks, look-ups and the ticker. At the end all tasks are dropped, and threads that
+/// block are left behind: waiting for them could take for ever.
 pub(crate) fn on_the_loop(work: impl Future<Output = ExitCode>) -> std::io::Result<ExitCode> {
-    let mut builder = Builder::new_current_thread();
-    let runtime = builder.enable_io().enable_time().event_interval(EVENT_INTERVAL).build()?;
-    let status = runtime.block_on(work);
-    leave(runtime);
+    let turns = Loop::build()?;
+    let status = turns.block_on(work);
+    turns.leave(LOOKUP_FAREWELL);
     Ok(status)
 }
 
-/// Drops all tasks, and does not wait for threads that block: dropping the runtime would.
-fn leave(runtime: Runtime) {
-    runtime.shutdown_timeout(LOOKUP_FAREWELL);
-}
-
-/// Done when the process is asked to stop.
+/// Done when the process is asked to stop, in any of the ways that would otherwise end it at once and
+/// leave its outputs as they are: a service manager, Ctrl-C, Ctrl-\\, a terminal that is closed.
 pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = hangup.recv() => {}
         }
     })
 }
 
-/// Has a panic set the outputs safe before it ends the process. Not where a panic ends a task only: the
-/// process then goes on, and so do its outputs.
-pub(crate) fn safe_on_panic(outputs: &Outputs) {
-    if cfg!(panic = "abort") {
+/// Has a panic set the outputs safe before it ends the process, as long as what this returns is there.
+/// Not where a panic ends a task only: the process then goes on, and so do its outputs.
+#[must_use]
+pub(crate) fn safe_on_panic(outputs: &Outputs) -> Option<Precaution> {
+    cfg!(panic = "abort").then(|| {
         let outputs = outputs.clone();
         before_a_panic_ends_us(move || outputs.stop());
+        Precaution
+    })
+}
+
+/// Holds the outputs, and with them the log, until it is dropped.
+pub(crate) struct Precaution;
+
+impl Drop for Precaution {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::panic::take_hook();
+        }
     }
 }
 

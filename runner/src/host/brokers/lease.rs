@@ -53,8 +53,7 @@ impl Held {
     }
 
     /// What is known of it now; `leases` is how many there are.
-    pub(super) fn facts(&self, leases: usize) -> Facts {
-        let now = Instant::now();
+    pub(super) fn facts(&self, now: Instant, leases: usize) -> Facts {
         let up = matches!(*self.outlet.session().state().borrow(), State::Connected { .. });
         let mut times = locked(&self.times);
         times.down_since = match up {
@@ -69,7 +68,7 @@ impl Held {
 
     /// Whether it is or was connected: then what is published waits for it.
     pub(super) fn was_opened(&self) -> bool {
-        self.facts(0).link == Link::Up || self.opened.load(Relaxed)
+        self.facts(Instant::now(), 0).link == Link::Up || self.opened.load(Relaxed)
     }
 
     /// Ends it. What is on disk stays there until somebody opens the broker again; of what is not safe, whoever waits

@@ -20,7 +20,7 @@ use pirn_triggers::mqtt::{
     Address, Credentials, Notice, Options, Persistence, Security, Session, State, TlsOptions,
 };
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use self::lease::Lease;
 use self::lease::{Held, Whose};
@@ -289,7 +289,9 @@ impl Sessions {
         if self.others.len() < BROKER_SESSIONS_MAX {
             return Ok(());
         }
-        let facts = self.others.iter().map(|(key, held)| (key, held.facts(leases(held))));
+        // One moment for all, or the one that is looked at last would seem the longest unused.
+        let now = Instant::now();
+        let facts = self.others.iter().map(|(key, held)| (key, held.facts(now, leases(held))));
         let key = gives_way(facts).cloned().ok_or(OpenError::TooMany)?;
         if let Some(held) = self.others.remove(&key) {
             tokio::spawn(async move { held.end(FAREWELL_GRACE).await });
@@ -356,7 +358,7 @@ fn next(pool: &Weak<Pool>, key: &Login, session: &Weak<Held>) -> Option<Next> {
     let mut sessions = locked(&pool.sessions);
     let state = held.outlet.session().state();
     // Two are not leases: the pool's and ours.
-    let verdict = step(held.facts(Arc::strong_count(&held).saturating_sub(2)));
+    let verdict = step(held.facts(Instant::now(), Arc::strong_count(&held).saturating_sub(2)));
     Some(match verdict {
         // It ended by itself.
         _ if *state.borrow() == State::Stopped => {
