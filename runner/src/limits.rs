@@ -363,6 +363,8 @@ pub mod dispatch {
     pub const PARK_AFTER: Duration = Duration::from_secs(2);
     /// Events that must have ended in that time: a window of 20 messages is then renewed every two seconds.
     pub const PARK_UNLESS_ENDED: u32 = 20;
+    /// A lane is stuck too if, at its present pace, more than so many of these periods of work wait in it.
+    pub const PARK_PERIODS_BEHIND: usize = 3;
     /// Events written down in one transaction.
     pub const PARKED_PER_WRITE_MAX: usize = 256;
     /// Events that may be written down for one component; more are kept aside as dead letters.

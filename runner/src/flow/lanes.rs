@@ -385,6 +385,9 @@ impl Entry {
     async fn run(&self, key: u64, event: &Arc<Event>, attempt: u32) {
         let Inner { unit, house, left, .. } = &*self.0;
         let Ok(_slot) = house.slots.acquire().await else { return };
+        if house.stopping.load(Relaxed) {
+            return;
+        }
         let component = &unit.grants.component;
         let (source, what) = (&*event.source, &event.what);
         let payload = event.payload();

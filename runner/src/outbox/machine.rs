@@ -141,6 +141,8 @@ pub struct Outbox<P, W> {
     last: u32,
     connected: bool,
     restored: bool,
+    /// The runner stops.
+    hurried: bool,
     sending: usize,
     next_number: u64,
     memory_bytes: usize,
@@ -223,6 +225,7 @@ impl<P: Clone, W> Outbox<P, W> {
             last: 0,
             connected: false,
             restored: false,
+            hurried: false,
             sending: 0,
             next_number: 0,
             memory_bytes: 0,
@@ -436,7 +439,7 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// The runner stops: what is not safe is to be written now. Whether anything is left to be made safe.
     pub fn hurry(&mut self, now: Instant) -> bool {
-        self.connected = false;
+        self.hurried = true;
         self.due = Some(now);
         self.queues.values_mut().flat_map(Queue::all).any(|e| !matches!(e.keeping, Keeping::Row(_)))
     }
@@ -485,7 +488,7 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// How long a publish of this urgency may wait for its acknowledgement before it is written.
     fn patience(&self, urgency: Urgency) -> Duration {
-        match (self.connected, urgency) {
+        match (self.connected && !self.hurried, urgency) {
             (false, _) => Duration::ZERO,
             (true, Urgency::Redelivered) => self.bounds.slow_after,
             (true, Urgency::Lasting) => limits::GRACE.min(self.bounds.slow_after),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pirn_triggers::mqtt::{DeliveryError, Publish, Qos, Session, State, TryPublishError};
+use pirn_triggers::mqtt::{self, DeliveryError, Publish, Qos, Session, State, TryPublishError};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
@@ -253,7 +253,6 @@ impl Outlet {
         for (waiter, told) in told {
             // Nobody may be waiting.
             let _ = waiter.send(told);
-            self.room.notify_waiters();
         }
         for (ticket, publish) in sends {
             self.send(ticket, publish);
@@ -271,9 +270,14 @@ impl Outlet {
                 outlet.sent(ticket, &result);
             }
         };
-        if self.session.try_publish_then(publish, Box::new(done)).is_err() {
-            // No room in the session: again when something is acknowledged.
-            locked(&self.machine).unsent(ticket);
+        match self.session.try_publish_then(publish, Box::new(done)) {
+            Ok(()) => {}
+            // Again when something is acknowledged, or by the next process.
+            Err(TryPublishError::Full(_) | TryPublishError::Refused(mqtt::PublishError::Stopped)) => {
+                locked(&self.machine).unsent(ticket);
+            }
+            // Of an earlier process, whose limits were others.
+            Err(TryPublishError::Refused(refusal)) => self.never(ticket, &refusal.to_string()),
         }
     }
 
@@ -285,15 +289,18 @@ impl Outlet {
             Err(DeliveryError::Stopped | DeliveryError::ConnectionLost) => {
                 locked(&self.machine).unsent(ticket);
             }
-            Err(refusal) => {
-                let why = refusal.to_string();
-                let unheard = self.with(|machine| machine.refused(ticket, &why, at));
-                if let Some(publish) = unheard {
-                    self.keep_aside(ticket, publish, why);
-                }
-            }
+            Err(refusal) => self.never(ticket, &refusal.to_string()),
         }
         self.safe.notify_waiters();
+        self.room.notify_waiters();
+    }
+
+    /// A publish will never arrive: who waits is told, or it is kept aside.
+    fn never(self: &Arc<Self>, ticket: Ticket, why: &str) {
+        let unheard = self.with(|machine| machine.refused(ticket, why, now()));
+        if let Some(publish) = unheard {
+            self.keep_aside(ticket, publish, why.to_string());
+        }
     }
 
     /// A publish that was promised and that the broker will never take: a dead letter.

@@ -289,3 +289,14 @@ fn what_is_published_before_the_disk_was_read_goes_behind_what_is_there() {
     order.retain(|n| *n != 8);
     assert_eq!(order, [5, 6, 7]);
 }
+
+#[test]
+fn at_the_end_everything_is_written_though_the_broker_is_there() {
+    let mut world = World::online(BOUNDS);
+    world.publish(0, 1, Urgency::Redelivered).unwrap();
+    assert!(world.outbox.hurry(world.now));
+    world.outbox.set_connected(true, world.now);
+    world.work();
+    assert_eq!(world.safe, [1]);
+    assert!(!world.outbox.hurry(world.now));
+}
