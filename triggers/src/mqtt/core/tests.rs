@@ -91,7 +91,7 @@ fn stopping_waits_for_what_is_under_way_then_leaves_and_at_last_leaves_anyway() 
     for answered in [true, false] {
         let mut core = open(now);
         let (done, mut receipt) = oneshot::channel();
-        core.publish(message("x", Qos::AtLeastOnce), Some(done), now).unwrap();
+        core.publish(message("x", Qos::AtLeastOnce), Some(Done::Receipt(done)), now).unwrap();
         let [Outgoing::Publish { id, .. }] = sent(&mut core, now)[..] else { panic!() };
         core.on_packet(arrival(9), now).unwrap();
         let key = core.take(now).unwrap().key;
