@@ -322,6 +322,10 @@ pub mod store {
     /// Their bytes, if the operator does not say: little beside any card, and some hundred messages of the
     /// sizes that sensors send, or dozens of the largest.
     pub const DEAD_LETTER_BYTES_MAX: u64 = 4 << 20;
+    /// The most that an operator can ask for: each is an entry of an index, and `min` and `max` are quick.
+    pub const DEAD_LETTERS_GRANTED_MAX: u32 = 100_000;
+    /// The least bytes that an operator can ask for: one letter of the largest size must fit.
+    pub const DEAD_LETTER_BYTES_MIN: u64 = 256 << 10;
     /// What is kept of a message at most: as much as a session accepts, so that it can be tried again. Of
     /// those that were too large to be accepted, their first bytes.
     pub const DEAD_LETTER_PAYLOAD_BYTES_MAX: usize = 64 << 10;
@@ -334,7 +338,15 @@ pub mod store {
     /// See [`LETTERS_PER_PAGE`].
     pub const LETTERS_WITH_PAYLOAD_PER_PAGE: u32 = 4;
 
-    const _: () = assert!(DEAD_LETTER_PAYLOAD_BYTES_MAX as u64 * 4 < DEAD_LETTER_BYTES_MAX);
+    const _: () = assert!(DEAD_LETTER_BYTES_MIN <= DEAD_LETTER_BYTES_MAX);
+    const _: () = assert!(
+        DEAD_LETTER_PAYLOAD_BYTES_MAX
+            + DEAD_LETTER_ROW_BYTES
+            + REASON_BYTES_MAX
+            + super::TOPIC_BYTES_MAX
+            < DEAD_LETTER_BYTES_MIN as usize,
+        "the largest letter must fit"
+    );
 
     const _: () = assert!(REQUESTS_PER_COMMIT_MAX <= QUEUE_PAGES_MAX as usize);
     const _: () = assert!(

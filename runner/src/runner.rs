@@ -155,7 +155,8 @@ impl Runner {
     /// this machine is found here or by [`verify`](Self::verify), which is the way to `connect`.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
         let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
-        let layout = Layout { state_dir, paths, ..Layout::default() };
+        let letters = app.runtime_config.dead_letters;
+        let layout = Layout { state_dir, paths, letters };
         let store = Store::start_reporting(layout, Arc::clone(&reporter));
         let store = store.map_err(LoadAppError::Store)?;
         let brokers = Arc::new(Brokers::for_app(&app, store.clone(), Arc::clone(&reporter)));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Error;
 use crate::manifest::{BlockedNetworks, HostPattern, TopicFilter};
 use crate::pins::PinSettings;
+use crate::store::LetterBounds;
 
 mod read;
 
@@ -35,6 +36,8 @@ pub struct RuntimeConfig {
     pub gpio: BTreeMap<String, PinSettings>,
     /// `[tool.pirn.policy]`.
     pub policy: Policy,
+    /// `[tool.pirn.dead_letters]`: how many are kept, and what becomes of one too many.
+    pub dead_letters: LetterBounds,
 }
 
 /// `[[variables_provider]]`.

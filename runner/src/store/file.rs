@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::key_value::Totals;
 use super::mark::{Mark, MarkFile, log_salts};
-use super::open::{Opened, Trust, log_frames, open};
+use super::open::{Contents, Opened, Trust, log_frames, open};
 use super::task::{Kind, Pending};
 use super::{Notices, StoreError, caps};
 
@@ -63,6 +63,7 @@ impl Deref for Tx<'_> {
 /// A file, open or not.
 pub(super) struct File {
     path: PathBuf,
+    contents: Contents,
     notices: Arc<Notices>,
     open: Option<(Connection, Option<MarkFile>)>,
     trust: Trust,
@@ -74,9 +75,10 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn new(path: PathBuf, notices: Arc<Notices>) -> Self {
+    pub(super) fn new(path: PathBuf, contents: Contents, notices: Arc<Notices>) -> Self {
         Self {
             path,
+            contents,
             notices,
             open: None,
             trust: Trust::Usual,
@@ -151,7 +153,7 @@ impl File {
     }
 
     fn opened(&mut self) -> Result<(Connection, Option<MarkFile>), StoreError> {
-        let Opened { db, mark, said, loss } = open(&self.path, self.trust)?;
+        let Opened { db, mark, said, loss } = open(&self.path, self.contents, self.trust)?;
         self.trust = Trust::Usual;
         if loss {
             self.notices.losses.fetch_add(1, Relaxed);

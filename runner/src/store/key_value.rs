@@ -16,8 +16,8 @@ pub(super) const TABLES: &str = "
 /// What a store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
-    keys: u32,
-    bytes: u64,
+    pub(super) keys: u32,
+    pub(super) bytes: u64,
 }
 
 /// What the stores of one file hold, as far as anybody asked. Forgotten when a write is taken back, and
@@ -142,7 +142,7 @@ fn get(db: &Connection, store: &str, key: &str) -> Result<Option<Vec<u8>>, Store
 }
 
 /// What a store holds: read from all of its rows the first time only.
-fn held(tx: &Tx<'_>, store: &str) -> Result<Held, StoreError> {
+pub(super) fn held(tx: &Tx<'_>, store: &str) -> Result<Held, StoreError> {
     if let Some(held) = tx.totals().borrow().known.get(store) {
         return Ok(*held);
     }
@@ -169,7 +169,7 @@ fn bytes_of(db: &Connection, store: &str, key: &str) -> Result<Option<u64>, Stor
     Ok(bytes.map(i64::unsigned_abs))
 }
 
-fn set(
+pub(super) fn set(
     tx: &Tx<'_>,
     store: &str,
     key: &str,

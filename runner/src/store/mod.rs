@@ -47,6 +47,7 @@ pub use publishes::{KeptPublish, KeptTotal};
 
 use file::Order;
 use notices::Notices;
+use open::Contents;
 use task::{Kind, Pending, Task};
 
 /// Where each store lives. Labels without a path of their own share `state_dir/pirn.db`.
@@ -213,11 +214,15 @@ impl Store {
             return Ok(file.clone());
         }
         let (queue, requests) = mpsc::channel();
-        let (served, notices) = (path.clone(), Arc::clone(&self.0.notices));
+        let contents = match path == self.layout().path(Place::State) {
+            true => Contents::State,
+            false => Contents::KeyValue,
+        };
+        let served = file::File::new(path.clone(), contents, Arc::clone(&self.0.notices));
         thread::Builder::new()
             .name("pirn-store".into())
             .stack_size(caps::THREAD_STACK_BYTES)
-            .spawn(move || file::File::new(served, notices).serve(&requests))
+            .spawn(move || served.serve(&requests))
             .map_err(|error| StoreError::Disk(format!("the store does not start: {error}")))?;
         let room = Arc::new(Semaphore::new(caps::QUEUE_PAGES_MAX as usize));
         let file = FileHandle { queue, room };
@@ -228,5 +233,7 @@ impl Store {
 
 #[cfg(test)]
 mod damage_tests;
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod tests;

@@ -12,9 +12,17 @@ use super::mark::{Mark, MarkFile, beside, log_salts};
 use super::{StoreError, caps};
 use crate::state_folder::{FILE_MODE, sync_folder};
 
-/// The tables of every file; those of key-value stores are Spin's, so that a file can move between the
-/// two. Modules of this folder add theirs here.
-const TABLES: &[&str] = &[
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// The runner's own, and key-value stores without a file of their own.
+    State,
+    /// Key-value stores only: their table is Spin's, so that such a file can move between the two.
+    KeyValue,
+}
+
+/// The tables of the runner's own file. Modules of this folder add theirs here.
+const STATE_TABLES: &[&str] = &[
     super::key_value::TABLES,
     super::dead_letters::TABLES,
     super::publishes::TABLES,
@@ -42,8 +50,8 @@ pub(super) struct Opened {
 }
 
 /// Opens the file, or a new one in the place of one that is damaged.
-pub(super) fn open(path: &Path, trust: Trust) -> Result<Opened, StoreError> {
-    let (result, sentence) = match opened(path, trust) {
+pub(super) fn open(path: &Path, contents: Contents, trust: Trust) -> Result<Opened, StoreError> {
+    let (result, sentence) = match opened(path, contents, trust) {
         Err(StoreError::Damaged(reason)) => {
             let aside = set_aside(path)?;
             let sentence = format!(
@@ -51,7 +59,7 @@ pub(super) fn open(path: &Path, trust: Trust) -> Result<Opened, StoreError> {
                 path.display(),
                 aside.display()
             );
-            (opened(path, Trust::Usual), Some(sentence))
+            (opened(path, contents, Trust::Usual), Some(sentence))
         }
         result => (result, None),
     };
@@ -61,7 +69,7 @@ pub(super) fn open(path: &Path, trust: Trust) -> Result<Opened, StoreError> {
     Ok(opened)
 }
 
-fn opened(path: &Path, trust: Trust) -> Result<Opened, StoreError> {
+fn opened(path: &Path, contents: Contents, trust: Trust) -> Result<Opened, StoreError> {
     let mark = Mark::of(path);
     let bytes = present(path, mark)?;
     let salts = log_salts(path);
@@ -76,13 +84,20 @@ fn opened(path: &Path, trust: Trust) -> Result<Opened, StoreError> {
     let frames = log_frames(&db)?;
     let loss = shorter(mark, salts, frames);
     let said = loss.iter().map(|reason| format!("{}: {reason}", path.display())).collect();
-    for tables in TABLES {
-        db.execute_batch(tables)?;
-    }
-    super::dead_letters::take_over(&db)?;
+    make_tables(&db, contents)?;
     let mark = MarkFile::open(path).ok();
     let loss = loss.is_some();
     Ok(Opened { db, mark, said, loss })
+}
+
+fn make_tables(db: &Connection, contents: Contents) -> Result<(), StoreError> {
+    if contents == Contents::KeyValue {
+        return Ok(db.execute_batch(super::key_value::TABLES)?);
+    }
+    for tables in STATE_TABLES {
+        db.execute_batch(tables)?;
+    }
+    super::dead_letters::take_over(db)
 }
 
 /// How many bytes the database has; made for this user only if it never was there. What was there and

@@ -207,6 +207,80 @@ async fn a_file_that_is_stuck_stalls_no_other() {
     tokio::task::yield_now().await;
     store.set("default", "a", vec![1]).await.unwrap();
     assert!(!stuck.is_finished());
+    let names = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'pirn%'";
     go.send(()).unwrap();
     stuck.await.unwrap().unwrap();
+    let ours = move |tx: &Tx<'_>| Ok(tx.query_row(names, [], |row| row.get::<_, i64>(0))?);
+    let ours = store.read(Place::KeyValue("slow"), ours).await.unwrap();
+    assert_eq!(ours, 0, "a file that Spin may open holds tables of ours");
+}
+
+#[tokio::test]
+async fn what_a_store_holds_is_known_through_sets_deletes_failures_and_other_programs() {
+    let scratch = Scratch::new("totals");
+    let store = scratch.store();
+    let held = |store: &Store| {
+        let store = store.clone();
+        async move {
+            let look = |tx: &Tx<'_>| {
+                let known = key_value::held(tx, "s")?;
+                tx.totals().borrow_mut().forget();
+                assert_eq!(known, key_value::held(tx, "s")?, "what is known is not what is there");
+                Ok(known)
+            };
+            store.read(Place::KeyValue("s"), look).await.unwrap()
+        }
+    };
+    store.set("s", "a", vec![0; 10]).await.unwrap();
+    store.set("s", "b", vec![0; 20]).await.unwrap();
+    store.set("s", "a", vec![0; 5]).await.unwrap();
+    store.delete("s", "nothing").await.unwrap();
+    assert_eq!(held(&store).await, key_value::Held { keys: 2, bytes: 25 });
+    store.delete("s", "b").await.unwrap();
+    assert_eq!(held(&store).await, key_value::Held { keys: 1, bytes: 5 });
+    // A set that is taken back, in the same commit as one that is not.
+    let gather = Terms { bytes: 0, gather: caps::GATHER_MAX };
+    let fails = |tx: &Tx<'_>| {
+        let _ = key_value::set(tx, "s", "c", &[0; 100], u64::MAX)?;
+        Err::<(), _>(StoreError::Limit("full".into()))
+    };
+    let (kept, failed) = tokio::join!(
+        store.write(Place::KeyValue("s"), gather, |tx| key_value::set(
+            tx,
+            "s",
+            "d",
+            &[0; 7],
+            u64::MAX
+        )),
+        store.write(Place::KeyValue("s"), gather, fails),
+    );
+    (kept.unwrap().unwrap(), failed.unwrap_err());
+    assert_eq!(held(&store).await, key_value::Held { keys: 2, bytes: 12 });
+    let other = rusqlite::Connection::open(scratch.0.join("pirn.db")).unwrap();
+    other.execute("INSERT INTO spin_key_value VALUES ('s', 'x', zeroblob(1000))", []).unwrap();
+    assert_eq!(held(&store).await, key_value::Held { keys: 3, bytes: 1012 });
+}
+
+#[tokio::test]
+async fn a_component_s_stores_together_hold_no_more_than_its_state_may() {
+    let scratch = Scratch::new("quota");
+    let paths = [("other".to_owned(), scratch.0.join("other.db"))].into();
+    let layout = Layout { state_dir: scratch.0.clone(), paths, ..Layout::default() };
+    let store = Store::start(layout).unwrap();
+    let stores = ["default".to_owned(), "other".to_owned()].into();
+    let quota = Quota { component: "app", stores: &stores, bytes_max: 1000 };
+    store.set_within("default", "a", vec![0; 400], quota).await.unwrap();
+    store.set_within("other", "a", vec![0; 600], quota).await.unwrap();
+    for label in ["default", "other"] {
+        let error = store.set_within(label, "b", vec![0], quota).await.unwrap_err();
+        let StoreError::Limit(sentence) = error else { panic!("{error}") };
+        assert!(sentence.contains("1000 B") && sentence.contains("`state`"), "{sentence}");
+        assert_eq!(store.get(label, "b").await.unwrap(), None);
+    }
+    store.set_within("default", "a", vec![0; 399], quota).await.unwrap();
+    store.set_within("other", "b", vec![0], quota).await.unwrap();
+    // A smaller state than what is there: what shrinks it is still allowed, what grows it is not.
+    let smaller = Quota { bytes_max: 10, ..quota };
+    store.set_within("default", "a", vec![0; 300], smaller).await.unwrap();
+    store.set_within("default", "a", vec![0; 301], smaller).await.unwrap_err();
 }
