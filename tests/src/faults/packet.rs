@@ -246,7 +246,9 @@ mod tests {
 
     #[test]
     fn lengths_are_written_as_the_standard_s_table_has_them() {
-        for (number, bytes) in [(127, &[0x7f][..]), (128, &[0x80, 1]), (268_435_455, &[255, 255, 255, 127])] {
+        for (number, bytes) in
+            [(127, &[0x7f][..]), (128, &[0x80, 1]), (268_435_455, &[255, 255, 255, 127])]
+        {
             let mut written = Vec::new();
             length(number, &mut written);
             assert_eq!(written, bytes);
