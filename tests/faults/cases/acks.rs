@@ -8,7 +8,11 @@ use super::{Context, Outcome, close};
 use crate::table::Tally;
 
 pub(super) fn acks_reordered(context: &Context) -> Outcome {
-    with(context, Acks::Reversed(5))
+    let mut tally = Tally::default();
+    for acks in [Acks::Reversed(5), Acks::Late(10), Acks::Late(90)] {
+        add(context, acks, &mut tally);
+    }
+    Ok(tally)
 }
 
 pub(super) fn acks_twice(context: &Context) -> Outcome {
@@ -24,16 +28,21 @@ pub(super) fn acks_none_then_cut(context: &Context) -> Outcome {
 }
 
 fn with(context: &Context, acks: Acks) -> Outcome {
+    let mut tally = Tally::default();
+    add(context, acks, &mut tally);
+    Ok(tally)
+}
+
+fn add(context: &Context, acks: Acks, tally: &mut Tally) {
     let scene = Scene::connected(&[Piece::ledger("a"), Piece::ledger("b")]);
-    let mut tally = Tally::of(1);
+    tally.runs += 1;
     scene.broker.behave(|manners| manners.acks = acks);
     let count = context.times(200, 5_000);
     for number in 0..count {
         scene.publish("a", "pass", [number]);
         scene.publish("b", "pass", [number]);
     }
-    close(&scene, &mut tally);
+    close(&scene, tally);
     let reconnects = scene.broker.look().connects() - 1;
     tally.expect(reconnects <= 1, format!("{reconnects} reconnects, where one is enough"));
-    Ok(tally)
 }

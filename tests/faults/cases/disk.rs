@@ -89,7 +89,7 @@ pub(super) fn disk_full(context: &Context) -> Outcome {
     Ok(tally)
 }
 
-pub(super) fn disk_read_only(context: &Context) -> Outcome {
+pub(super) fn disk_read_only(_: &Context) -> Outcome {
     let small = Small::mounted()?;
     let mut scene = scene(&small);
     let mut tally = Tally::of(1);

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use pirn_tests::faults::kept;
 use pirn_tests::faults::scene::{Piece, Scene};
 
 use super::{Context, Outcome, close};
@@ -11,16 +12,16 @@ use crate::dice::Dice;
 use crate::table::Tally;
 
 pub(super) fn database_truncated(context: &Context) -> Outcome {
-    damaged(context, |bytes, _| bytes.truncate(bytes.len() / 2 + 100))
+    with_damage(context, |bytes, _| bytes.truncate(bytes.len() / 2 + 100))
 }
 
 pub(super) fn database_zeroed(context: &Context) -> Outcome {
-    damaged(context, |bytes, _| bytes.fill(0))
+    with_damage(context, |bytes, _| bytes.fill(0))
 }
 
 pub(super) fn database_bit_flipped(context: &Context) -> Outcome {
     // Of the pages' heads, of which SQLite makes its structure: what is flipped in a value, nobody can see.
-    damaged(context, |bytes, dice| {
+    with_damage(context, |bytes, dice| {
         for page in 0..bytes.len() / 4_096 {
             let place = page * 4_096 + usize::from(page == 0) * 100 + dice.below(8) as usize;
             bytes[place] ^= 1 << dice.below(8);
@@ -28,21 +29,26 @@ pub(super) fn database_bit_flipped(context: &Context) -> Outcome {
     })
 }
 
-fn damaged(context: &Context, damage: fn(&mut Vec<u8>, &mut Dice)) -> Outcome {
+fn with_damage(context: &Context, damage: fn(&mut Vec<u8>, &mut Dice)) -> Outcome {
     let mut dice = Dice::new(context.seed);
     let mut scene = Scene::connected(&[Piece::ledger("a"), Piece::ledger("b")]);
     let mut tally = Tally::default();
     let rounds = context.times(2, 100);
+    let mut damaged = 0;
     for round in 0..rounds {
         scene.publish("a", "keep", round * 40..round * 40 + 20);
         scene.wait_for("a", usize::try_from(round * 40 + 20).unwrap_or(0));
         scene.stop(Duration::from_secs(10));
-        let database = scene.database();
-        let mut bytes =
-            std::fs::read(&database).map_err(|error| format!("{}: {error}", database.display()))?;
-        damage(&mut bytes, &mut dice);
-        std::fs::write(&database, bytes).map_err(|error| error.to_string())?;
-        remove_log(&database);
+        let databases = kept::databases(scene.state())?;
+        tally.expect(!databases.is_empty(), "there is no database to damage");
+        for database in &databases {
+            let error = |error| format!("{}: {error}", database.display());
+            let mut bytes = std::fs::read(database).map_err(error)?;
+            damage(&mut bytes, &mut dice);
+            std::fs::write(database, bytes).map_err(error)?;
+            remove_log(database);
+        }
+        damaged += databases.len();
         let said = scene.printed().len();
         scene.publish("a", "keep", round * 40 + 20..(round + 1) * 40);
         scene.start();
@@ -51,15 +57,12 @@ fn damaged(context: &Context, damage: fn(&mut Vec<u8>, &mut Dice)) -> Outcome {
         tally.expect(scene.wait_for("a", all), "no key-values after the database was damaged");
         let news = scene.printed().get(said..).unwrap_or_default().to_owned();
         tally.expect(
-            news.contains("damaged") || news.contains("pirn.db"),
+            news.contains("damaged") || news.contains(".db"),
             "nothing is said of the damage",
         );
-        let aside = aside(&database);
-        let expected = usize::try_from(round).unwrap_or(0) + 1;
-        tally.expect(
-            aside >= expected,
-            format!("{expected} databases were damaged, {aside} are kept aside"),
-        );
+        let aside = aside(scene.state());
+        let sentence = format!("{damaged} databases were damaged, {aside} are kept aside");
+        tally.expect(aside >= damaged, sentence);
         if !tally.problems.is_empty() {
             break;
         }
@@ -75,18 +78,12 @@ fn remove_log(database: &Path) {
     }
 }
 
-/// Files beside the database that are neither it nor its log, and begin with its name.
-fn aside(database: &Path) -> usize {
-    let folder = database.parent().into_iter().flat_map(std::fs::read_dir);
-    let names = folder.flatten().map_while(Result::ok).map(|entry| entry.file_name());
-    let is_aside = |name: &std::ffi::OsString| {
-        let name = name.to_string_lossy();
-        name.starts_with("pirn")
-            && name.contains("damaged")
-            && !name.ends_with("-wal")
-            && !name.ends_with("-shm")
-    };
-    names.filter(is_aside).count()
+/// Files that were set aside: their names say so.
+fn aside(state: &Path) -> usize {
+    let names = std::fs::read_dir(state).into_iter().flatten().map_while(Result::ok);
+    let is_aside =
+        |name: &str| name.contains("damaged") && !name.ends_with("-wal") && !name.ends_with("-shm");
+    names.filter(|entry| is_aside(&entry.file_name().to_string_lossy())).count()
 }
 
 pub(super) fn client_id_emptied(_: &Context) -> Outcome {

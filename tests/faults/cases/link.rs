@@ -18,18 +18,18 @@ fn wired(pieces: &[Piece]) -> (Scene, Proxy) {
     (scene, proxy)
 }
 
-pub(super) fn half_open(context: &Context) -> Outcome {
-    dead_wire(context, 100, |proxy| {
+pub(super) fn half_open(_: &Context) -> Outcome {
+    dead_wire(100, |proxy| {
         proxy.deaden_up();
         proxy.deaden_down();
     })
 }
 
 pub(super) fn half_open_full(context: &Context) -> Outcome {
-    dead_wire(context, 3_000, Proxy::deaden_up)
+    dead_wire(context.times(3_000, 30_000), Proxy::deaden_up)
 }
 
-fn dead_wire(context: &Context, count: u64, deaden: fn(&Proxy)) -> Outcome {
+fn dead_wire(count: u64, deaden: fn(&Proxy)) -> Outcome {
     let (scene, proxy) = wired(&[Piece::ledger("a")]);
     let mut tally = Tally::of(1);
     scene.publish("a", "pass", 0..count);

@@ -73,12 +73,13 @@ pub(super) fn ticks_while_broker_away(context: &Context) -> Outcome {
         tally.runs += 1;
     }
     let told = |scene: &Scene| -> Result<u64, String> {
-        let values = kept::values(&scene.database())?;
+        let values = kept::values(scene.state())?;
         let told = values.iter().find(|(key, _)| key == "told");
         Ok(told.map_or(0, |(_, number)| *number))
     };
     scene.kill();
     let promised = tally.must(told(&scene)).unwrap_or(0);
+    tally.expect(promised > 0, "the timer's component was never told that anything is accepted");
     scene.start();
     let came = |number: u64| move |text: &str| text == number.to_string();
     let last = scene.broker.wait(STUCK, |look| {

@@ -149,7 +149,9 @@ pub(super) fn fsync_fails_once(context: &Context) -> Outcome {
 pub(super) fn fsync_takes_two_seconds(context: &Context) -> Outcome {
     tracing()?;
     let mut tally = Tally::of(1);
-    let mut scene = Scene::connected(&pieces());
+    // Making the database takes several of them.
+    let [a, b] = pieces();
+    let mut scene = Scene::connected(&[a.limits("deadline = \"40s\""), b]);
     scene.kill();
     start(&mut scene, &injecting("fsync,fdatasync:delay_exit=2000000"));
     tally.must(scene.link_back());

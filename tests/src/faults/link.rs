@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::broker::{Link, Received, Shared, State};
-use super::manners::{Acks, GATHER};
+use super::manners::{Acks, GATHER, LATE};
 use super::packet::{self, Packet, Payload};
 use super::session::{Message, Session};
 
@@ -132,6 +132,16 @@ impl Link {
                 self.gathered_at.get_or_insert_with(Instant::now);
                 if self.gathered.len() >= many {
                     self.turn_round();
+                }
+            }
+            Acks::Late(many) => {
+                self.unanswered += 1;
+                match self.unanswered % many {
+                    1 => {
+                        self.gathered.push(ack);
+                        self.gathered_at.get_or_insert_with(|| Instant::now() + LATE);
+                    }
+                    _ => self.say(ack),
                 }
             }
             Acks::None => {}

@@ -10,6 +10,8 @@ pub enum Acks {
     Prompt,
     /// In the other order, once so many have gathered or a little later.
     Reversed(usize),
+    /// One of so many comes late, behind those of younger packets.
+    Late(usize),
     /// Each of them twice.
     Twice,
     /// With one for a packet that never was beside each.
@@ -52,3 +54,6 @@ impl Default for Manners {
 
 /// How long gathered acknowledgements wait for more.
 pub const GATHER: Duration = Duration::from_millis(30);
+
+/// How much longer one waits that comes late: more packets than a client has names for pass it meanwhile.
+pub const LATE: Duration = Duration::from_millis(300);

@@ -159,12 +159,6 @@ impl Scene {
         &self.state
     }
 
-    /// The database in it.
-    #[must_use]
-    pub fn database(&self) -> PathBuf {
-        self.state.join("pirn.db")
-    }
-
     /// `pirnd WORDS` for this scene's app and state.
     #[must_use]
     pub fn pirnd(&self, words: &[&str]) -> Command {
@@ -342,7 +336,7 @@ impl Scene {
     /// A sentence, if it cannot be read.
     pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, String> {
         let mut list = self.pirnd(&["dead-letters", "list", "--format", "json"]);
-        kept::dead_letters(&mut list, &self.database())
+        kept::dead_letters(&mut list, &self.state)
     }
 
     /// What is wrong with the key-values: each number that came out of a lane whose messages were all `keep` was set
@@ -352,7 +346,7 @@ impl Scene {
     /// A sentence, if the database cannot be read.
     pub fn key_value_problems(&self, lane: &str) -> Result<Vec<String>, String> {
         let values: std::collections::BTreeMap<String, u64> =
-            kept::values(&self.database())?.into_iter().collect();
+            kept::values(&self.state)?.into_iter().collect();
         let (seen, _) = books::delivered(&self.broker.look());
         let of_lane = seen.keys().filter(|(of, _)| of == lane);
         let missing = of_lane.filter_map(|(lane, number)| {
