@@ -65,6 +65,8 @@ impl Drop for Small {
 fn scene(small: &Small) -> Scene {
     let mut scene = Scene::of(&[Piece::ledger("a"), Piece::ledger("b")]).keeping(small.state());
     scene.start();
+    // What cannot be written is tried again after pauses that grow.
+    scene.be_patient(Duration::from_secs(40));
     scene
 }
 

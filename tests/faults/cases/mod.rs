@@ -136,4 +136,17 @@ pub(crate) fn close(scene: &Scene, tally: &mut Tally) {
         tally.problems.extend(books.problems());
         tally.problems.extend(scene.own_books());
     }
+    last_words(scene, tally);
+}
+
+/// What the runner said last, if something is wrong.
+fn last_words(scene: &Scene, tally: &mut Tally) {
+    if tally.problems.is_empty() {
+        return;
+    }
+    let printed = scene.printed();
+    let lines: Vec<&str> = printed.lines().filter(|line| !line.is_empty()).collect();
+    for line in &lines[lines.len().saturating_sub(3)..] {
+        tally.note(format!("pirnd: {}", line.chars().take(200).collect::<String>()));
+    }
 }

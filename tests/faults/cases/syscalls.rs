@@ -154,6 +154,7 @@ pub(super) fn fsync_takes_two_seconds(context: &Context) -> Outcome {
     let mut scene = Scene::connected(&[a.limits("deadline = \"40s\""), b]);
     scene.kill();
     start(&mut scene, &injecting("fsync,fdatasync:delay_exit=2000000"));
+    scene.be_patient(Duration::from_secs(40));
     tally.must(scene.link_back());
     scene.publish("a", "keep", 0..context.times(3, 50));
     scene.publish("b", "pass", 0..200);

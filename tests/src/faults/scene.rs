@@ -112,6 +112,7 @@ pub struct Scene {
     state: PathBuf,
     running: Option<Running>,
     printed_before: String,
+    stuck: Duration,
 }
 
 impl Scene {
@@ -121,7 +122,16 @@ impl Scene {
         let (broker, app) = (Broker::start(), app(pieces));
         let (address, state) = (broker.address(), app.file("state"));
         let other = "mqtt://127.0.0.1:1".to_owned();
-        Self { broker, app, address, other, state, running: None, printed_before: String::new() }
+        Self {
+            broker,
+            app,
+            address,
+            other,
+            state,
+            running: None,
+            printed_before: String::new(),
+            stuck: STUCK,
+        }
     }
 
     /// The same, and the runner is connected.
@@ -151,6 +161,11 @@ impl Scene {
     pub fn keeping(mut self, state: PathBuf) -> Self {
         self.state = state;
         self
+    }
+
+    /// Nothing may happen for so long before messages count as stuck.
+    pub fn be_patient(&mut self, stuck: Duration) {
+        self.stuck = stuck;
     }
 
     /// The state folder.
@@ -225,27 +240,31 @@ impl Scene {
         format!("{}{now}", self.printed_before)
     }
 
-    /// Ends the runner with -9, and first what it was started under: strace would let it go on.
+    /// Ends the runner with -9, also if it was started under strace, which would let it go on.
     pub fn kill(&mut self) {
-        self.signal_children("KILL");
+        let children = self.signal_children("KILL");
+        let end = Instant::now() + STOPPED;
+        while children.iter().any(|child| lives(*child)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         // Dropped, it is killed and waited for.
         self.gather();
     }
 
-    /// Sends a signal to whatever the started process started; says whether there was any.
-    fn signal_children(&self, name: &str) -> bool {
-        let Some(running) = &self.running else { return false };
+    /// Sends a signal to whatever the started process started, and says what that is.
+    fn signal_children(&self, name: &str) -> Vec<u32> {
+        let Some(running) = &self.running else { return Vec::new() };
         let children = children_of(running.id());
         for child in &children {
             let _ = Command::new("kill").args([&format!("-{name}"), &child.to_string()]).status();
         }
-        !children.is_empty()
+        children
     }
 
     /// Asks the runner to end, waits, and says how long that took; `None` if it did not within this and was killed.
     pub fn stop(&mut self, at_most: Duration) -> Option<Duration> {
         let begun = Instant::now();
-        if !self.signal_children("TERM") {
+        if self.signal_children("TERM").is_empty() {
             self.running.as_ref()?.signal("TERM");
         }
         while self.is_running() {
@@ -281,7 +300,7 @@ impl Scene {
     /// Waits until so many numbers came out of a lane, as long as any come.
     pub fn wait_for(&self, lane: &str, count: usize) -> bool {
         let topic = format!("out/{lane}");
-        self.broker.wait(STUCK, |look| look.received_on(&topic) >= count)
+        self.broker.wait(self.stuck, |look| look.received_on(&topic) >= count)
     }
 
     /// Waits until the books are even, or until nothing happened for a while.
@@ -306,9 +325,9 @@ impl Scene {
                 (progress, since) = (now, Instant::now());
             }
             let quiet = since.elapsed();
-            if self.broker.look().pending_count() == 0 || quiet > STUCK {
+            if self.broker.look().pending_count() == 0 || quiet > self.stuck {
                 let books = self.books_into(to)?;
-                if books.problems().is_empty() || quiet > STUCK {
+                if books.problems().is_empty() || quiet > self.stuck {
                     return Ok(books);
                 }
             }
@@ -370,16 +389,24 @@ impl Scene {
     }
 }
 
+/// A process's state and its parent, in the kernel's words.
+fn state_and_parent(id: u32) -> Option<(String, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name, in parentheses, may hold spaces; behind it are the two.
+    let mut behind = stat.rsplit_once(") ")?.1.split(' ');
+    Some((behind.next()?.to_owned(), behind.next()?.parse().ok()?))
+}
+
+/// Whether a process has not ended; one that nobody waited for has.
+fn lives(id: u32) -> bool {
+    state_and_parent(id).is_some_and(|(state, _)| state != "Z" && state != "X")
+}
+
 /// Processes that this one started, and that did not end yet.
 fn children_of(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().map_while(Result::ok);
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let is_child = |id: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // The name, in parentheses, may hold spaces; behind it are the state and the parent.
-        let behind = stat.rsplit_once(") ").map_or("", |(_, behind)| behind);
-        behind.split(' ').nth(1) == Some(&parent.to_string())
-    };
+    let is_child = |id: &u32| state_and_parent(*id).is_some_and(|(_, of)| of == parent);
     ids.filter(is_child).collect()
 }
 
