@@ -12,6 +12,7 @@ mod link;
 mod neighbours;
 mod process;
 mod syscalls;
+mod tls;
 
 use pirn_tests::faults::scene::Scene;
 
@@ -123,6 +124,9 @@ cases! {
         database_zeroed "the database is zeros at start",
         database_bit_flipped "bits of the database are flipped at start",
         client_id_emptied "the file with the client id is empty at start",
+    }
+    tls {
+        certificates_not_believed "certificates of another authority and from the future, then a good one",
     }
     chaos {
         chaos "all of it mixed, by seed",

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::books::{self, Books};
 use super::broker::Broker;
 use super::kept::{self, DeadLetter};
+use super::processes::{children_of, lives};
 use crate::apps::ScratchApp;
 use crate::guests::guest;
 use crate::process::Running;
@@ -110,6 +111,7 @@ pub struct Scene {
     address: String,
     other: String,
     state: PathBuf,
+    operator: Option<PathBuf>,
     running: Option<Running>,
     printed_before: String,
     stuck: Duration,
@@ -128,6 +130,7 @@ impl Scene {
             address,
             other,
             state,
+            operator: None,
             running: None,
             printed_before: String::new(),
             stuck: STUCK,
@@ -156,6 +159,18 @@ impl Scene {
         self
     }
 
+    /// The operator says this.
+    ///
+    /// # Panics
+    /// If it cannot be written down.
+    #[must_use]
+    pub fn operated(mut self, text: &str) -> Self {
+        let file = self.app.file("operator.toml");
+        std::fs::write(&file, text).expect("the operator's file");
+        self.operator = Some(file);
+        self
+    }
+
     /// The runner is to keep its state here.
     #[must_use]
     pub fn keeping(mut self, state: PathBuf) -> Self {
@@ -179,6 +194,9 @@ impl Scene {
     pub fn pirnd(&self, words: &[&str]) -> Command {
         let mut command = self.app.pirnd(words);
         command.arg("--state-dir").arg(&self.state);
+        if let Some(file) = &self.operator {
+            command.arg("--runtime-config-file").arg(file);
+        }
         for (name, value) in [("broker", &self.address), ("other", &self.other)] {
             command.arg("--variable").arg(format!("{name}={value}"));
         }
@@ -387,27 +405,6 @@ impl Scene {
         let components = status.get("components").and_then(Value::as_array);
         components.into_iter().flatten().filter_map(uneven).collect()
     }
-}
-
-/// A process's state and its parent, in the kernel's words.
-fn state_and_parent(id: u32) -> Option<(String, u32)> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name, in parentheses, may hold spaces; behind it are the two.
-    let mut behind = stat.rsplit_once(") ")?.1.split(' ');
-    Some((behind.next()?.to_owned(), behind.next()?.parse().ok()?))
-}
-
-/// Whether a process has not ended; one that nobody waited for has.
-fn lives(id: u32) -> bool {
-    state_and_parent(id).is_some_and(|(state, _)| state != "Z" && state != "X")
-}
-
-/// Processes that this one started, and that did not end yet.
-fn children_of(parent: u32) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().map_while(Result::ok);
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let is_child = |id: &u32| state_and_parent(*id).is_some_and(|(_, of)| of == parent);
-    ids.filter(is_child).collect()
 }
 
 fn uneven(component: &Value) -> Option<String> {
