@@ -5,6 +5,7 @@ mod acks;
 mod broker;
 mod chaos;
 mod disk;
+mod edges;
 mod files;
 mod guests;
 mod large;
@@ -101,6 +102,9 @@ cases! {
         poison_message "a message that ends the whole process, again and again",
         ticks_while_broker_away "a timer's publishes while the broker is away, then kill -9",
         artifact_rewritten "a .cwasm is written over in place while it runs",
+    }
+    edges {
+        edges_while_broker_away "a button is pressed while the broker is away, then kill -9",
     }
     process {
         runner_killed "pirnd ends with -9 at random, while it publishes and sets key-values",
