@@ -169,6 +169,26 @@ pub(super) fn login_refused_then_granted(context: &Context) -> Outcome {
     Ok(tally)
 }
 
+pub(super) fn broker_takes_no_publishes(context: &Context) -> Outcome {
+    let mut scene = Scene::connected(&[Piece::ledger("a"), Piece::ledger("b")]);
+    let mut tally = Tally::default();
+    for round in 0..context.times(2, 100) {
+        scene.broker.behave(|manners| manners.discards = true);
+        scene.publish("a", "pass", round * 100..round * 100 + 80);
+        scene.publish("b", "keep", round * 100..round * 100 + 20);
+        // Longer than any bound after which a publish is put on the disk.
+        std::thread::sleep(Duration::from_secs(4));
+        scene.kill();
+        tally.runs += 1;
+        scene.broker.behave(|manners| manners.discards = false);
+        scene.start();
+        scene.publish("a", "pass", round * 100 + 80..(round + 1) * 100);
+    }
+    close(&scene, &mut tally);
+    tally.problems.extend(scene.key_value_problems("b")?);
+    Ok(tally)
+}
+
 pub(super) fn second_broker_dies(context: &Context) -> Outcome {
     let second = Broker::start();
     let scene = Scene::of(&[Piece::ledger("a")]);

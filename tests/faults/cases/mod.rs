@@ -62,6 +62,7 @@ cases! {
     broker {
         broker_killed "the broker ends with -9 while messages and acknowledgements are under way",
         broker_killed_at_qos_2 "the same with exactly-once messages",
+        broker_takes_no_publishes "what guests publish is not taken for a while, then the runner ends with -9",
         session_lost "the broker forgets the session",
         retained_messages "thousands of retained messages, and a reconnect after them",
         qos_0_flood "a flood that nobody promised anything, beside messages at QoS 1",

@@ -31,6 +31,9 @@ pub struct Manners {
     pub connack: u8,
     /// Filters that begin so are refused, with 0x80 in the SUBACK (3.9.3).
     pub refused: Option<&'static str>,
+    /// Takes no publishes: neither records nor acknowledges them, while all else goes on. As if it ended each time
+    /// before it had written one down.
+    pub discards: bool,
     /// Does not read.
     pub deaf: bool,
     /// Messages at QoS 1 and 2 under way to a client at once: mosquitto's default.
@@ -45,6 +48,7 @@ impl Default for Manners {
             acks: Acks::Prompt,
             connack: 0,
             refused: None,
+            discards: false,
             deaf: false,
             window: 20,
             silent: false,

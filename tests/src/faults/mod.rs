@@ -7,6 +7,7 @@ pub mod kept;
 mod link;
 pub mod manners;
 pub mod packet;
+pub mod piece;
 pub mod processes;
 pub mod proxy;
 pub mod scene;

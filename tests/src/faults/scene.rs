@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::books::{self, Books};
 use super::broker::Broker;
 use super::kept::{self, DeadLetter};
+use super::piece;
+pub use super::piece::Piece;
 use super::processes::{children_of, lives};
 use crate::apps::ScratchApp;
-use crate::guests::guest;
 use crate::process::Running;
 
 /// How long the runner has to come back to a broker that is well again.
@@ -20,81 +21,6 @@ pub const LINK_BACK: Duration = Duration::from_secs(35);
 pub const STUCK: Duration = Duration::from_secs(15);
 /// In which SIGTERM must be obeyed, and a little for a machine that is busy with other cases.
 pub const STOPPED: Duration = Duration::from_millis(6_000);
-
-/// One component of a scene; its triggers are `in/ID/#`, at QoS 1 or what it says.
-#[derive(Clone)]
-pub struct Piece {
-    id: &'static str,
-    guest: &'static str,
-    qos: u8,
-    limits: &'static str,
-    timer: Option<&'static str>,
-}
-
-impl Piece {
-    /// The guest that passes numbers on.
-    #[must_use]
-    pub fn ledger(id: &'static str) -> Self {
-        Self { id, guest: "ledger", qos: 1, limits: "deadline = \"5s\"", timer: None }
-    }
-
-    /// The guest that does what it must not do, tried once for a second each.
-    #[must_use]
-    pub fn misbehaving(id: &'static str) -> Self {
-        const LIMITS: &str =
-            "deadline = \"1s\"\nattempts_max = 1\nmemory = \"4MiB\"\nlog_rate = \"20/s\"";
-        Self { id, guest: "misbehave", qos: 1, limits: LIMITS, timer: None }
-    }
-
-    /// With these lines in its `tool.pirn`.
-    #[must_use]
-    pub fn limits(self, limits: &'static str) -> Self {
-        Self { limits, ..self }
-    }
-
-    /// Subscribed at another quality of service.
-    #[must_use]
-    pub fn at(self, qos: u8) -> Self {
-        Self { qos, ..self }
-    }
-
-    /// Fired by a timer too.
-    #[must_use]
-    pub fn every(self, interval: &'static str) -> Self {
-        Self { timer: Some(interval), ..self }
-    }
-
-    fn manifest(&self) -> String {
-        let Self { id, guest, qos, limits, timer } = self;
-        let timer = timer.map_or(String::new(), |interval| {
-            format!("[[trigger.timer]]\ncomponent = \"{id}\"\ninterval = \"{interval}\"\n")
-        });
-        format!(
-            "[[trigger.mqtt]]\ncomponent = \"{id}\"\ntopic = \"in/{id}/#\"\nqos = \"{qos}\"\n{timer}\
-             [component.{id}]\nsource = \"{guest}.wasm\"\n\
-             allowed_outbound_hosts = [\"{{{{ broker }}}}\", \"{{{{ other }}}}\"]\n\
-             key_value_stores = [\"default\"]\n\
-             [component.{id}.variables]\nbroker = \"{{{{ broker }}}}\"\nother = \"{{{{ other }}}}\"\n\
-             [component.{id}.tool.pirn]\n{limits}\n"
-        )
-    }
-}
-
-fn manifest(pieces: &[Piece]) -> String {
-    let head = "spin_manifest_version = 2\n[application]\nname = \"faults\"\n\
-        [variables]\nbroker = { required = true }\nother = { default = \"mqtt://127.0.0.1:1\" }\n\
-        [application.trigger.mqtt]\naddress = \"{{ broker }}\"\nusername = \"\"\npassword = \"\"\n\
-        keep_alive_interval = \"5\"\n";
-    pieces.iter().fold(head.to_owned(), |text, piece| text + &piece.manifest())
-}
-
-fn app(pieces: &[Piece]) -> ScratchApp {
-    let app = ScratchApp::with_manifest(&manifest(pieces));
-    for Piece { guest: name, .. } in pieces {
-        app.copy(&guest(name), &format!("{name}.wasm"));
-    }
-    app.built()
-}
 
 impl Drop for Scene {
     fn drop(&mut self) {
@@ -121,7 +47,7 @@ impl Scene {
     /// A scene in which nothing runs yet but the broker.
     #[must_use]
     pub fn of(pieces: &[Piece]) -> Self {
-        let (broker, app) = (Broker::start(), app(pieces));
+        let (broker, app) = (Broker::start(), piece::app(pieces));
         let (address, state) = (broker.address(), app.file("state"));
         let other = "mqtt://127.0.0.1:1".to_owned();
         Self {
@@ -419,4 +345,30 @@ fn uneven(component: &Value) -> Option<String> {
     let id = component.get("id").and_then(Value::as_str).unwrap_or("?");
     (accepted != sum)
         .then(|| format!("its status says of {id}: accepted {accepted}, the rest {sum}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn component(dropped: &str, pending: u64) -> Value {
+        let text = format!(
+            r#"{{"id":"a","accepted":9,"delivered":4,"dead_letters":1,"dropped":{dropped},"pending":{pending}}}"#
+        );
+        serde_json::from_str(&text).expect("it is JSON")
+    }
+
+    #[test]
+    fn a_runner_s_own_books_are_added_up_whether_drops_have_reasons_or_not() {
+        assert_eq!(uneven(&component("2", 2)), None);
+        assert_eq!(uneven(&component(r#"{"full":1,"old":1}"#, 2)), None);
+        let said = uneven(&component("2", 1)).unwrap_or_default();
+        assert_eq!(said, "its status says of a: accepted 9, the rest 8");
+    }
+
+    #[test]
+    fn a_runner_that_says_too_little_of_its_books_is_not_held_to_them() {
+        let little = serde_json::from_str(r#"{"id":"a","dropped":0,"dead_letters":0}"#);
+        assert_eq!(uneven(&little.expect("it is JSON")), None);
+    }
 }
