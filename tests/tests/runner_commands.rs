@@ -93,7 +93,7 @@ fn a_topic_cannot_turn_a_line_of_the_log_around_in_either_format() {
         let outside = Peer::subscribed(broker.port(), "answer/#");
         let pirnd = app.connected(&["--log-format", format, "-v"]);
         outside.publish("good/a\u{202e}b\u{2028}c", "x");
-        outside.next();
+        let _ = outside.next();
         pirnd.wait_for(expected);
         assert!(!pirnd.printed().contains(['\u{202e}', '\u{2028}']), "{}", pirnd.printed());
     }
