@@ -10,6 +10,7 @@ pub(crate) mod target;
 pub(crate) mod up;
 
 use pirn_runner::app::{AppFiles, UnknownLines};
+use pirn_runner::limits::host::LOOKUP_FAREWELL;
 
 use crate::cli::{AppArgs, OperatorArgs};
 use crate::failure::{Failure, Outcome};
@@ -44,5 +45,9 @@ const EVENT_INTERVAL: u32 = 3;
 fn wait_for(work: impl Future<Output = Outcome>) -> Outcome {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().event_interval(EVENT_INTERVAL).build();
-    runtime.map_err(Failure::failed)?.block_on(work)
+    let runtime = runtime.map_err(Failure::failed)?;
+    let outcome = runtime.block_on(work);
+    // Not dropped: that would wait for a resolver that never answers.
+    runtime.shutdown_timeout(LOOKUP_FAREWELL);
+    outcome
 }

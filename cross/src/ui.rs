@@ -40,7 +40,8 @@ pub(crate) fn err(line: &str) {
 
 /// `error: …`, on stderr.
 pub(crate) fn error(reason: &str) {
-    err(&format!("{BAD}error:{BAD:#} {reason}"));
+    // A file's key or a peer's sentence may be in it.
+    err(&format!("{BAD}error:{BAD:#} {}", pirn_runner::shown::lines(reason)));
 }
 
 /// How much a command says about what it is doing.
@@ -68,7 +69,7 @@ impl Volume {
     /// Something that works but should not stay so.
     pub(crate) fn warning(self, text: &str) {
         if self == Volume::Normal {
-            err(&format!("{ODD}   warning{ODD:#} {text}"));
+            err(&format!("{ODD}   warning{ODD:#} {}", pirn_runner::shown::lines(text)));
         }
     }
 

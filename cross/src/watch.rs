@@ -8,6 +8,7 @@ use pirn_runner::event::Happening;
 use pirn_runner::host::log::Stream;
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::{Report, Reporter};
+use pirn_runner::shown;
 use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
@@ -41,7 +42,8 @@ impl Watch {
         let Some(files) = &self.files else { return };
         let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = files.write(component, stream, line) {
-            self.say("!", ODD, &format!("the log of {component}: {error}"));
+            let error = error.to_string();
+            self.say("!", ODD, &format!("the log of {component}: {}", shown::line(&error)));
         }
     }
 }
@@ -97,15 +99,15 @@ fn line(report: &Report<'_>) -> Option<Line> {
             outcome_line(component, source, outcome, *took, *retry_in)
         }
         Report::Log { component, stream: Stream::Out, line } => {
-            ordinary("│", FAINT, format!("{component}: {line}"))
+            ordinary("│", FAINT, format!("{component}: {}", shown::line(line)))
         }
         Report::Log { component, stream: Stream::Err, line } => {
-            ordinary("│", ODD, format!("{component}: {line}"))
+            ordinary("│", ODD, format!("{component}: {}", shown::line(line)))
         }
         Report::Broker { address, notice } => notice_line(address, notice),
         Report::Line(notice) => pin_line(notice),
-        Report::Warning(sentence) => trouble("!", ODD, (*sentence).to_owned()),
-        Report::Note(sentence) => ordinary("·", FAINT, (*sentence).to_owned()),
+        Report::Warning(sentence) => trouble("!", ODD, shown::line(sentence).into_owned()),
+        Report::Note(sentence) => ordinary("·", FAINT, shown::line(sentence).into_owned()),
     })
 }
 
@@ -135,6 +137,7 @@ fn outcome_line(
 }
 
 fn notice_line(address: &str, notice: &Notice) -> Line {
+    let address = &*shown::line(address);
     match notice {
         Notice::Connected { session_present } => {
             let kept = if *session_present { ", which had kept the session" } else { "" };
@@ -142,6 +145,8 @@ fn notice_line(address: &str, notice: &Notice) -> Line {
         }
         Notice::Disconnected { reason, retry_ms } => {
             let pause = ui::time(Duration::from_millis(*retry_ms));
+            // The broker's own words may be among them.
+            let reason = shown::line(reason);
             trouble("!", ODD, format!("no connection to {address}: {reason}; again in {pause}"))
         }
         Notice::SubscriptionRefused { filter, code } => {
@@ -151,21 +156,22 @@ fn notice_line(address: &str, notice: &Notice) -> Line {
         Notice::SubscriptionGranted { filter } => {
             ordinary("·", FAINT, format!("{address} grants {} now", ui::escaped(filter)))
         }
-        Notice::AcksIgnored => trouble(
-            "!",
-            ODD,
-            format!("{address} acknowledges what was not sent, or twice; that is ignored"),
-        ),
         Notice::Oversize { topic, bytes } => {
             let topic = ui::escaped(topic);
             trouble("!", ODD, format!("{topic}: {bytes} bytes are too many, kept aside"))
+        }
+        Notice::AcksIgnored => {
+            ordinary("·", FAINT, format!("{address} acknowledges twice, or what was not sent"))
         }
     }
 }
 
 fn pin_line(notice: &gpio::Notice) -> Line {
     match notice {
-        gpio::Notice::Lost { line, reason } => trouble("!", ODD, format!("{line}: {reason}")),
+        gpio::Notice::Lost { line, reason } => {
+            let reason = reason.to_string();
+            trouble("!", ODD, format!("{line}: {}", shown::line(&reason)))
+        }
         gpio::Notice::Back { line } => ordinary("·", FAINT, format!("{line} is there now")),
         gpio::Notice::TurnedOff { line, on_longest } => {
             let longest = ui::time(*on_longest);
@@ -225,5 +231,36 @@ mod tests {
         let line = outcome_line("c", "t\x1b[A", &outcome, Duration::ZERO, None);
         assert!(anstream::adapter::strip_str(&line.text).to_string().contains("\\u{1b}[2J"));
         assert!(line.text.contains("t\\u{1b}[A"));
+    }
+
+    #[test]
+    fn whatever_comes_from_outside_stays_on_its_line_and_moves_nothing() {
+        const HOSTILE: &str = "a\n  0.000s ✓ forged\r\x1b[2J\u{9b}2J\u{202e}\u{2028}\u{200b}";
+        let notice = Notice::Disconnected { reason: HOSTILE.into(), retry_ms: 1 };
+        let what = Happening::Tick;
+        let log = |stream| Report::Log { component: "c", stream, line: HOSTILE };
+        let reports = [
+            log(Stream::Out),
+            log(Stream::Err),
+            Report::Warning(HOSTILE),
+            Report::Note(HOSTILE),
+            Report::Broker { address: HOSTILE, notice: &notice },
+            Report::Outcome {
+                component: "c",
+                source: HOSTILE,
+                what: &what,
+                outcome: &Outcome::Undelivered(HOSTILE.to_owned()),
+                took: Duration::ZERO,
+                attempt: 1,
+                retry_in: None,
+            },
+        ];
+        for report in &reports {
+            let Some(line) = line(report) else { continue };
+            let text = anstream::adapter::strip_str(&line.text).to_string();
+            assert!(text.contains("a\\n"), "{text:?}");
+            let odd = |c: char| c.is_control() || ['\u{202e}', '\u{2028}', '\u{200b}'].contains(&c);
+            assert!(!text.contains(odd) && !line.text.contains("\x1b[2J"), "{text:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use pirn_runner::app::{App, AppFiles};
 use pirn_runner::board::ArtifactKind;
+use pirn_runner::engine::turns::Loop;
 use pirn_runner::event::{Event, Happening};
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::runner::Runner;
@@ -74,7 +75,7 @@ fn one_event(c: &mut Criterion) {
                 continue;
             }
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = Loop::build().unwrap();
         let _connected = runtime.block_on(async { runner.connect(&Chips::Kernel) }).unwrap();
         let payload = b"the quick brown fox jumps over the lazy dog, and so does the cat";
         let what = Happening::Message { payload: payload[..].into(), qos: Qos::AtMostOnce };

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use crate::flow::lane::Worth;
 use crate::limits::dispatch::EVENT_OVERHEAD_BYTES;
 use crate::outbox::Urgency;
-use crate::store::KeptEvent;
+use crate::store::{DeadLetter, Kept, KeptEvent, LetterKind};
 
 /// What happened.
 #[derive(Debug)]
@@ -46,6 +46,10 @@ pub struct Event {
     pub what: Happening,
     /// How safe must be what is published for it.
     urgency: Urgency,
+    /// How long the message was, if this is only the beginning of it.
+    whole_bytes: Option<u64>,
+    /// The dead letter that it is, if it is tried again as one.
+    letter: Option<i64>,
     /// What is left to do.
     open: Mutex<Open>,
     /// Told when it is done.
@@ -77,7 +81,7 @@ impl Event {
         settled: Arc<Notify>,
         room: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        let Message { topic, payload, qos, delivery, .. } = message;
+        let Message { topic, payload, qos, delivery, oversize, .. } = message;
         // At QoS 0 nobody sends it again.
         let urgency = match qos {
             Qos::AtMostOnce => Urgency::Lasting,
@@ -85,13 +89,24 @@ impl Event {
         };
         let open = Mutex::new(Open { lanes, then: Then::Acknowledge(delivery), tried: Vec::new() });
         let what = Happening::Message { payload, qos };
-        Self { source: topic.into(), what, urgency, open, settled, _room: room }
+        Self {
+            source: topic.into(),
+            what,
+            urgency,
+            whole_bytes: oversize,
+            letter: None,
+            open,
+            settled,
+            _room: room,
+        }
     }
 
     /// Something that nobody waits for an answer to, and that nobody sends again.
     pub fn local(source: Arc<str>, what: Happening, lanes: usize, settled: Arc<Notify>) -> Self {
         let open = Mutex::new(Open { lanes, then: Then::Nothing, tried: Vec::new() });
-        Self { source, what, urgency: Urgency::Lasting, open, settled, _room: None }
+        let urgency = Urgency::Lasting;
+        let (whole_bytes, letter) = (None, None);
+        Self { source, what, urgency, whole_bytes, letter, open, settled, _room: None }
     }
 
     /// One that was written down; `None` if this version does not know its kind.
@@ -111,6 +126,50 @@ impl Event {
         let mut event = Self::local(source.into(), what, 1, settled);
         event.urgency = Urgency::Redelivered;
         Some(event)
+    }
+
+    /// A dead letter that is tried again; `None` if it is no event, or only the beginning of one.
+    pub fn of_letter(kept: Kept, settled: Arc<Notify>) -> Option<Self> {
+        let Kept { id, letter, .. } = kept;
+        if letter.payload_bytes > letter.payload.len() as u64 {
+            return None;
+        }
+        let what = match letter.kind {
+            LetterKind::Mqtt => {
+                let qos = if letter.qos == 2 { Qos::ExactlyOnce } else { Qos::AtLeastOnce };
+                Happening::Message { payload: letter.payload.into(), qos }
+            }
+            LetterKind::Gpio => Happening::Edge(edge_of_words(&letter.payload)?),
+            LetterKind::Timer => Happening::Tick,
+            LetterKind::Cron => {
+                let timestamp = std::str::from_utf8(&letter.payload).ok()?.parse().ok()?;
+                Happening::Time { timestamp }
+            }
+            LetterKind::Publish => return None,
+        };
+        let mut event = Self::local(letter.source.into(), what, 1, settled);
+        // The letter stays until it is handled.
+        (event.urgency, event.letter) = (Urgency::Redelivered, Some(id));
+        Some(event)
+    }
+
+    /// The dead letter that it is.
+    pub fn letter_id(&self) -> Option<i64> {
+        self.letter
+    }
+
+    /// The dead letter that it becomes.
+    pub fn letter(&self, component: &str, attempts: u32, reason: &str) -> DeadLetter {
+        let (kind, qos) = match &self.what {
+            Happening::Message { qos, .. } => (LetterKind::Mqtt, *qos as u8),
+            Happening::Tick => (LetterKind::Timer, 0),
+            Happening::Time { .. } => (LetterKind::Cron, 0),
+            Happening::Edge(_) => (LetterKind::Gpio, 0),
+        };
+        let payload = self.payload().into_owned();
+        let payload_bytes = self.whole_bytes.unwrap_or(payload.len() as u64);
+        let letter = DeadLetter::new(component, &*self.source, payload, reason);
+        DeadLetter { kind, qos, payload_bytes, attempts, ..letter }
     }
 
     /// The same, to be written down for a component.
@@ -219,6 +278,16 @@ pub(crate) fn digest(parts: &[&[u8]]) -> u64 {
     hasher.finish()
 }
 
+/// The reverse of [`words`], as far as it goes: when it was is not among them.
+fn edge_of_words(words: &[u8]) -> Option<Edge> {
+    let words = std::str::from_utf8(words).ok()?;
+    let (way, missed) = match words.split_once(", ") {
+        Some((way, rest)) => (way, rest.strip_suffix(" missed")?.parse().ok()?),
+        None => (words, 0),
+    };
+    edge_of(&format!("{way} 0 1 {missed} 1"))
+}
+
 fn detail_of(edge: &Edge) -> String {
     let Edge { edge: kind, timestamp_ns, sequence, missed, epoch } = edge;
     let way = match kind {
@@ -286,6 +355,19 @@ mod tests {
         assert_eq!(event.settle(Some(1)), []);
         assert_eq!(event.settle(None), []);
         assert_eq!(event.settle(Some(2)), [1, 2]);
+    }
+
+    #[test]
+    fn a_dead_letter_is_tried_again_as_what_it_was() {
+        let edge = Edge { edge: EdgeKind::Rising, timestamp_ns: 5, sequence: 6, missed: 7, epoch: 8 };
+        let event = Event::local("BUTTON".into(), Happening::Edge(edge), 1, Arc::default());
+        let letter = event.letter("component", 3, "no");
+        assert_eq!((letter.kind, letter.attempts, &*letter.reason), (LetterKind::Gpio, 3, "no"));
+        let kept = Kept { id: 4, retry: crate::store::Retry::Underway, kept_bytes: 0, letter };
+        let again = Event::of_letter(kept, Arc::default()).unwrap();
+        assert_eq!(again.letter_id(), Some(4));
+        let Happening::Edge(read) = again.what else { unreachable!() };
+        assert_eq!((read.edge, read.missed), (EdgeKind::Rising, 7));
     }
 
     #[test]

@@ -17,13 +17,17 @@ pub mod flow;
 pub mod host;
 mod loading;
 pub mod outbox;
+pub mod readiness;
 pub mod runner;
 pub mod session;
 pub mod store;
 pub mod worlds;
 
 // What the rest leans on.
+pub mod control;
 pub mod limits;
 pub mod log_files;
 pub mod report;
+pub mod state_folder;
+pub mod shown;
 pub mod status;

@@ -92,10 +92,21 @@ pub mod engine {
     /// What host functions need at most on top of a guest's stack (debug builds included).
     pub const HOST_STACK_BYTES: usize = 256 << 10;
 
-    /// One slice of a busy guest, and so the longest the loop waits for it.
-    pub const EPOCH_TICK: Duration = Duration::from_millis(10);
-    /// Ticks without a guest before the ticker sleeps: wakes cost more than a few idle ticks.
-    pub const TICKS_BEFORE_SLEEP: u32 = 10;
+    /// One slice of a guest, and so the longest that anything waits for it which is no event of a descriptor:
+    /// timers, which are no finer than this. An event that needs less never waits for one that needs more.
+    pub const SLICE: Duration = Duration::from_millis(1);
+    /// How often the ticker looks whether a guest still runs that is not known to be busy: twice a slice.
+    pub const LOOK: Duration = Duration::from_micros(500);
+    /// Looks without a new event before the ticker sleeps: to wake it costs as much as a few looks.
+    pub const LOOKS_BEFORE_SLEEP: u32 = 2;
+    /// How often an interpreted guest, which nobody can interrupt, looks whether others wait: that is one call of the
+    /// kernel, a third of a percent of this.
+    pub const INTERPRETED_LOOK: Duration = Duration::from_micros(100);
+    /// Busy guests get one slice in this time, all together, however much else there is to do: a twentieth.
+    pub const SHARE_WINDOW: Duration = Duration::from_millis(20);
+    /// Tasks that run before the loop looks at sockets and timers, if it has so many: each may be a guest's
+    /// first slice.
+    pub const EVENT_INTERVAL: u32 = 3;
     /// The ticker calls two functions.
     pub const TICKER_STACK_BYTES: usize = 64 << 10;
 
@@ -126,9 +137,12 @@ pub mod engine {
     /// Frames kept of a trap's backtrace.
     pub const BACKTRACE_FRAMES_MAX: usize = 12;
 
-    /// One slice of an interpreted guest, in operations: some 6 ms on an ARMv6 board, under 1 ms on a
-    /// desk. The loop waits this long at most; a switch costs about a thousand operations.
-    pub const FUEL_SLICE: u64 = 200_000;
+    /// Operations of an interpreted guest before it looks whether its slice is over: some 0.6 ms on an ARMv6
+    /// board, 0.1 ms on a desk. To stop and go on costs about a hundred.
+    pub const FUEL_SLICE: u64 = 20_000;
+    /// What an interpreted guest's `realloc` may use for all values that pass at once, in operations: allocators
+    /// that collect garbage need this much. Nobody else has a turn meanwhile.
+    pub const PASSAGE_FUEL: u64 = 200_000;
     /// How much an interpreted guest copies or grows for one unit of fuel: memory moves this fast even
     /// on the smallest boards.
     pub const BYTES_COPIED_PER_FUEL: u32 = 64;
@@ -158,12 +172,13 @@ pub mod engine {
     /// Calls under way in an interpreted component, each on top of the one before: of the components in it,
     /// which cannot be entered twice, and of destructors, which can. Each takes some KiB of our own stack.
     pub const CALLS_NESTED_MAX: usize = COMPONENT_INSTANCES_MAX + 16;
-    /// What an interpreted guest's `realloc` may use for each call, beyond a slice for all that one passage of values
-    /// needs: allocators take some hundred operations.
+    /// What an interpreted guest's `realloc` may use for each call, beyond [`PASSAGE_FUEL`]: allocators take some hundred operations.
     pub const REALLOC_FUEL: u64 = 500;
 
     const _: () = assert!(HOST_RESOURCES_MAX <= HANDLES_MAX);
     const _: () = assert!(FIBER_STACK_BYTES > WASM_STACK_BYTES);
+    const _: () = assert!(LOOK.as_nanos() < SLICE.as_nanos() && SLICE.as_nanos() < SHARE_WINDOW.as_nanos());
+    const _: () = assert!(SLICE.as_nanos() < 1_000_000_000);
 }
 
 /// Caps of what one invocation may ask of the host.
@@ -174,6 +189,19 @@ pub mod host {
     pub const PUBLISHES_PER_EVENT_MAX: usize = 256;
     /// Connections to other brokers than its own that an app may hold; each costs some 60 KiB.
     pub const BROKER_SESSIONS_MAX: usize = 4;
+    /// How long a session with another broker is kept that nobody uses: an app that publishes now and
+    /// then should not connect for each message.
+    pub const BROKER_IDLE_MAX: Duration = Duration::from_secs(300);
+    /// How long what was published to another broker waits for it to come back. The events behind it wait
+    /// too; then they count as undelivered.
+    pub const BROKER_AWAY_MAX: Duration = Duration::from_secs(60);
+    /// A topic that a guest may publish to. MQTT can carry 64 KiB, but no broker's default takes that
+    /// everywhere, and most answer by closing the connection. The largest we know of has 1 KiB.
+    pub const PUBLISH_TOPIC_BYTES_MAX: usize = 4 << 10;
+    /// Its levels: mosquitto closes the connection at 200, EMQX at 128.
+    pub const PUBLISH_TOPIC_LEVELS_MAX: usize = 128;
+    /// Of a topic, in a sentence about it.
+    pub const TOPIC_IN_SENTENCE_BYTES_MAX: usize = 64;
     /// How long `open` waits for another broker to answer.
     pub const BROKER_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
     /// A key of the key-value store.
@@ -188,6 +216,17 @@ pub mod host {
     pub const LOG_LINE_BYTES_MAX: usize = 1_024;
     /// A component's log file before it is cut over; two are kept.
     pub const LOG_FILE_BYTES_MAX: u64 = 1 << 20;
+    /// Lines on their way to log files; about 1 MiB if all are as long as they may be. A card that is
+    /// busy for a second costs no line of an app that logs within its rates.
+    pub const LOG_FILE_LINES_WAITING_MAX: usize = 1_024;
+    /// The thread that writes them opens, writes and renames.
+    pub const LOG_THREAD_STACK_BYTES: usize = 64 << 10;
+    /// How long the end of the process waits for them; `SIGTERM` is obeyed within five seconds.
+    pub const LOG_FAREWELL: Duration = Duration::from_millis(100);
+    /// A line of pirnd's own log; the rest of a longer one (a topic may have 64 KiB) is cut and marked.
+    pub const LOG_OWN_LINE_BYTES_MAX: usize = 4 << 10;
+    /// How long the end of the process waits for a thread that looks a name up, which nothing can end.
+    pub const LOOKUP_FAREWELL: Duration = Duration::from_millis(50);
     /// The sentence a guest gives with a refusal.
     pub const REFUSAL_BYTES_MAX: usize = 512;
 }
@@ -204,9 +243,16 @@ pub mod wasi {
     pub const RANDOM_BYTES_MAX: usize = 64 << 10;
     /// Bytes that one write to the log may have; a standard library writes 4 KiB at a time.
     pub const LOG_WRITE_BYTES_MAX: usize = 64 << 10;
-    /// Bytes that one read gives. Files are read on the loop's thread, and a slow SD card gives this
-    /// much in about one epoch tick.
+    /// Bytes that one read gives. From memory that takes the loop a few microseconds; what a disk must
+    /// be asked for is waited for elsewhere.
     pub const READ_BYTES_MAX: usize = 32 << 10;
+    /// Threads that wait for disks, for the whole process: with one, a network share that is gone would
+    /// keep everybody from the card.
+    pub const DISK_THREADS: usize = 2;
+    /// They open and read, nothing else.
+    pub const DISK_THREAD_STACK_BYTES: usize = 64 << 10;
+    /// What a component may have waiting for disks, its ended guests included.
+    pub const DISK_JOBS_MAX: usize = 2;
 
     /// Files that may be granted to a component; each costs some 200 bytes for its two paths.
     pub const FILES_GRANTED_MAX: usize = 4_096;
@@ -263,11 +309,44 @@ pub mod store {
     /// Pages of 4 KiB that SQLite keeps in memory for each file.
     pub const CACHE_PAGES: i64 = 64;
     /// Pages in the write-ahead log before it is folded back: 1 MiB.
-    pub const WAL_PAGES: i64 = 256;
+    pub const WAL_PAGES: u32 = 256;
+    /// A file of this size is read whole when it is opened, however it was closed: some 50 ms on a
+    /// slow card. Larger ones only if they were not closed in order.
+    pub const CHECKED_BYTES_MAX: u64 = 1 << 20;
+    /// Damaged files that are kept for each file. More mean that the card is failing; it would only fill up.
+    pub const DAMAGED_MAX: u32 = 99;
     /// Another program may read the file; a backup holds it this long at most.
     pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-    /// Dead letters kept; older ones give way, newest first is what an operator asks for.
+    /// Dead letters kept, if the operator does not say: more than anybody looks through.
     pub const DEAD_LETTERS_MAX: u32 = 1_000;
+    /// Their bytes, if the operator does not say: little beside any card, and some hundred messages of the
+    /// sizes that sensors send, or dozens of the largest.
+    pub const DEAD_LETTER_BYTES_MAX: u64 = 4 << 20;
+    /// The most that an operator can ask for: each is an entry of an index, and `min` and `max` are quick.
+    pub const DEAD_LETTERS_GRANTED_MAX: u32 = 100_000;
+    /// The least bytes that an operator can ask for: one letter of the largest size must fit.
+    pub const DEAD_LETTER_BYTES_MIN: u64 = 256 << 10;
+    /// What is kept of a message at most: as much as a session accepts, so that it can be tried again. Of
+    /// those that were too large to be accepted, their first bytes.
+    pub const DEAD_LETTER_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+    /// What a letter counts for beside its payload and its texts: its row.
+    pub const DEAD_LETTER_ROW_BYTES: usize = 128;
+    /// What is kept of a reason: a guest may have said it.
+    pub const REASON_BYTES_MAX: usize = 1 << 10;
+    /// Letters that are read at once, with and without their payloads: bounds what a listing takes in memory.
+    pub const LETTERS_PER_PAGE: u32 = 64;
+    /// See [`LETTERS_PER_PAGE`].
+    pub const LETTERS_WITH_PAYLOAD_PER_PAGE: u32 = 4;
+
+    const _: () = assert!(DEAD_LETTER_BYTES_MIN <= DEAD_LETTER_BYTES_MAX);
+    const _: () = assert!(
+        DEAD_LETTER_PAYLOAD_BYTES_MAX
+            + DEAD_LETTER_ROW_BYTES
+            + REASON_BYTES_MAX
+            + super::TOPIC_BYTES_MAX
+            < DEAD_LETTER_BYTES_MIN as usize,
+        "the largest letter must fit"
+    );
 
     const _: () = assert!(REQUESTS_PER_COMMIT_MAX <= QUEUE_PAGES_MAX as usize);
     const _: () = assert!(
@@ -296,6 +375,8 @@ pub mod dispatch {
     pub const PARK_AFTER: Duration = Duration::from_secs(2);
     /// Events that must have ended in that time: a window of 20 messages is then renewed every two seconds.
     pub const PARK_UNLESS_ENDED: u32 = 20;
+    /// A lane is stuck too if, at its present pace, more than so many of these periods of work wait in it.
+    pub const PARK_PERIODS_BEHIND: usize = 3;
     /// Events written down in one transaction.
     pub const PARKED_PER_WRITE_MAX: usize = 256;
     /// Events that may be written down for one component; more are kept aside as dead letters.
@@ -314,8 +395,10 @@ pub mod dispatch {
     pub const BURY_AGAIN_FIRST: Duration = Duration::from_millis(500);
     /// The longest such pause: a card that was full is noticed within this.
     pub const BURY_AGAIN_MAX: Duration = Duration::from_secs(30);
+    /// Dead letters that are taken at once to be tried again: their payloads are in memory then.
+    pub const LETTERS_TAKEN_MAX: u32 = 16;
     /// How long a stopping runner lets invocations end.
-    pub const STOP_GRACE: Duration = Duration::from_millis(2_500);
+    pub const STOP_GRACE: Duration = Duration::from_millis(2_000);
     /// How long it then takes to make safe what is not.
     pub const SAFE_GRACE: Duration = Duration::from_secs(1);
     /// How long a stopping runner waits for its broker to take acknowledgements and the DISCONNECT. All of them
@@ -324,8 +407,17 @@ pub mod dispatch {
     /// Invocations whose attempts are remembered if the process dies under them: more than any board runs at once.
     pub const RUNNING_MAX: usize = 64;
 
+    /// How long its files may take to close after that: a slow card's fsync.
+    pub const STORE_CLOSE_GRACE: Duration = Duration::from_millis(400);
+
     const _: () = assert!(
-        STOP_GRACE.as_millis() + SAFE_GRACE.as_millis() + FAREWELL_GRACE.as_millis() < 5_000
+        STOP_GRACE.as_millis()
+            + SAFE_GRACE.as_millis()
+            + FAREWELL_GRACE.as_millis()
+            + STORE_CLOSE_GRACE.as_millis()
+            + super::host::LOOKUP_FAREWELL.as_millis()
+            + super::host::LOG_FAREWELL.as_millis()
+            < 5_000
     );
     const _: () = assert!(RUNNING_MAX >= super::INSTANCES_MAX as usize);
 }
@@ -398,4 +490,20 @@ pub mod status {
 
     const _: () =
         assert!((COMPONENTS_MAX + TRIGGERS_MAX) * 450 + LINES_MAX * 120 + 2_000 < JSON_BYTES_MAX);
+}
+
+/// Caps of the control socket.
+pub mod control {
+    use std::time::Duration;
+
+    /// A request: a verb, a number, two times and a component's name.
+    pub const REQUEST_BYTES_MAX: u64 = 1 << 10;
+    /// How long a client may take to say what it wants; one that says nothing wants the status.
+    pub const REQUEST_WAIT: Duration = Duration::from_millis(250);
+    /// Clients at the same time: people and their scripts. More wait for a place.
+    pub const CLIENTS_MAX: usize = 4;
+    /// After a connection that could not be taken: descriptors have run out, and others give some back.
+    pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+    /// A sentence about what went wrong.
+    pub const ERROR_BYTES_MAX: usize = 1 << 10;
 }

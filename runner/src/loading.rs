@@ -106,6 +106,17 @@ pub enum LoadAppError {
         /// The system's reason.
         error: std::io::Error,
     },
+    /// There is no place for the components' logs.
+    #[error("log folder {path}: {error}; name another with --log-dir")]
+    Logs {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// Timers or cron cannot run.
+    #[error("timers and cron cannot run: {0}")]
+    Schedule(String),
     /// The session's options are wrong.
     #[error("the app's broker: {0}")]
     Session(String),
@@ -147,6 +158,7 @@ impl Shared<'_> {
             component: plan.id.clone(),
             variables: self.app.variables.clone(),
             key_value_stores: may.key_value_stores.keys().cloned().collect(),
+            state_bytes_max: plan.limits.state_bytes_max,
             store: self.store.clone(),
             hosts: may.hosts.clone(),
             publish_topics: may.publish_topics.clone(),

@@ -76,7 +76,7 @@ pub enum Report<'a> {
     Note(&'a str),
 }
 
-/// Takes reports, on the loop's thread: it must not wait.
+/// Takes reports, on the loop's thread and on those of the store: it must not wait.
 pub trait Reporter: Send + Sync + 'static {
     /// One report.
     fn report(&self, report: &Report<'_>);

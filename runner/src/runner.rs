@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler, Outputs};
 use pirn_triggers::mqtt::{Inbox, Session};
-use pirn_triggers::time::{ClockNotice, First, Interval, Rule, Schedule, WallClock};
+use pirn_triggers::time::Schedule;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -16,19 +16,20 @@ use crate::app::{App, Durable, Pin, TriggerPlan, TriggerPlanKind};
 use crate::event::Event;
 use crate::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
 use crate::flow::books::Balance;
-use crate::flow::keeper;
+use crate::flow::{keeper, letters};
 use crate::flow::lanes::{Entry, House};
 use crate::flow::unit::Unit;
 use crate::host::brokers::{Brokers, Login};
 use crate::host::gpio::Lines;
 use crate::limits::dispatch as limits;
 use crate::loading::{self, LoadAppError, Shared};
-use crate::manifest::FirstTick;
 use crate::outbox::Ended;
+use crate::readiness::{self, Ready};
 use crate::report::{Report, Reporter};
 use crate::session;
+use crate::state_folder;
 use crate::status::ComponentCounters;
-use crate::store::{DeadLetter, Layout, Store, StoreError};
+use crate::store::{Layout, Store, StoreError};
 use crate::worlds::Outcome;
 
 /// A loaded app.
@@ -46,6 +47,7 @@ pub struct Outside {
     /// The session with the app's broker, if it has one.
     pub session: Option<Session>,
     inbox: Option<Inbox>,
+    schedule: Option<Schedule>,
     inputs: Vec<Input>,
     outputs: Outputs,
 }
@@ -130,7 +132,10 @@ impl Lanes {
         let store = self.house.store();
         if let Some(kept) = store.kept_event(row).await? {
             let reason = "it waited for a trigger that the app no longer has";
-            store.bury(DeadLetter::of_event(kept, reason)).await?;
+            let (component, attempts) = (kept.component.clone(), kept.attempts);
+            if let Some(event) = Event::of_kept(kept, Arc::clone(&self.settled)) {
+                store.bury(event.letter(&component, attempts, reason)).await?;
+            }
         }
         store.forget_events(vec![row]).await
     }
@@ -146,16 +151,15 @@ pub enum Until {
 }
 
 impl Runner {
-    /// Loads everything that the plan names; nothing of it runs yet. All that can be wrong with an
-    /// app on this machine is found here.
+    /// Loads everything that the plan names; nothing of it runs yet. What can be wrong with an app on
+    /// this machine is found here or by [`verify`](Self::verify), which is the way to `connect`.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
-        let store =
-            Store::start(Layout { state_dir: app.state_dir.clone(), paths: store_paths(&app) })
-                .map_err(LoadAppError::Store)?;
-        let tls = session::tls(&app);
-        let outbox = app.board.outbox;
-        let told = Arc::clone(&reporter);
-        let brokers = Arc::new(Brokers::new(&app.name, tls, store.clone(), outbox, told));
+        let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
+        let letters = app.runtime_config.dead_letters;
+        let layout = Layout { state_dir, paths, letters };
+        let store = Store::start_reporting(layout, Arc::clone(&reporter));
+        let store = store.map_err(LoadAppError::Store)?;
+        let brokers = Arc::new(Brokers::for_app(&app, store.clone(), Arc::clone(&reporter)));
         let lines = Arc::<Lines>::default();
         let shared = Shared {
             app: &app,
@@ -204,7 +208,7 @@ impl Runner {
     /// Makes the folder for state, where there is none yet.
     pub fn make_state_folder(&self) -> Result<(), LoadAppError> {
         let path = &self.app.state_dir;
-        let made = std::fs::create_dir_all(path);
+        let made = state_folder::make(path);
         made.map_err(|error| LoadAppError::State { path: path.clone(), error })
     }
 
@@ -230,31 +234,36 @@ impl Runner {
         self.brokers.stop(limits::FAREWELL_GRACE).await;
     }
 
-    /// Connects the app to the outside: its broker, with a session that it shares with its guests, and
-    /// its GPIO lines. Lines that cannot be had now are tried again; a chip that is not there is an error.
-    pub fn connect(&self, chips: &Chips) -> Result<Outside, LoadAppError> {
-        self.make_state_folder()?;
-        let (inputs, outputs) = self.open_lines(chips)?;
-        let (session, inbox) = self.open_session()?.unzip();
-        Ok(Outside { session, inbox, inputs, outputs })
+    /// Whether `connect` would find anything wrong. Nothing is made, opened or connected.
+    pub fn verify(&self, chips: &Chips) -> Result<(), LoadAppError> {
+        readiness::verify(&self.app, chips, &self.reporter)
     }
 
-    fn open_session(&self) -> Result<Option<(Session, Inbox)>, LoadAppError> {
-        let Some(plan) = &self.app.broker else { return Ok(None) };
-        let options = session::options(&self.app, plan, Arc::clone(&self.reporter));
-        let started = Session::start(options);
-        let (session, inbox) = started.map_err(|e| LoadAppError::Session(e.to_string()))?;
-        let username = plan.username.clone().unwrap_or_default();
-        let password = plan.password.clone().unwrap_or_default();
-        let login = Login::new(plan.address.clone(), username, password);
-        self.brokers.share(login, session.clone());
-        Ok(Some((session, inbox)))
+    /// Connects the app to the outside: its broker, with a session that it shares with its guests, and
+    /// its GPIO lines. Lines that cannot be had now are tried again; a chip that is not there is an error.
+    /// The lines come last: until everything else is fine, they stay as they are.
+    pub fn connect(&self, chips: &Chips) -> Result<Outside, LoadAppError> {
+        self.make_state_folder()?;
+        let client_id = session::client_id(&self.app).map_err(LoadAppError::Session)?;
+        let ready = readiness::ready(&self.app, chips, client_id, &self.reporter)?;
+        let Ready { session, client_id, schedule } = ready;
+        let (session, inbox) = session.unzip();
+        if let (Some(plan), Some(session)) = (&self.app.broker, &session) {
+            let username = plan.username.clone().unwrap_or_default();
+            let password = plan.password.clone().unwrap_or_default();
+            let login = Login::new(plan.address.clone(), username, password);
+            self.brokers.share(login, &client_id, session.clone());
+            let (state_dir, reporter) = (self.app.state_dir.clone(), Arc::clone(&self.reporter));
+            tokio::spawn(session::keep_subscriptions(session.granted(), state_dir, reporter));
+        }
+        let (inputs, outputs) = self.open_lines(chips)?;
+        Ok(Outside { session, inbox, schedule, inputs, outputs })
     }
 
     /// The app's GPIO lines, for its guests to use; they are held as long as what this returns.
     pub fn open_lines(&self, chips: &Chips) -> Result<(Vec<Input>, Outputs), LoadAppError> {
         let pins = &self.app.pins;
-        check_chips(chips, &pins.chip_labels())?;
+        readiness::check_chips(chips, &pins.chip_labels())?;
         let reporter = Arc::clone(&self.reporter);
         let on_notice: NoticeHandler =
             Arc::new(move |notice| reporter.report(&Report::Line(&notice)));
@@ -299,16 +308,17 @@ impl Runner {
         stop: impl Future<Output = ()>,
         until: Until,
     ) {
-        let Outside { session: _, inbox, inputs, outputs } = outside;
+        let Outside { session: _, inbox, schedule, inputs, outputs } = outside;
         let Lanes { house, entries, settled } = lanes;
         let mut workers = JoinSet::new();
         for entry in entries {
             entry.workers().for_each(|worker| drop(workers.spawn(worker)));
         }
         let keeper = tokio::spawn(keeper::keep(Arc::clone(house), entries.clone()));
+        let retries = tokio::spawn(letters::retry(self.app.clone(), Arc::clone(house), entries.clone()));
         let driven = outputs.clone();
         let driving = tokio::spawn(async move { driven.run().await });
-        let mut feeds = self.feeds(inputs, entries, settled);
+        let mut feeds = self.feeds((inputs, schedule), entries, settled);
         let topics = self.topics(entries);
         let messages = async {
             match inbox {
@@ -343,6 +353,7 @@ impl Runner {
         driving.abort();
         outputs.stop();
         keeper.abort();
+        retries.abort();
         self.make_safe(lanes).await;
         self.close().await;
     }
@@ -370,22 +381,21 @@ impl Runner {
     }
 
     /// Starts what needs no broker: one feed for each line, one for all timers.
-    fn feeds(&self, inputs: Vec<Input>, entries: &[Entry], settled: &Arc<Notify>) -> JoinSet<()> {
+    fn feeds(
+        &self,
+        (inputs, schedule): (Vec<Input>, Option<Schedule>),
+        entries: &[Entry],
+        settled: &Arc<Notify>,
+    ) -> JoinSet<()> {
         let mut feeds = JoinSet::new();
         for (index, input) in inputs.into_iter().enumerate() {
             let line = Arc::clone(&self.app.pins.inputs[index].options.line.name);
             let routes = self.edge_routes(index, entries);
             feeds.spawn(feeds::edges(input, line, routes, Arc::clone(settled)));
         }
-        let (rules, routes) = self.rules(entries);
-        if rules.is_empty() {
-            return feeds;
-        }
-        match self.schedule(rules) {
-            Ok(schedule) => {
-                feeds.spawn(feeds::ticks(schedule, routes, Arc::clone(settled)));
-            }
-            Err(sentence) => self.reporter.report(&Report::Warning(&sentence)),
+        if let Some(schedule) = schedule {
+            let routes = self.tick_routes(entries);
+            feeds.spawn(feeds::ticks(schedule, routes, Arc::clone(settled)));
         }
         feeds
     }
@@ -421,51 +431,16 @@ impl Runner {
         self.triggers().filter_map(route).collect()
     }
 
-    fn rules(&self, entries: &[Entry]) -> (Vec<Rule>, Vec<TickRoute>) {
-        let rule = |(number, trigger): (u32, &TriggerPlan)| {
-            let rule = match &trigger.kind {
-                TriggerPlanKind::Timer { interval, first, jitter } => Rule::Interval(Interval {
-                    every: *interval,
-                    first: match first {
-                        FirstTick::AtOnce => First::AtOnce,
-                        FirstTick::AfterInterval => First::AfterInterval,
-                    },
-                    jitter: *jitter,
-                }),
-                TriggerPlanKind::Cron { cron, .. } => Rule::Cron(cron.clone()),
-                _ => return None,
-            };
+    /// One route for each rule of the schedule, in its order.
+    fn tick_routes(&self, entries: &[Entry]) -> Vec<TickRoute> {
+        let of_time =
+            |(_, trigger): &(u32, &TriggerPlan)| readiness::rule(&trigger.kind).is_some();
+        let route = |(number, trigger): (u32, &TriggerPlan)| {
             let source = Arc::from(trigger.id.as_str());
-            Some((rule, TickRoute { source, to: self.route(number, trigger, entries)? }))
+            Some(TickRoute { source, to: self.route(number, trigger, entries)? })
         };
-        self.triggers().filter_map(rule).unzip()
+        self.triggers().filter(of_time).filter_map(route).collect()
     }
-
-    /// All timers and times of the day; the latter once the system's clock can be believed.
-    fn schedule(&self, rules: Vec<Rule>) -> Result<Schedule, String> {
-        let build = crate::limits::time::CLOCK_NOT_BEFORE;
-        let not_before = self.app.board.clock_not_before.unwrap_or(build).max(build);
-        let clock = WallClock::system(not_before);
-        let clock = clock.map_err(|e| format!("timers and cron do not run: the clock: {e}"))?;
-        let schedule = Schedule::new(rules, clock);
-        let schedule = schedule.map_err(|e| format!("timers and cron do not run: {e}"))?;
-        let reporter = Arc::clone(&self.reporter);
-        Ok(schedule.on_notice(move |notice| {
-            let sentence = notice.to_string();
-            reporter.report(&match notice {
-                ClockNotice::Believed { .. } => Report::Note(&sentence),
-                _ => Report::Warning(&sentence),
-            });
-        }))
-    }
-}
-
-/// Every chip that the app's lines are on must be there, and ours to open.
-pub fn check_chips(chips: &Chips, labels: &[&str]) -> Result<(), LoadAppError> {
-    chips.check(labels).map_err(|faults| {
-        let sentences: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        LoadAppError::Chips(sentences.join("\n"))
-    })
 }
 
 /// Files of stores that the operator put elsewhere, by label.

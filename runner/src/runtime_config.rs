@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Error;
 use crate::manifest::{BlockedNetworks, HostPattern, TopicFilter};
 use crate::pins::PinSettings;
+use crate::store::LetterBounds;
 
 mod read;
 
@@ -35,6 +36,8 @@ pub struct RuntimeConfig {
     pub gpio: BTreeMap<String, PinSettings>,
     /// `[tool.pirn.policy]`.
     pub policy: Policy,
+    /// `[tool.pirn.dead_letters]`: how many are kept, and what becomes of one too many.
+    pub dead_letters: LetterBounds,
 }
 
 /// `[[variables_provider]]`.
@@ -59,7 +62,7 @@ pub struct StoreConfig {
 }
 
 /// `[tool.pirn.mqtt]`: what belongs to the device rather than the app.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MqttOverrides {
     /// Goes before the app's.
     pub client_id: Option<String>,
@@ -69,6 +72,8 @@ pub struct MqttOverrides {
     pub client_cert_file: Option<PathBuf>,
     /// The device's key (PEM).
     pub client_key_file: Option<PathBuf>,
+    /// Brokers that are shown the certificate, beside the app's own: a guest may open others.
+    pub client_cert_hosts: Vec<HostPattern>,
 }
 
 /// `[tool.pirn.policy]`: what this device grants at most. `None` is no opinion, an empty list is nothing.

@@ -1,10 +1,7 @@
-//! Counters of a running app and their snapshot: what `pirnd status` shows. A Unix socket that only
-//! this user can open answers each connection with one line of JSON.
+//! Counters of a running app and their snapshot: what `pirnd status` shows. It travels as one line of
+//! JSON; `control.rs` is what serves it.
 
 use std::fmt::Write as _;
-use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -12,8 +9,6 @@ use std::time::{Duration, Instant};
 use pirn_triggers::gpio::{InputHandle, Level, Outputs};
 use pirn_triggers::mqtt::{Session, State};
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixListener;
 
 use crate::flow::books::Balance;
 use crate::host::brokers::Brokers;
@@ -338,71 +333,6 @@ fn rss_kib() -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// Where the socket of an app with this state folder is.
-pub fn socket_path(state_dir: &Path) -> PathBuf {
-    state_dir.join("pirnd.sock")
-}
-
-/// The listening socket; its file goes with it.
-pub struct StatusSocket {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-/// Why there is no socket.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Another runner answers there.
-    #[error("{0} is in use")]
-    InUse(PathBuf),
-    /// The file cannot be made.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-impl StatusSocket {
-    /// Opens the socket, mode 0600. A file that a killed runner left is replaced.
-    pub async fn bind(state_dir: &Path) -> Result<Self, BindError> {
-        let path = socket_path(state_dir);
-        if tokio::net::UnixStream::connect(&path).await.is_ok() {
-            return Err(BindError::InUse(path));
-        }
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path })
-    }
-
-    /// Answers connections, one at a time. Dropped at any point, nothing is lost but an answer.
-    pub async fn serve(self, source: &Source) {
-        loop {
-            match self.listener.accept().await {
-                Ok((mut stream, _)) => {
-                    let answer = source.json();
-                    let write = stream.write_all(&answer);
-                    let _ = tokio::time::timeout(limits::ANSWER_TIMEOUT, write).await;
-                }
-                Err(_) => tokio::time::sleep(limits::ANSWER_TIMEOUT).await,
-            }
-        }
-    }
-}
-
-impl Drop for StatusSocket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// Asks a running pirnd for its snapshot.
-pub fn ask(path: &Path) -> io::Result<String> {
-    let stream = std::os::unix::net::UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(limits::ASK_TIMEOUT))?;
-    let mut json = String::new();
-    stream.take(limits::JSON_BYTES_MAX as u64 + 1).read_to_string(&mut json)?;
-    Ok(json)
-}
-
 /// A snapshot as a table for people; `None` if it is none of this version.
 pub fn table(json: &str) -> Option<String> {
     let (snapshot, _) = serde_json_core::from_str::<Snapshot<'_>>(json).ok()?;
@@ -518,26 +448,29 @@ fn sentences(text: &mut String, snapshot: &Snapshot<'_>) {
 mod tests {
     use super::*;
 
-    fn source() -> Source {
-        let counters = Arc::<ComponentCounters>::default();
-        counters.count(&Outcome::Done, Duration::from_micros(40));
-        counters.count(&Outcome::Refused("no".into()), Duration::from_micros(20));
-        Source {
-            app: "thermostat".into(),
-            board: "pi-zero".into(),
-            broker: None,
-            inputs: Vec::new(),
-            outputs: None,
-            components: vec![("control".into(), "native".into(), counters)],
-            lanes: None,
-            brokers: None,
-            started: Instant::now(),
+    impl Source {
+        /// An app that is connected to nothing.
+        pub(crate) fn for_tests() -> Self {
+            let counters = Arc::<ComponentCounters>::default();
+            counters.count(&Outcome::Done, Duration::from_micros(40));
+            counters.count(&Outcome::Refused("no".into()), Duration::from_micros(20));
+            Self {
+                app: "thermostat".into(),
+                board: "pi-zero".into(),
+                broker: None,
+                inputs: Vec::new(),
+                outputs: None,
+                components: vec![("control".into(), "native".into(), counters)],
+                lanes: None,
+                brokers: None,
+                started: Instant::now(),
+            }
         }
     }
 
     #[test]
     fn a_snapshot_survives_the_socket_and_becomes_a_table() {
-        let json = String::from_utf8(source().json()).unwrap();
+        let json = String::from_utf8(Source::for_tests().json()).unwrap();
         assert!(json.starts_with("{\"app\":\"thermostat\",\"board\":\"pi-zero\""), "{json}");
         let table = table(&json).unwrap();
         assert!(table.contains("thermostat on pi-zero"), "{table}");
@@ -550,24 +483,10 @@ mod tests {
 
     #[test]
     fn as_many_components_as_an_app_may_have_fit_the_buffer() {
-        let mut source = source();
+        let mut source = Source::for_tests();
         let component = ("x".repeat(64), "pulley64".to_string(), source.components[0].2.clone());
         source.components = vec![component; limits::COMPONENTS_MAX];
         let json = String::from_utf8(source.json()).unwrap();
         assert!(table(&json).is_some());
-    }
-
-    #[tokio::test]
-    async fn only_one_runner_may_hold_the_socket_and_its_file_is_private() {
-        let dir = std::env::temp_dir().join(format!("pirn-status-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(socket_path(&dir), "left by a killed runner").unwrap();
-        let socket = StatusSocket::bind(&dir).await.unwrap();
-        let mode = std::fs::metadata(socket_path(&dir)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert!(matches!(StatusSocket::bind(&dir).await, Err(BindError::InUse(_))));
-        drop(socket);
-        assert!(!socket_path(&dir).exists());
-        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

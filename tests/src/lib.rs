@@ -4,6 +4,7 @@
 pub mod apps;
 pub mod board;
 pub mod broker;
+pub mod faults;
 pub mod guests;
 pub mod machine;
 pub mod peer;

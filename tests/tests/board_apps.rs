@@ -300,13 +300,13 @@ fn a_clock_that_is_set_by_years_runs_nothing_twice_and_storms_nothing() {
     ));
     board.wait_for(&pirnd, "cron waits for the clock");
     let mut clockwork = Clockwork { board, pirnd, outside, seen: BTreeSet::new(), cron_events: 0 };
-    assert_eq!(clockwork.during_ticks(6), [], "nobody believes in 1970");
+    assert_eq!(clockwork.during_ticks(6), [] as [i64; 0], "nobody believes in 1970");
     for to in [NOW, NOW + YEAR, NOW + 60, NOW + 2 * YEAR] {
         clockwork.set(to);
     }
     clockwork.board.set_clock(86_400);
     let _ = clockwork.during_ticks(2);
-    assert_eq!(clockwork.during_ticks(6), [], "nobody believes in 1970");
+    assert_eq!(clockwork.during_ticks(6), [] as [i64; 0], "nobody believes in 1970");
     clockwork.set(NOW + 120);
     let Clockwork { seen, cron_events, .. } = clockwork;
     assert_eq!(seen.len(), cron_events, "a second was handed out twice");

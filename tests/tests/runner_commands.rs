@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use pirn_tests::apps::{Part, ScratchApp};
 use pirn_tests::broker::Mosquitto;
-use pirn_tests::machine;
 use pirn_tests::peer::Peer;
 use pirn_tests::process::run;
+use pirn_tests::{eventually, machine};
 
 fn app(broker: &str) -> ScratchApp {
     let limits = "[component.bad.tool.pirn]\ndeadline = \"500ms\"";
@@ -76,8 +76,27 @@ fn logs_are_json_when_asked_for_and_components_logs_go_to_files() {
         assert!(line.starts_with("{\"time\":\"20") && line.ends_with('}'), "{line}");
     }
     assert!(!pirnd.printed().contains("for the"));
-    let log = std::fs::read_to_string(logs.join("good.log")).unwrap();
-    assert!(log.contains("for the \"file\""), "{log}");
+    // A thread of its own writes them.
+    eventually("the line in its file", || {
+        let log = std::fs::read_to_string(logs.join("good.log")).ok()?;
+        log.contains("for the \"file\"").then_some(())
+    });
+}
+
+#[test]
+fn a_topic_cannot_turn_a_line_of_the_log_around_in_either_format() {
+    for (format, expected) in
+        [("text", "good/a\\u{202e}b\\u{2028}c"), ("json", "good/a\\u202eb\\u2028c")]
+    {
+        let broker = Mosquitto::start();
+        let app = app(&broker.address());
+        let outside = Peer::subscribed(broker.port(), "answer/#");
+        let pirnd = app.connected(&["--log-format", format, "-v"]);
+        outside.publish("good/a\u{202e}b\u{2028}c", "x");
+        let _ = outside.next();
+        pirnd.wait_for(expected);
+        assert!(!pirnd.printed().contains(['\u{202e}', '\u{2028}']), "{}", pirnd.printed());
+    }
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn refusals_are_retried_kept_aside_and_acknowledged() {
     let fields: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(
         &fields[..10],
-        ["app", machine::code().as_str(), "1", "3", "0", "0", "0", "0", "0", "1"],
+        ["app", machine::code().as_str(), "2", "1", "1", "0", "0", "3", "0", "0"],
         "{}",
         status.out
     );

@@ -334,6 +334,7 @@ fn grants() -> Arc<Grants> {
         component: "test".into(),
         variables: Variables::new(&manifest, Vec::new()),
         key_value_stores: Default::default(),
+        state_bytes_max: 0,
         store: store.clone(),
         hosts: Hosts::default(),
         publish_topics: TopicGrant::default(),

@@ -16,7 +16,7 @@ use pirn_tests::process::Running;
 struct Scene {
     outside: Peer,
     pirnd: Running,
-    _app: ScratchApp,
+    app: ScratchApp,
     _broker: Mosquitto,
 }
 
@@ -63,7 +63,7 @@ fn scene(hosts: &[String]) -> Scene {
     let app = app.built();
     let outside = Peer::subscribed(broker.port(), "findings");
     let pirnd = app.connected(&[]);
-    Scene { outside, pirnd, _app: app, _broker: broker }
+    Scene { outside, pirnd, app, _broker: broker }
 }
 
 impl Scene {
@@ -116,6 +116,21 @@ fn a_guest_reads_the_files_it_is_granted_and_sees_no_others() {
 }
 
 #[test]
+fn a_folder_that_is_swapped_for_a_link_while_the_guest_runs_shows_it_nothing_outside() {
+    let scene = scene(&[]);
+    scene.check(&[("read /shown/a.txt", "content of a")]);
+    fs::create_dir(scene.app.file("elsewhere")).unwrap();
+    fs::write(scene.app.file("elsewhere/a.txt"), "secret").unwrap();
+    fs::rename(scene.app.file("shown"), scene.app.file("moved")).unwrap();
+    symlink(scene.app.file("elsewhere"), scene.app.file("shown")).unwrap();
+    scene.check(&[
+        ("read /shown/a.txt", "error: PermissionDenied…"),
+        ("read /shown/link.txt", "error: PermissionDenied…"),
+        ("read /mounted/here/large", "0123456789…"),
+    ]);
+}
+
+#[test]
 fn a_guest_changes_no_file() {
     let scene = scene(&[]);
     scene.check(&[
@@ -160,7 +175,9 @@ fn a_guest_reaches_the_sockets_it_is_granted_and_no_others() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let (tcp_at, udp_at) = (tcp.local_addr().unwrap(), udp.local_addr().unwrap());
     let other_at = other.local_addr().unwrap();
-    let scene = scene(&[format!("tcp://{tcp_at}"), format!("udp://{udp_at}")]);
+    let names = ["http://localhost", "http://no-such-name.invalid"].map(str::to_owned);
+    let addresses = [format!("tcp://{tcp_at}"), format!("udp://{udp_at}")];
+    let scene = scene(&[&names[..], &addresses].concat());
 
     let peer = std::thread::spawn(move || {
         let (mut stream, _) = tcp.accept().unwrap();
@@ -182,6 +199,7 @@ fn a_guest_reaches_the_sockets_it_is_granted_and_no_others() {
         ("listen 0.0.0.0:0", "error: PermissionDenied…"),
         ("udp 127.0.0.1:5353", "error: PermissionDenied…"),
         ("resolve no-such-name.invalid", "error: …"),
+        ("resolve what-a-guest-knows.example.com", "error: PermissionDenied…"),
     ]);
     assert_eq!(peer.join().unwrap(), (*b"hello\n", b"hello".to_vec()));
     assert!(scene.ask(&["resolve localhost"])[0].contains("127.0.0.1"));

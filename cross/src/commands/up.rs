@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_runner::app::{App, AppFiles, BrokerPlan, Processor, Transport};
+use pirn_runner::control::{Control, ControlSocket};
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::runner::{Runner, Until};
-use pirn_runner::status::{BindError, Source, StatusSocket};
+use pirn_runner::state_folder::{ClaimError, StateFolder};
+use pirn_runner::status::Source;
 use pirn_triggers::mqtt::broker::{Broker, BrokerEvent};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,6 +23,9 @@ use crate::{build, compile};
 
 /// How long this machine's own port may take to answer.
 const LOCAL_CONNECT_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a stopping app waits for its files to close.
+const STORE_CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// Builds what is missing, brings a broker if none is there, and runs until it is stopped.
 pub(crate) fn run(options: &Up) -> Outcome {
@@ -46,17 +51,19 @@ fn build_what_is_missing(app: &App, options: &Up, volume: Volume) -> Outcome {
 }
 
 async fn up(app: App, options: &Up, volume: Volume) -> Outcome {
+    // Before a broker is brought or a file opened: another one may be at work there.
+    let watch = Watch::new(volume, None);
+    let folder = StateFolder::claim(&app.state_dir, &watch).map_err(not_claimed)?;
     let broker = embedded_broker(&app, options.embedded_broker, volume).await?;
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| Failure::wrong(format!("--log-dir: {error}")))?;
     let bench = Bench::of(&app)?;
     let runner = Runner::load(app, Arc::new(Watch::new(volume, files))).map_err(Failure::wrong)?;
-    runner.make_state_folder().map_err(Failure::wrong)?;
     set_key_values(&runner, &options.key_values).await?;
     match broker {
-        None => run_app(&runner, &bench, volume).await,
+        None => run_app(&runner, &bench, &folder, volume).await,
         Some(broker) => tokio::select! {
-            outcome = run_app(&runner, &bench, volume) => outcome,
+            outcome = run_app(&runner, &bench, &folder, volume) => outcome,
             ended = broker.run() => {
                 let reason = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
                 Err(Failure::failed(format!("the embedded broker ended{reason}")))
@@ -65,30 +72,37 @@ async fn up(app: App, options: &Up, volume: Volume) -> Outcome {
     }
 }
 
-/// Until it is stopped. Others can ask how it is doing, with `pirnd status`.
-async fn run_app(runner: &Runner, bench: &Bench, volume: Volume) -> Outcome {
-    let socket = match StatusSocket::bind(&runner.app().state_dir).await {
-        Ok(socket) => socket,
-        Err(BindError::InUse(path)) => {
+/// Somebody else's app is there, or nobody's can be.
+fn not_claimed(error: ClaimError) -> Failure {
+    match error {
+        ClaimError::InUse { path, pid } => {
             let path = path.display();
-            return Err(Failure::wrong(format!(
-                "{path}: this app is running already; --state-dir gives another one its own place"
-            )));
+            let by = pid.map(|pid| format!(", as process {pid}")).unwrap_or_default();
+            Failure::wrong(format!(
+                "{path}: this app is running already{by}; --state-dir gives another one its own place"
+            ))
         }
-        Err(BindError::Io(error)) => {
-            return Err(Failure::failed(format!("no status socket: {error}")));
-        }
-    };
+        error @ ClaimError::Unusable { .. } => Failure::wrong(error),
+    }
+}
+
+/// Until it is stopped. Others can ask how it is doing, with `pirnd status`.
+async fn run_app(runner: &Runner, bench: &Bench, folder: &StateFolder, volume: Volume) -> Outcome {
+    let socket = ControlSocket::bind(folder);
+    let socket = socket.map_err(|error| Failure::failed(format!("no control socket: {error}")))?;
     let outside = runner.connect(&bench.chips()).map_err(Failure::wrong)?;
     say_running(runner, bench, volume);
     let lanes = Arc::new(runner.lanes().await);
-    let source = Source::new(runner, &outside, &lanes);
+    let status = Source::new(runner, &outside, &lanes);
+    let control = Arc::new(Control { status, store: runner.store().clone() });
     let outcome = tokio::select! {
         () = runner.run(outside, &lanes, stop(), Until::Stopped) => Ok(()),
-        _ = socket.serve(&source) => Err(Failure::failed("the status socket ended")),
+        () = socket.serve(control) => Err(Failure::failed("the control socket ended")),
         outcome = serve_pins(runner.app(), bench) => outcome,
     };
     pins::Server::remove(&runner.app().state_dir);
+    // What was answered is on the disk already: only the tidying up is not waited for any longer.
+    let _ = timeout(STORE_CLOSE_GRACE, runner.store().close()).await;
     outcome
 }
 

@@ -3,29 +3,14 @@
 
 use std::fmt::Write as _;
 
+use pirn_runner::shown;
+
 /// Bytes of a binary payload that are shown.
 const BINARY_BYTES_SHOWN_MAX: usize = 32;
 
-/// Text with its control characters written out.
+/// Text in which nothing does anything but be seen, for one line without columns of its own.
 pub(crate) fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => shown.push_str("\\n"),
-            '\r' => shown.push_str("\\r"),
-            '\t' => shown.push_str("\\t"),
-            c if c.is_control() || is_bidirectional_control(c) => {
-                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
-/// Characters that make text read in another order than it is written.
-fn is_bidirectional_control(c: char) -> bool {
-    matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    shown::cell(text).into_owned()
 }
 
 /// A payload: text as text, anything else as its size and first bytes.
@@ -71,6 +56,7 @@ mod tests {
             (b"\x1b[2Jgone", "\\u{1b}[2Jgone"),
             (b"a\nb\tc\r", "a\\nb\\tc\\r"),
             ("\u{202e}abc".as_bytes(), "\\u{202e}abc"),
+            ("a\u{200b}b\u{2028}c\u{9b}2J".as_bytes(), "a\\u{200b}b\\u{2028}c\\u{9b}2J"),
             (b"", "(empty)"),
             (b"\xff\x00\x01", "(3 bytes: ff 00 01)"),
         ] {

@@ -6,8 +6,8 @@ use super::{BrokerMessage, BrokerPlan, OnlineMessages, Purpose};
 use crate::config::Error;
 use crate::limits::KEEP_ALIVE_DEFAULT;
 use crate::manifest::{
-    BrokerAddress, MqttMessage, MqttOnline, MqttSettings, Qos, Retain, Template, check_topic,
-    parse_keep_alive,
+    BrokerAddress, Hosts, MqttMessage, MqttOnline, MqttSettings, Qos, Retain, Template,
+    check_topic, parse_keep_alive,
 };
 
 /// The broker, if the manifest has one and its values are known.
@@ -27,7 +27,8 @@ fn plan(fill: &Fill<'_>, settings: &MqttSettings) -> Result<BrokerPlan, Error> {
     let operator = &fill.hands.operator.mqtt;
     let session = &fill.hands.manifest.application.mqtt_session;
     let address = fill.parsed(TABLE, "address", &settings.address, |text| {
-        BrokerAddress::parse(text).map_err(|e| e.to_string())
+        let address = BrokerAddress::parse(text).map_err(|e| e.to_string())?;
+        permitted(fill.hands, &address).map(|()| address)
     })?;
     let keep_alive = match &settings.keep_alive_seconds {
         Some(template) => fill.parsed(TABLE, "keep_alive_interval", template, parse_keep_alive)?,
@@ -49,6 +50,21 @@ fn plan(fill: &Fill<'_>, settings: &MqttSettings) -> Result<BrokerPlan, Error> {
         client_identity: operator.client_cert_file.clone().zip(operator.client_key_file.clone()),
         address,
     })
+}
+
+/// The device's policy binds the app's own broker like any other host.
+fn permitted(hands: &Hands<'_>, address: &BrokerAddress) -> Result<(), String> {
+    let operator = &hands.operator;
+    let policy = operator.policy.allowed_outbound_hosts.clone();
+    let hosts = Hosts::within(policy, operator.block_networks.clone());
+    let (scheme, port) = (address.transport.scheme(), Some(address.port));
+    match hosts.permits(scheme, &address.host, port) {
+        true => Ok(()),
+        false => Err(format!(
+            "{address} is not granted by this device's policy: see allowed_outbound_hosts and block_networks in {}",
+            operator.file
+        )),
+    }
 }
 
 const SESSION_TABLE: &str = "application.tool.pirn.mqtt";

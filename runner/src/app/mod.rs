@@ -28,6 +28,7 @@ mod load;
 mod broker;
 mod budget;
 mod capabilities;
+mod exposed;
 mod limits;
 mod pins;
 mod triggers;

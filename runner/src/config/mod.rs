@@ -14,5 +14,5 @@ mod units;
 pub use error::Error;
 pub(crate) use read::{Document, Table, Value, read_file};
 pub(crate) use suggest::{nearest, unknown};
-pub use units::{Bytes, Rate, Seconds};
-pub(crate) use units::{parse_bytes, parse_duration, parse_rate};
+pub use units::{Bytes, Rate, Seconds, parse_duration};
+pub(crate) use units::{parse_bytes, parse_rate};

@@ -74,7 +74,7 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, &'static str> {
 }
 
 /// Reads `"250ms"`; the answer is never 0.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     quantity(text, TIME_UNITS)
         .map(Duration::from_millis)
         .ok_or(r#"write a time above zero with its unit: "250ms", "2s", "5min", "1h""#)

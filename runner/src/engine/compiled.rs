@@ -14,6 +14,7 @@ use super::door::Door;
 use super::fault::Fault;
 use super::limiter::Limiter;
 use super::ticker::Ticker;
+use super::turns;
 use crate::host::Host;
 use crate::limits::engine as limits;
 
@@ -233,7 +234,7 @@ impl Compiled {
         if let Some(table) = store.concurrent_resource_table() {
             table.set_max_capacity(limits::HANDLES_MAX);
         }
-        let guest = self.ticker.during(async move {
+        let guest = turns::fairly(Some(&self.ticker), async move {
             let instance = match self.pre.instantiate_async(&mut store).await {
                 Ok(instance) => instance,
                 Err(error) => return Err(Fault::from_error(&error, &store.data().limiter)),

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod interpreted;
 mod limiter;
 pub mod ticker;
+pub mod turns;
 pub mod wire;
 
 pub use compiled::{Compiled, Engine, Guest};

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use tokio::time::timeout;
 
 use super::lane::Parked;
-use super::lanes::{Entry, House, locked};
+use super::lanes::{Entry, House, locked, now};
 use crate::event::Event;
 use crate::limits::dispatch as limits;
 use crate::report::Report;
@@ -30,7 +29,7 @@ async fn look(house: &House, lanes: &[Entry]) -> bool {
     house.keeper_looks.store(false, Relaxed);
     let mut waiting = false;
     for lane in lanes {
-        let stuck = lane.lane().check(Instant::now());
+        let stuck = lane.lane().check(now());
         if stuck {
             write_down(house, lane, |_| true).await;
         }

@@ -8,8 +8,9 @@
 //!
 //! A broker has so many messages under way to us (20 in mosquitto, whoever they are for). Those of a component
 //! that rests, or that is slow, would fill that window, and its neighbours would get nothing. So a lane that makes
-//! no progress worth the name while events wait in it is *stuck*: until it is empty, what waits in it is written to
-//! disk and settled. How much of that there may be is bounded; what goes beyond is kept aside as a dead letter.
+//! no progress worth the name while events wait in it, or that has far more to do than it does, is *stuck*: until it
+//! is empty, what waits in it is written to disk and settled. How much of that there may be is bounded; what goes
+//! beyond is kept aside as a dead letter.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -363,7 +364,9 @@ impl<E: Clone> Lane<E> {
         if now.saturating_duration_since(since) >= period {
             let waited = |item: &Item<E>| now.saturating_duration_since(item.came) >= period;
             let slow = self.ended < limits::PARK_UNLESS_ENDED;
-            self.stuck |= slow && self.waiting.front().is_some_and(waited);
+            let far_behind = self.waiting.len() / limits::PARK_PERIODS_BEHIND > self.ended as usize;
+            let waits = self.waiting.front().is_some_and(waited);
+            self.stuck |= waits && (slow || far_behind);
             (self.ended, self.ended_since) = (0, Some(now));
         }
         self.stuck && self.waiting.iter().any(Item::is_to_be_parked)

@@ -22,7 +22,7 @@ use crate::limits::dispatch as limits;
 use crate::limits::gpio::FAILURES_BEFORE_SAFE;
 use crate::outbox::{Ended, Receipt};
 use crate::report::{Report, Reporter};
-use crate::store::{DeadLetter, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::worlds::Outcome;
 
 /// What all lanes of an app have in common.
@@ -87,6 +87,11 @@ impl House {
     /// Who is told.
     pub(crate) fn reporter(&self) -> &dyn Reporter {
         &*self.reporter
+    }
+
+    /// Told when an event is settled.
+    pub(crate) fn settled(&self) -> &Arc<Notify> {
+        &self.settled
     }
 
     /// Where things are kept.
@@ -244,7 +249,7 @@ impl Entry {
         };
         let (offer, stuck) = {
             let mut lane = self.lane();
-            (lane.offer(arrival, Instant::now()), lane.is_stuck())
+            (lane.offer(arrival, now()), lane.is_stuck())
         };
         let Some(book) = self.book(trigger) else { return };
         match offer {
@@ -288,7 +293,7 @@ impl Entry {
     pub(crate) fn restore(&self, row: i64, trigger: u32, bytes: usize, attempts: u32) {
         if let Some(book) = self.book(trigger) {
             book.accept();
-            self.lane().restore(row, trigger, bytes, attempts, Instant::now());
+            self.lane().restore(row, trigger, bytes, attempts, now());
             self.0.wake.notify_one();
         }
     }
@@ -367,7 +372,7 @@ impl Entry {
                 // The next worker is to see it too.
                 return wake.notify_one();
             }
-            let next = self.lane().next(Instant::now());
+            let next = self.lane().next(now());
             match next {
                 Next::Run { key, event, attempt } => {
                     self.run(key, &event, attempt).await;
@@ -388,6 +393,9 @@ impl Entry {
     async fn run(&self, key: u64, event: &Arc<Event>, attempt: u32) {
         let Inner { unit, house, left, .. } = &*self.0;
         let Ok(_slot) = house.slots.acquire().await else { return };
+        if house.stopping.load(Relaxed) {
+            return;
+        }
         let component = &unit.grants.component;
         let (source, what) = (&*event.source, &event.what);
         let payload = event.payload();
@@ -396,22 +404,22 @@ impl Entry {
             let running = house.running.as_ref();
             running.and_then(|running| running.mark(event.digest(component), attempt))
         });
-        let begun = Instant::now();
+        let begun = now();
         let (outcome, receipts) = unit.invoke(event).await;
         drop(mark);
         let took = begun.elapsed();
         unit.counters.count(&outcome, took);
         let result = if outcome == Outcome::Done { Ok(()) } else { Err(()) };
-        let now = Instant::now();
+        let ended_at = now();
         let (then, trigger) = {
             let mut lane = self.lane();
             let trigger = lane.trigger_of(key);
-            (lane.ended(key, result, now), trigger)
+            (lane.ended(key, result, ended_at), trigger)
         };
         left.notify_waiters();
         let (Some(then), Some(trigger)) = (then, trigger) else { return };
         let (retry_in, strikes) = match &then {
-            Then::Again(until, strikes) => (Some(until.saturating_duration_since(now)), *strikes),
+            Then::Again(until, strikes) => (Some(until.saturating_duration_since(ended_at)), *strikes),
             Then::GiveUp(_, strikes) => (None, *strikes),
             Then::Finish(_) => (None, 0),
         };
@@ -436,7 +444,7 @@ impl Entry {
 
     /// Settles an event once everything published for it is safe. The lane goes on meanwhile.
     fn finish(&self, left: Left<Arc<Event>>, trigger: u32, receipts: Vec<Receipt>) {
-        if receipts.is_empty() {
+        if receipts.is_empty() && left.event.letter_id().is_none() {
             return self.settle(&left, trigger, Book::deliver);
         }
         let (entry, open) = (self.clone(), Open::new(&self.0.house));
@@ -453,9 +461,22 @@ impl Entry {
                     }
                 }
             }
-            entry.settle(&left, trigger, Book::deliver);
+            entry.handled(&left, trigger).await;
             drop(open);
         });
+    }
+
+    /// The component took the event: if it was a dead letter, that is gone first.
+    async fn handled(&self, left: &Left<Arc<Event>>, trigger: u32) {
+        if let Some(id) = left.event.letter_id()
+            && let Err(error) = self.0.house.store.letter_handled(id).await
+        {
+            let sentence = format!(
+                "dead letter {id} was handled and cannot be deleted; after a restart it is tried again: {error}"
+            );
+            self.0.unit.reporter().report(&Report::Warning(&sentence));
+        }
+        self.settle(left, trigger, Book::deliver);
     }
 
     fn undelivered(&self, left: &Left<Arc<Event>>, outcome: &Outcome) {
@@ -490,7 +511,7 @@ impl Entry {
         let mut pause = limits::BURY_AGAIN_FIRST;
         let mut failed = false;
         loop {
-            match self.bury_once(&left, trigger, &reason).await {
+            match self.bury_once(&left, &reason).await {
                 Ok(()) => break,
                 Err(StoreError::Stopped) => return,
                 Err(error) => {
@@ -516,13 +537,14 @@ impl Entry {
     async fn bury_once(
         &self,
         left: &Left<Arc<Event>>,
-        trigger: u32,
         reason: &str,
     ) -> Result<(), StoreError> {
         let Inner { unit, house, .. } = &*self.0;
-        let component = &unit.grants.component;
-        let kept = left.event.kept(component, self.trigger_id(trigger), left.attempts);
-        house.store.bury(DeadLetter::of_event(kept, reason)).await
+        if let Some(id) = left.event.letter_id() {
+            return house.store.letter_failed(id, left.attempts, reason.to_string()).await;
+        }
+        let letter = left.event.letter(&unit.grants.component, left.attempts, reason);
+        house.store.bury(letter).await.map(drop)
     }
 
     /// The event is nobody's any more.
@@ -554,7 +576,7 @@ impl Entry {
                 let event = kept.and_then(|kept| Event::of_kept(kept, settled)).map(Arc::new);
                 let digest = |event: &Arc<Event>| event.digest(&unit.grants.component);
                 let tries = event.as_ref().map_or(0, |event| house.tries(|| digest(event)));
-                let loaded = self.lane().loaded(key, event, tries, Instant::now());
+                let loaded = self.lane().loaded(key, event, tries, now());
                 match loaded {
                     Loaded::Waits => {}
                     Loaded::Gone(trigger) => {
@@ -593,6 +615,11 @@ impl Drop for Open {
         self.0.open.fetch_sub(1, Relaxed);
         self.0.closed.notify_waiters();
     }
+}
+
+/// By tokio's clock, which stands still for tests that ask.
+pub(super) fn now() -> Instant {
+    TokioInstant::now().into_std()
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -7,6 +7,7 @@
 pub mod books;
 pub(crate) mod keeper;
 pub mod lane;
+pub(crate) mod letters;
 pub mod lanes;
 pub mod pace;
 mod running;

@@ -6,7 +6,7 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 use super::Host;
 use crate::engine::door::{Answer, Door, Interface, Twin};
 use crate::engine::wire::wire;
-use crate::store::StoreError;
+use crate::store::{Quota, StoreError};
 
 wire! {
     /// `variant error`, cases in the order of the WIT.
@@ -77,7 +77,13 @@ async fn get(host: Host, (store, key): (Resource<OpenStore>, String)) -> Of<Opti
 
 async fn set(host: Host, (store, key, value): (Resource<OpenStore>, String, Vec<u8>)) -> Of<()> {
     let label = label(&host, &store)?;
-    Ok((host.grants().store.set(&label, &key, value).await.map_err(Error::from),))
+    let grants = host.grants();
+    let quota = Quota {
+        component: &grants.component,
+        stores: &grants.key_value_stores,
+        bytes_max: grants.state_bytes_max,
+    };
+    Ok((grants.store.set_within(&label, &key, value, quota).await.map_err(Error::from),))
 }
 
 async fn delete(host: Host, (store, key): (Resource<OpenStore>, String)) -> Of<()> {

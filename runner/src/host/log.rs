@@ -1,7 +1,6 @@
 //! A component's log: what it writes to stdout and stderr, line by line, escaped and rate-limited,
 //! so that a chatty guest can neither fill the disk nor forge a line of ours.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use super::locked;
 use crate::config;
 use crate::limits::host::LOG_LINE_BYTES_MAX;
 use crate::report::{Report, Reporter};
+use crate::shown;
 
 /// Which of a guest's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,20 +88,11 @@ impl Log {
     }
 }
 
-/// Printable text of a line: control characters escaped, bad UTF-8 replaced, cut at the cap.
+/// Printable text of a line: what is not seen escaped, bad UTF-8 replaced, cut at the cap.
 fn escaped(line: &[u8]) -> String {
     let cut = line.len() > LOG_LINE_BYTES_MAX;
     let line = String::from_utf8_lossy(&line[..line.len().min(LOG_LINE_BYTES_MAX)]);
-    let mut text = String::with_capacity(line.len());
-    for c in line.chars() {
-        match c {
-            '\t' => text.push('\t'),
-            c if c.is_control() => {
-                let _ = write!(text, "{}", c.escape_default());
-            }
-            c => text.push(c),
-        }
-    }
+    let mut text = shown::line(&line).into_owned();
     if cut {
         text.push('…');
     }
@@ -179,6 +170,9 @@ mod tests {
     #[test]
     fn a_guest_cannot_forge_lines_or_move_the_cursor() {
         assert_eq!(written(&[b"a\rb\x1b[2J\xff\n"]), ["c: a\\rb\\u{1b}[2J\u{fffd}"]);
+        let bidi = "a\u{202e}b\u{2028}c\u{9b}d\u{200b}e\n";
+        let expected = "c: a\\u{202e}b\\u{2028}c\\u{9b}d\\u{200b}e";
+        assert_eq!(written(&[bidi.as_bytes()]), [expected]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod gpio;
 pub mod key_value;
 pub mod log;
 pub mod mqtt;
+pub mod topics;
 pub mod variables;
 pub mod wasi;
 
@@ -38,6 +39,8 @@ pub struct Grants {
     pub variables: Variables,
     /// Labels of the key-value stores that it may open.
     pub key_value_stores: BTreeSet<String>,
+    /// What these may hold in all.
+    pub state_bytes_max: u64,
     /// The stores' files.
     pub store: Store,
     /// Hosts that it may reach.

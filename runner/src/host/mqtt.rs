@@ -7,19 +7,17 @@
 //! safe when `publish` returns.
 
 use bytes::Bytes;
-use std::sync::Arc;
-
 use pirn_triggers::mqtt::{Publish, Qos as WireQos};
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::Host;
-use super::brokers::{Login, OpenError};
+use super::brokers::{Lease, Login, OpenError};
+use super::topics::publishable;
 use crate::app::BrokerAddress;
 use crate::engine::door::{Answer, Door, Interface, Twin};
 use crate::engine::fault::Fault;
 use crate::engine::wire::wire;
 use crate::limits::host::PUBLISHES_PER_EVENT_MAX;
-use crate::outbox::Outlet;
 use crate::report::Report;
 
 wire! {
@@ -62,7 +60,7 @@ wire! {
 
 /// An open connection: its address was granted when it was opened.
 pub struct Connection {
-    outlet: Arc<Outlet>,
+    lease: Lease,
 }
 
 type Of<T> = Answer<(Result<T, Error>,)>;
@@ -92,8 +90,8 @@ async fn open(
     }
     let login = Login::new(parsed, username, password);
     match host.grants().brokers.session(login, hosts).await {
-        Ok(outlet) => {
-            Ok((host.try_push(Connection { outlet }).ok_or(Error::TooManyConnections),))
+        Ok(lease) => {
+            Ok((host.try_push(Connection { lease }).ok_or(Error::TooManyConnections),))
         }
         Err(OpenError::TooMany) => Ok((Err(Error::TooManyConnections),)),
         Err(OpenError::Failed(sentence)) => Ok((Err(Error::ConnectionFailed(sentence)),)),
@@ -104,8 +102,11 @@ async fn publish(
     host: Host,
     (connection, topic, payload, qos): (Resource<Connection>, String, Bytes, Qos),
 ) -> Of<()> {
-    let outlet = host.with(&connection, |connection| Arc::clone(&connection.outlet))?;
+    let lease = host.with(&connection, |connection| connection.lease.clone())?;
     let grants = host.grants();
+    if let Err(sentence) = publishable(&topic) {
+        return Ok((Err(Error::Other(sentence.to_string())),));
+    }
     if !grants.publish_topics.permits(&topic) {
         let sentence = format!("publishing to topic {topic} is not permitted");
         return Ok((Err(Error::Other(sentence)),));
@@ -118,7 +119,7 @@ async fn publish(
     let message = Publish { topic, payload, qos, retain: false };
     let (topic, payload) = (message.topic.clone(), message.payload.clone());
     let component = &grants.component;
-    match outlet.publish(component, message, host.0.urgency).await {
+    match lease.publish(component, message, host.0.urgency).await {
         Ok(receipt) => {
             receipt.into_iter().for_each(|receipt| host.keep_receipt(receipt));
             let report = Report::Published { component, topic: &topic, payload: &payload, qos };

@@ -35,6 +35,11 @@ impl Hosts {
         Self { granted, policy, blocked }
     }
 
+    /// Everything that the operator allows: for what needs no grant of a component's.
+    pub fn within(policy: Option<Vec<HostPattern>>, blocked: BlockedNetworks) -> Self {
+        Self { granted: vec![HostPattern::any()], policy, blocked }
+    }
+
     /// Whether a connection by this scheme to this host and port may be opened. `port` is `None` when the
     /// address names none; then the scheme's default counts. Names are compared as they are written:
     /// after resolving, ask [`permits_address`](Self::permits_address) for each address.
@@ -42,6 +47,12 @@ impl Hosts {
         let address = pattern::bare_address(host);
         address.is_none_or(|ip| self.permits_address(ip))
             && self.each(|pattern| pattern.permits(scheme, host, port))
+    }
+
+    /// Whether this name may be looked up: some entry grants the host, by whatever scheme and port. Any
+    /// other look-up could carry data out, in the name, to whoever answers for the domain.
+    pub fn permits_name(&self, name: &str) -> bool {
+        self.each(|pattern| pattern.permits_name(name))
     }
 
     /// Whether a raw TCP connection to exactly this address may be opened. Entries with a domain never match.

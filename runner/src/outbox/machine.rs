@@ -141,6 +141,8 @@ pub struct Outbox<P, W> {
     last: u32,
     connected: bool,
     restored: bool,
+    /// The runner stops.
+    hurried: bool,
     sending: usize,
     next_number: u64,
     memory_bytes: usize,
@@ -223,6 +225,7 @@ impl<P: Clone, W> Outbox<P, W> {
             last: 0,
             connected: false,
             restored: false,
+            hurried: false,
             sending: 0,
             next_number: 0,
             memory_bytes: 0,
@@ -441,9 +444,24 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// The runner stops: what is not safe is to be written now. Whether anything is left to be made safe.
     pub fn hurry(&mut self, now: Instant) -> bool {
-        self.connected = false;
+        self.hurried = true;
         self.due = Some(now);
         self.queues.values_mut().flat_map(Queue::all).any(|e| !matches!(e.keeping, Keeping::Row(_)))
+    }
+
+    /// The session is given up: whoever waits for a publish that is not safe learns that it is lost.
+    pub fn give_up(&mut self, why: &str) {
+        for queue in self.queues.values_mut() {
+            for entry in queue.head.iter_mut().chain(&mut queue.incoming) {
+                if let Some(waiter) = entry.waiter.take() {
+                    self.tally.refused += 1;
+                    self.told.push((waiter, Told::Refused(why.into())));
+                }
+            }
+            queue.head.clear();
+            queue.incoming.clear();
+        }
+        (self.memory_bytes, self.sending) = (0, 0);
     }
 
     /// Publishes that are not acknowledged.
@@ -475,7 +493,7 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// How long a publish of this urgency may wait for its acknowledgement before it is written.
     fn patience(&self, urgency: Urgency) -> Duration {
-        match (self.connected, urgency) {
+        match (self.connected && !self.hurried, urgency) {
             (false, _) => Duration::ZERO,
             (true, Urgency::Redelivered) => self.bounds.slow_after,
             (true, Urgency::Lasting) => limits::GRACE.min(self.bounds.slow_after),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pirn_triggers::mqtt::{DeliveryError, Publish, Qos, Session, State, TryPublishError};
+use pirn_triggers::mqtt::{self, DeliveryError, Publish, Qos, Session, State, TryPublishError};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
@@ -16,7 +16,7 @@ use super::machine::{Action, Bounds, Full, Outbox, Row, Tally, Ticket, Told, Urg
 use crate::limits::outbox as limits;
 use crate::limits::time::CLOCK_NOT_BEFORE;
 use crate::report::{Report, Reporter};
-use crate::store::{DeadLetter, KeptPublish, Store};
+use crate::store::{DeadLetter, KeptPublish, LetterKind, Store};
 
 /// How an outbox is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,16 @@ impl Outlet {
         outlet
     }
 
+    /// Publishes that are not acknowledged.
+    pub fn pending(&self) -> u64 {
+        locked(&self.machine).pending()
+    }
+
+    /// The session is given up: whoever waits for a publish that is not safe learns that it is lost, for this reason.
+    pub fn give_up(self: &Arc<Self>, why: &str) {
+        self.with(|machine| machine.give_up(why));
+    }
+
     /// Ends the task: nothing is written any more.
     pub fn close(&self) {
         if let Some(task) = locked(&self.task).take() {
@@ -217,7 +227,7 @@ impl Outlet {
         loop {
             let room = self.room.notified();
             let accepted = self.with(|machine| {
-                machine.accept(component, publish, bytes, urgency, waiter, Instant::now())
+                machine.accept(component, publish, bytes, urgency, waiter, now())
             });
             match accepted {
                 Ok(()) => return Ok(Receipt(receipt)),
@@ -242,7 +252,6 @@ impl Outlet {
         for (waiter, told) in told {
             // Nobody may be waiting.
             let _ = waiter.send(told);
-            self.room.notify_waiters();
         }
         self.send();
         if look {
@@ -263,29 +272,38 @@ impl Outlet {
                     outlet.sent(ticket, &result);
                 }
             };
-            if self.session.try_publish_then(publish, Box::new(done)).is_err() {
-                return locked(&self.machine).unsent(ticket);
+            match self.session.try_publish_then(publish, Box::new(done)) {
+                Ok(()) => {}
+                // Again when something is acknowledged, or by the next process.
+                Err(
+                    TryPublishError::Full(_) | TryPublishError::Refused(mqtt::PublishError::Stopped),
+                ) => return locked(&self.machine).unsent(ticket),
+                // Of an earlier process, whose limits were others.
+                Err(TryPublishError::Refused(refusal)) => self.never(ticket, &refusal.to_string()),
             }
         }
     }
 
     /// The session is done with a publish.
     fn sent(self: &Arc<Self>, ticket: Ticket, result: &Result<(), DeliveryError>) {
-        let now = Instant::now();
+        let at = now();
         match result {
-            Ok(()) => self.with(|machine| machine.acked(ticket, now)),
+            Ok(()) => self.with(|machine| machine.acked(ticket, at)),
             Err(DeliveryError::Stopped | DeliveryError::ConnectionLost) => {
                 locked(&self.machine).unsent(ticket);
             }
-            Err(refusal) => {
-                let why = refusal.to_string();
-                let unheard = self.with(|machine| machine.refused(ticket, &why, now));
-                if let Some(publish) = unheard {
-                    self.keep_aside(ticket, publish, why);
-                }
-            }
+            Err(refusal) => self.never(ticket, &refusal.to_string()),
         }
         self.safe.notify_waiters();
+        self.room.notify_waiters();
+    }
+
+    /// A publish will never arrive: who waits is told, or it is kept aside.
+    fn never(self: &Arc<Self>, ticket: Ticket, why: &str) {
+        let unheard = self.with(|machine| machine.refused(ticket, why, now()));
+        if let Some(publish) = unheard {
+            self.keep_aside(ticket, publish, why.to_string());
+        }
     }
 
     /// A publish that was promised and that the broker will never take: a dead letter.
@@ -293,10 +311,14 @@ impl Outlet {
         let outlet = Arc::clone(self);
         let component = locked(&self.components).name(ticket.component).to_string();
         tokio::spawn(async move {
-            let Publish { topic, payload, .. } = publish;
+            let Publish { topic, payload, qos, retain } = publish;
             let reason = format!("published, and the broker will not have it: {why}");
-            let source = topic.clone();
-            let letter = DeadLetter::of_publish(component, source, payload.to_vec(), reason);
+            let letter = DeadLetter {
+                kind: LetterKind::Publish,
+                qos: qos as u8,
+                retained: retain,
+                ..DeadLetter::new(component, topic.clone(), payload.to_vec(), reason)
+            };
             if let Err(error) = outlet.store.bury(letter).await {
                 let sentence = format!(
                     "a publish to {topic} that the broker refuses ({why}) could not be kept aside: {error}"
@@ -311,7 +333,7 @@ impl Outlet {
         let all = async {
             loop {
                 let safe = self.safe.notified();
-                if !self.with(|machine| machine.hurry(Instant::now())) {
+                if !self.with(|machine| machine.hurry(now())) {
                     return;
                 }
                 self.wake.notify_one();
@@ -324,14 +346,14 @@ impl Outlet {
     /// Does what is to be done now and needs waiting for. Dropped half-way, a write may or may not have happened.
     async fn step(self: &Arc<Self>) {
         loop {
-            let action = locked(&self.machine).next_work(Instant::now());
+            let action = locked(&self.machine).next_work(now());
             match action {
                 Some(Action::Store(list)) => self.keep(list).await,
                 Some(Action::Load(component, after)) => self.load(component, after).await,
                 Some(Action::Forget(rows)) => {
                     // What is not forgotten when the power goes is sent twice: that is allowed.
                     if self.store.forget_publishes(rows.clone()).await.is_err() {
-                        self.with(|machine| machine.not_forgotten(rows, Instant::now()));
+                        self.with(|machine| machine.not_forgotten(rows, now()));
                     }
                 }
                 None => return,
@@ -354,11 +376,11 @@ impl Outlet {
         match self.store.keep_publishes(&self.broker, kept).await {
             Ok(rows) => {
                 let rows: Vec<_> = tickets.into_iter().zip(rows).collect();
-                self.with(|machine| machine.stored(&rows, Instant::now()));
+                self.with(|machine| machine.stored(&rows, now()));
             }
             Err(error) => {
                 let failures = self.with(|machine| {
-                    machine.not_stored(Instant::now());
+                    machine.not_stored(now());
                     machine.write_failures()
                 });
                 if failures == 1 {
@@ -376,19 +398,19 @@ impl Outlet {
     async fn load(self: &Arc<Self>, component: u32, after: i64) {
         let name = locked(&self.components).name(component);
         let most = limits::ROWS_PER_READ;
-        let now = clock();
+        let today = clock();
         match self.store.kept_publishes(&self.broker, &name, after, most).await {
             Ok(rows) => {
                 let row = |(row, kept): (i64, KeptPublish)| {
-                    let expired = self.is_expired(kept.at, now);
+                    let expired = self.is_expired(kept.at, today);
                     let publish = publish(kept);
                     Row { row, bytes: size(&publish), publish, expired }
                 };
                 let rows = rows.into_iter().map(row).collect();
-                self.with(|machine| machine.loaded(component, rows, Instant::now()));
+                self.with(|machine| machine.loaded(component, rows, now()));
             }
             Err(error) => {
-                self.with(|machine| machine.not_loaded(component, Instant::now()));
+                self.with(|machine| machine.not_loaded(component, now()));
                 let sentence =
                     format!("publishes in the outbox cannot be read; tried again: {error}");
                 self.reporter.report(&Report::Warning(&sentence));
@@ -421,7 +443,7 @@ impl Outlet {
             }
             pause *= 2;
         }
-        self.with(|machine| machine.restored(Instant::now()));
+        self.with(|machine| machine.restored(now()));
     }
 
     /// A clock that was never set tells no age.
@@ -438,7 +460,7 @@ async fn work(outlet: Arc<Outlet>) {
     outlet.restore().await;
     loop {
         let connected = matches!(*state.borrow_and_update(), State::Connected { .. });
-        outlet.with(|machine| machine.set_connected(connected, Instant::now()));
+        outlet.with(|machine| machine.set_connected(connected, now()));
         outlet.step().await;
         let deadline = locked(&outlet.machine).deadline();
         let sleep = async {
@@ -466,6 +488,11 @@ fn publish(kept: KeptPublish) -> Publish {
         _ => Qos::AtLeastOnce,
     };
     Publish { topic: kept.topic, payload: kept.payload, qos, retain: kept.retain }
+}
+
+/// By tokio's clock, which stands still for tests that ask.
+fn now() -> Instant {
+    TokioInstant::now().into_std()
 }
 
 fn clock() -> i64 {

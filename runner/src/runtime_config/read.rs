@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{MqttOverrides, Policy, ProviderConfig, RuntimeConfig, StoreConfig};
-use crate::config::{Document, Error, Table, Value, unknown};
+use crate::config::{Bytes, Document, Error, Table, Value, unknown};
+use crate::limits::store as caps;
 use crate::manifest::{BlockedNetworks, HostPattern, Network, PrivateNetworks, label, topics};
 use crate::pins;
+use crate::store::{LetterBounds, WhenFull};
 
 pub(super) fn runtime_config(file: &str, text: &str) -> Result<RuntimeConfig, Error> {
     let document = Document::parse(file, text)?;
@@ -32,6 +34,7 @@ pub(super) fn runtime_config(file: &str, text: &str) -> Result<RuntimeConfig, Er
         mqtt: pirn_table("mqtt")?.map(mqtt).transpose()?.unwrap_or_default(),
         gpio: pins::pins(pirn_table("gpio")?)?,
         policy: pirn_table("policy")?.map(policy).transpose()?.unwrap_or_default(),
+        dead_letters: pirn_table("dead_letters")?.map(letters).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -40,7 +43,34 @@ fn pirn<'a>(root: &Table<'a>) -> Result<Option<Table<'a>>, Error> {
     let Some(tools) = root.table("tool")? else {
         return Ok(None);
     };
-    tools.table("pirn")?.map(|pirn| pirn.only(&["mqtt", "gpio", "policy"])).transpose()
+    tools
+        .table("pirn")?
+        .map(|pirn| pirn.only(&["mqtt", "gpio", "policy", "dead_letters"]))
+        .transpose()
+}
+
+/// `[tool.pirn.dead_letters]`.
+fn letters(table: Table<'_>) -> Result<LetterBounds, Error> {
+    let table = table.only(&["letters_max", "bytes_max", "when_full"])?;
+    let usual = LetterBounds::default();
+    let letters_max = table.number("letters_max", 1, caps::DEAD_LETTERS_GRANTED_MAX)?;
+    let bytes_max = table.bytes("bytes_max")?.unwrap_or(usual.bytes_max);
+    if bytes_max < caps::DEAD_LETTER_BYTES_MIN {
+        let least = Bytes(caps::DEAD_LETTER_BYTES_MIN);
+        return Err(
+            table.error("bytes_max", format!("at least {least}: one large message must fit"))
+        );
+    }
+    let when_full = match table.string("when_full")? {
+        None => usual.when_full,
+        Some("drop-oldest") => WhenFull::DropOldest,
+        Some("refuse") => WhenFull::Refuse,
+        Some(other) => {
+            let message = format!("{other:?} is neither \"drop-oldest\" nor \"refuse\"");
+            return Err(table.error("when_full", message));
+        }
+    };
+    Ok(LetterBounds { letters_max: letters_max.unwrap_or(usual.letters_max), bytes_max, when_full })
 }
 
 fn path(table: &Table<'_>, key: &str) -> Result<Option<PathBuf>, Error> {
@@ -134,7 +164,13 @@ fn block_networks(root: &Table<'_>) -> Result<BlockedNetworks, Error> {
 }
 
 fn mqtt(table: Table<'_>) -> Result<MqttOverrides, Error> {
-    let table = table.only(&["client_id", "ca_file", "client_cert_file", "client_key_file"])?;
+    let table = table.only(&[
+        "client_id",
+        "ca_file",
+        "client_cert_file",
+        "client_key_file",
+        "client_cert_hosts",
+    ])?;
     for (one, other) in
         [("client_cert_file", "client_key_file"), ("client_key_file", "client_cert_file")]
     {
@@ -142,11 +178,19 @@ fn mqtt(table: Table<'_>) -> Result<MqttOverrides, Error> {
             return Err(table.error(one, format!("needs {other} too")));
         }
     }
+    if table.has("client_cert_hosts") && !table.has("client_cert_file") {
+        return Err(table.error("client_cert_hosts", "needs client_cert_file too"));
+    }
     Ok(MqttOverrides {
         client_id: table.string("client_id")?.map(str::to_owned),
         ca_file: path(&table, "ca_file")?,
         client_cert_file: path(&table, "client_cert_file")?,
         client_key_file: path(&table, "client_key_file")?,
+        client_cert_hosts: table
+            .get("client_cert_hosts")
+            .map(|value| hosts(&value))
+            .transpose()?
+            .unwrap_or_default(),
     })
 }
 

@@ -11,6 +11,9 @@ pub enum StoreError {
     /// The file cannot be opened or read or written; the sentence names it.
     #[error("{0}")]
     Disk(String),
+    /// The disk is full; the sentence names the file.
+    #[error("{0}")]
+    Full(String),
     /// What the file holds is no database, or a damaged one; the sentence names it.
     #[error("{0}")]
     Damaged(String),
@@ -35,14 +38,20 @@ impl StoreError {
         };
         match self {
             Self::Disk(sentence) => Self::Disk(named(sentence)),
+            Self::Full(sentence) => Self::Full(named(sentence)),
             Self::Damaged(sentence) => Self::Damaged(named(sentence)),
             Self::Refused(sentence) => Self::Refused(named(sentence)),
             other => other,
         }
     }
 
-    /// Whether the file may be in another state than SQLite thinks, so that it is better opened anew.
+    /// Whether the whole transaction is lost, not just one piece of it.
     pub(super) fn is_of_the_file(&self) -> bool {
+        matches!(self, Self::Disk(_) | Self::Full(_) | Self::Damaged(_))
+    }
+
+    /// Whether the file may be in another state than SQLite thinks, so that it is better opened anew.
+    pub(super) fn is_suspect(&self) -> bool {
         matches!(self, Self::Disk(_) | Self::Damaged(_))
     }
 }
@@ -53,11 +62,13 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 return Self::Damaged(error.to_string());
             }
-            Some(ErrorCode::DiskFull) => "; the disk is full: make room",
+            Some(ErrorCode::DiskFull) => {
+                return Self::Full("the disk is full: make room".into());
+            }
             Some(ErrorCode::CannotOpen) => "; does the folder exist, may this user write it?",
             Some(ErrorCode::ReadOnly) => "; may this user write the file and its folder?",
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                "; another program holds the file"
+                return Self::Refused(format!("{error}; another program holds the file"));
             }
             Some(ErrorCode::SystemIoFailure) => "; is the card or disk failing?",
             Some(ErrorCode::OutOfMemory | ErrorCode::PermissionDenied) => "",

@@ -7,30 +7,47 @@
 //!
 //! SQLite in WAL mode with `synchronous = FULL`: about 8 kB written and one fsync for a transaction.
 
-mod dead_letters;
-mod error;
-mod events;
-mod file;
-mod key_value;
-mod open;
-mod publishes;
+// How a file is kept.
 mod task;
+
+mod file;
+
+mod mark;
+mod open;
+
+mod error;
+mod notices;
+
+// What is in it.
+mod dead_letters;
+mod events;
+mod key_value;
+mod publishes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::limits::store as caps;
+use crate::report::Reporter;
 
-pub use dead_letters::DeadLetter;
+pub use dead_letters::{
+    DeadLetter, Kept, LetterBounds, LetterKind, LetterTotals, Payloads, Pick, Retry, WhenFull,
+};
 pub use error::StoreError;
 pub use events::{KeptEvent, WaitingEvent};
 pub(crate) use file::Tx;
+pub use key_value::Quota;
 pub use publishes::{KeptPublish, KeptTotal};
+
+use file::Order;
+use notices::Notices;
+use open::Contents;
 use task::{Kind, Pending, Task};
 
 /// Where each store lives. Labels without a path of their own share `state_dir/pirn.db`.
@@ -40,6 +57,8 @@ pub struct Layout {
     pub state_dir: PathBuf,
     /// Labels that the operator put elsewhere.
     pub paths: BTreeMap<String, PathBuf>,
+    /// How many dead letters are kept.
+    pub letters: LetterBounds,
 }
 
 impl Layout {
@@ -86,20 +105,68 @@ struct Shared {
     layout: Layout,
     /// The files that are in use, each with its thread.
     files: Mutex<BTreeMap<PathBuf, FileHandle>>,
+    notices: Arc<Notices>,
+    /// Told when letters are marked to be tried again.
+    retry_wanted: Notify,
 }
 
 /// The sending end of a file's thread.
 #[derive(Clone, Debug)]
 struct FileHandle {
-    queue: mpsc::Sender<Pending>,
+    queue: mpsc::Sender<Order>,
     /// Room in the queue, in pages; see [`caps::QUEUE_PAGES_MAX`].
     room: Arc<Semaphore>,
 }
 
 impl Store {
-    /// A store that opens its files with their first request.
+    /// A store that opens its files with their first request, and tells nobody what is wrong with them.
     pub fn start(layout: Layout) -> std::io::Result<Self> {
-        Ok(Self(Arc::new(Shared { layout, files: Mutex::default() })))
+        Ok(Self::with(layout, Notices::default()))
+    }
+
+    /// The same; the operator is told what is wrong with a file, from that file's thread.
+    pub fn start_reporting(layout: Layout, reporter: Arc<dyn Reporter>) -> std::io::Result<Self> {
+        Ok(Self::with(layout, Notices::to(reporter)))
+    }
+
+    fn with(layout: Layout, notices: Notices) -> Self {
+        let (files, retry_wanted) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Shared { layout, files, notices: Arc::new(notices), retry_wanted }))
+    }
+
+    /// Told when dead letters are marked to be tried again: then [`Store::take_retries`].
+    pub fn retry_wanted(&self) -> &Notify {
+        &self.0.retry_wanted
+    }
+
+    /// How often something was found to be gone that had been on the disk.
+    pub fn losses(&self) -> u64 {
+        self.0.notices.losses.load(Relaxed)
+    }
+
+    /// Folds every log back and closes the files, so that the next start has nothing to recover and
+    /// little to check. A request that comes later opens its file again. Dropped half-way, the files
+    /// close all the same, unless the process ends first: then the next start recovers.
+    pub async fn close(&self) {
+        let files: Vec<FileHandle> = {
+            let files = self.0.files.lock().unwrap_or_else(PoisonError::into_inner);
+            files.values().cloned().collect()
+        };
+        let mut closing = Vec::with_capacity(files.len());
+        for file in files {
+            let (closed, answer) = oneshot::channel();
+            // A thread that is gone has closed its file.
+            if file.queue.send(Order::Close(closed)).is_ok() {
+                closing.push(answer);
+            }
+        }
+        for answer in closing {
+            let _ = answer.await;
+        }
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.0.layout
     }
 
     /// Carries out work that writes; what it returns comes back when it is on the disk. Dropped while
@@ -136,7 +203,7 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         let gather = terms.gather.min(caps::GATHER_MAX);
         let pending = Pending { task: Task::boxed(work, reply), kind, gather, room };
-        file.queue.send(pending).map_err(|_| StoreError::Stopped)?;
+        file.queue.send(Order::Work(pending)).map_err(|_| StoreError::Stopped)?;
         answer.await.map_err(|_| StoreError::Stopped)?
     }
 
@@ -147,11 +214,15 @@ impl Store {
             return Ok(file.clone());
         }
         let (queue, requests) = mpsc::channel();
-        let served = path.clone();
+        let contents = match path == self.layout().path(Place::State) {
+            true => Contents::State,
+            false => Contents::KeyValue,
+        };
+        let served = file::File::new(path.clone(), contents, Arc::clone(&self.0.notices));
         thread::Builder::new()
             .name("pirn-store".into())
             .stack_size(caps::THREAD_STACK_BYTES)
-            .spawn(move || file::File::new(served).serve(&requests))
+            .spawn(move || served.serve(&requests))
             .map_err(|error| StoreError::Disk(format!("the store does not start: {error}")))?;
         let room = Arc::new(Semaphore::new(caps::QUEUE_PAGES_MAX as usize));
         let file = FileHandle { queue, room };
@@ -160,5 +231,9 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod tests;

@@ -4,18 +4,18 @@
 use super::*;
 use crate::limits::host as limits;
 
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("pirn-store-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
 
-    fn store(&self) -> Store {
-        let layout = Layout { state_dir: self.0.clone(), paths: BTreeMap::new() };
+    pub(super) fn store(&self) -> Store {
+        let layout = Layout { state_dir: self.0.clone(), ..Layout::default() };
         Store::start(layout).unwrap()
     }
 }
@@ -23,15 +23,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn letter(n: usize) -> DeadLetter {
-    DeadLetter {
-        component: "c".into(),
-        source: format!("t/{n}"),
-        payload: vec![1, 2],
-        reason: "refused".into(),
     }
 }
 
@@ -85,20 +76,10 @@ async fn each_cap_of_a_store_is_refused_with_its_size() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_kept_aside_and_the_store_goes_on() {
-    let scratch = Scratch::new("damaged");
-    std::fs::write(scratch.0.join("pirn.db"), [7; 8192]).unwrap();
-    let store = scratch.store();
-    store.set("default", "a", vec![1]).await.unwrap();
-    assert_eq!(store.get("default", "a").await.unwrap(), Some(vec![1]));
-    assert_eq!(std::fs::read(scratch.0.join("pirn.db.damaged")).unwrap(), [7; 8192]);
-}
-
-#[tokio::test]
 async fn a_folder_that_is_missing_is_an_error_that_names_it_and_heals() {
     let scratch = Scratch::new("missing");
     let dir = scratch.0.join("not-yet");
-    let layout = Layout { state_dir: dir.clone(), paths: BTreeMap::new() };
+    let layout = Layout { state_dir: dir.clone(), ..Layout::default() };
     let store = Store::start(layout).unwrap();
     let error = store.set("default", "a", vec![1]).await.unwrap_err();
     assert!(error.to_string().contains("not-yet"), "{error}");
@@ -106,28 +87,18 @@ async fn a_folder_that_is_missing_is_an_error_that_names_it_and_heals() {
     store.set("default", "a", vec![1]).await.unwrap();
 }
 
-#[tokio::test]
-async fn dead_letters_are_kept_in_order_and_the_oldest_give_way() {
-    let scratch = Scratch::new("letters");
-    let store = scratch.store();
-    for n in 0..3 {
-        store.bury(letter(n)).await.unwrap();
-    }
-    assert_eq!(store.dead_letters().await.unwrap(), [letter(0), letter(1), letter(2)]);
-}
-
 fn count(store: &Store) -> impl Future<Output = i64> {
     let store = store.clone();
     async move {
         let count = |db: &Tx<'_>| {
-            Ok(db.query_row("SELECT count(*) FROM pirn_dead_letter", [], |row| row.get(0))?)
+            Ok(db.query_row("SELECT count(*) FROM spin_key_value", [], |row| row.get(0))?)
         };
         store.read(Place::State, count).await.unwrap()
     }
 }
 
 fn insert(db: &Tx<'_>) -> Result<(), StoreError> {
-    db.execute("INSERT INTO pirn_dead_letter VALUES (NULL, 'c', 's', x'00', 'r')", [])?;
+    db.execute("INSERT INTO spin_key_value VALUES ('s', hex(randomblob(8)), x'00')", [])?;
     Ok(())
 }
 
@@ -142,7 +113,7 @@ async fn work_that_fails_leaves_nothing_behind_and_does_not_hurt_its_neighbours(
     };
     let wrong = |db: &Tx<'_>| {
         insert(db)?;
-        db.execute("INSERT INTO pirn_dead_letter (id) VALUES ('not a number')", [])?;
+        db.execute("INSERT INTO spin_key_value (store) VALUES (NULL)", [])?;
         Ok(())
     };
     let (first, limit, refused, last) = tokio::join!(
@@ -225,7 +196,8 @@ async fn requests_beyond_the_queue_s_bytes_wait_and_none_is_turned_away() {
 async fn a_file_that_is_stuck_stalls_no_other() {
     let scratch = Scratch::new("stuck");
     let paths = [("slow".to_owned(), scratch.0.join("slow.db"))].into();
-    let store = Store::start(Layout { state_dir: scratch.0.clone(), paths }).unwrap();
+    let store =
+        Store::start(Layout { state_dir: scratch.0.clone(), paths, ..Layout::default() }).unwrap();
     let (go, held) = mpsc::channel::<()>();
     let hold = move |_: &Tx<'_>| held.recv().map_err(|_| StoreError::Stopped);
     let stuck = tokio::spawn({
@@ -235,6 +207,80 @@ async fn a_file_that_is_stuck_stalls_no_other() {
     tokio::task::yield_now().await;
     store.set("default", "a", vec![1]).await.unwrap();
     assert!(!stuck.is_finished());
+    let names = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'pirn%'";
     go.send(()).unwrap();
     stuck.await.unwrap().unwrap();
+    let ours = move |tx: &Tx<'_>| Ok(tx.query_row(names, [], |row| row.get::<_, i64>(0))?);
+    let ours = store.read(Place::KeyValue("slow"), ours).await.unwrap();
+    assert_eq!(ours, 0, "a file that Spin may open holds tables of ours");
+}
+
+#[tokio::test]
+async fn what_a_store_holds_is_known_through_sets_deletes_failures_and_other_programs() {
+    let scratch = Scratch::new("totals");
+    let store = scratch.store();
+    let held = |store: &Store| {
+        let store = store.clone();
+        async move {
+            let look = |tx: &Tx<'_>| {
+                let known = key_value::held(tx, "s")?;
+                tx.totals().borrow_mut().forget();
+                assert_eq!(known, key_value::held(tx, "s")?, "what is known is not what is there");
+                Ok(known)
+            };
+            store.read(Place::KeyValue("s"), look).await.unwrap()
+        }
+    };
+    store.set("s", "a", vec![0; 10]).await.unwrap();
+    store.set("s", "b", vec![0; 20]).await.unwrap();
+    store.set("s", "a", vec![0; 5]).await.unwrap();
+    store.delete("s", "nothing").await.unwrap();
+    assert_eq!(held(&store).await, key_value::Held { keys: 2, bytes: 25 });
+    store.delete("s", "b").await.unwrap();
+    assert_eq!(held(&store).await, key_value::Held { keys: 1, bytes: 5 });
+    // A set that is taken back, in the same commit as one that is not.
+    let gather = Terms { bytes: 0, gather: caps::GATHER_MAX };
+    let fails = |tx: &Tx<'_>| {
+        let _ = key_value::set(tx, "s", "c", &[0; 100], u64::MAX)?;
+        Err::<(), _>(StoreError::Limit("full".into()))
+    };
+    let (kept, failed) = tokio::join!(
+        store.write(Place::KeyValue("s"), gather, |tx| key_value::set(
+            tx,
+            "s",
+            "d",
+            &[0; 7],
+            u64::MAX
+        )),
+        store.write(Place::KeyValue("s"), gather, fails),
+    );
+    (kept.unwrap().unwrap(), failed.unwrap_err());
+    assert_eq!(held(&store).await, key_value::Held { keys: 2, bytes: 12 });
+    let other = rusqlite::Connection::open(scratch.0.join("pirn.db")).unwrap();
+    other.execute("INSERT INTO spin_key_value VALUES ('s', 'x', zeroblob(1000))", []).unwrap();
+    assert_eq!(held(&store).await, key_value::Held { keys: 3, bytes: 1012 });
+}
+
+#[tokio::test]
+async fn a_component_s_stores_together_hold_no_more_than_its_state_may() {
+    let scratch = Scratch::new("quota");
+    let paths = [("other".to_owned(), scratch.0.join("other.db"))].into();
+    let layout = Layout { state_dir: scratch.0.clone(), paths, ..Layout::default() };
+    let store = Store::start(layout).unwrap();
+    let stores = ["default".to_owned(), "other".to_owned()].into();
+    let quota = Quota { component: "app", stores: &stores, bytes_max: 1000 };
+    store.set_within("default", "a", vec![0; 400], quota).await.unwrap();
+    store.set_within("other", "a", vec![0; 600], quota).await.unwrap();
+    for label in ["default", "other"] {
+        let error = store.set_within(label, "b", vec![0], quota).await.unwrap_err();
+        let StoreError::Limit(sentence) = error else { panic!("{error}") };
+        assert!(sentence.contains("1000 B") && sentence.contains("`state`"), "{sentence}");
+        assert_eq!(store.get(label, "b").await.unwrap(), None);
+    }
+    store.set_within("default", "a", vec![0; 399], quota).await.unwrap();
+    store.set_within("other", "b", vec![0], quota).await.unwrap();
+    // A smaller state than what is there: what shrinks it is still allowed, what grows it is not.
+    let smaller = Quota { bytes_max: 10, ..quota };
+    store.set_within("default", "a", vec![0; 300], smaller).await.unwrap();
+    store.set_within("default", "a", vec![0; 301], smaller).await.unwrap_err();
 }

@@ -73,6 +73,7 @@ pub(crate) fn grants() -> Shared {
         component: "fuzz".into(),
         variables: Variables::new(&manifest, Vec::new()),
         key_value_stores: Default::default(),
+        state_bytes_max: 0,
         store: store.clone(),
         hosts: Hosts::default(),
         publish_topics: TopicGrant::default(),

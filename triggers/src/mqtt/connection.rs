@@ -12,9 +12,9 @@ use std::sync::Arc;
 use tokio::time::sleep;
 
 /// Runs a session until it is stopped. Dropped, it cuts the connection.
-pub(super) async fn run(shared: Arc<Shared>, dialer: Dialer) {
-    let ending = Ending(shared.clone());
+pub(super) async fn run(ending: Ending, dialer: Dialer) {
     let backoff = Backoff::default();
+    let shared = ending.0.clone();
     let mut task = Task { shared, dialer, backoff, last_error: None };
     while !task.shared.is_stopping() {
         let input = match task.attempt().await {
@@ -30,8 +30,9 @@ pub(super) async fn run(shared: Arc<Shared>, dialer: Dialer) {
     drop(ending);
 }
 
-/// Ends the session with its task, however the task ends: nobody waits for a receipt that cannot come.
-struct Ending(Arc<Shared>);
+/// Ends the session with its task, however the task ends, and if it never began (its runtime may be
+/// gone before): nobody waits for a receipt that cannot come.
+pub(super) struct Ending(pub(super) Arc<Shared>);
 
 impl Drop for Ending {
     fn drop(&mut self) {

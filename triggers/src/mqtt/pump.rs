@@ -67,9 +67,8 @@ impl<'a> Pump<'a> {
     /// Works until the connection ends. Dropped, it is cut.
     pub(super) async fn run(mut self) -> Ended {
         let ended = poll_fn(|cx| self.poll(cx)).await;
-        match (&ended, self.stage) {
-            (Ended::Left, Stage::Leaving) => self.drain().await,
-            _ => {}
+        if self.stage == Stage::Leaving && matches!(ended, Ended::Left) {
+            self.drain().await;
         }
         ended
     }

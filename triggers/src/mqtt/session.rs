@@ -1,6 +1,6 @@
 //! The two ends that a program holds: [`Session`] to publish and settle, [`Inbox`] to receive.
 
-use super::connection;
+use super::connection::{self, Ending};
 use super::core::{Done, Then};
 use super::dial::Dialer;
 use super::message::{Delivery, Message, Publish, PublishError, Receipt, TryPublishError};
@@ -47,7 +47,7 @@ impl Session {
         let dialer = Dialer::new(&options)?;
         let runtime = Handle::try_current().map_err(|_| OptionsError::NoRuntime)?;
         let shared = Arc::new(Shared::new(options));
-        let task = runtime.spawn(connection::run(shared.clone(), dialer));
+        let task = runtime.spawn(connection::run(Ending(shared.clone()), dialer));
         let task = Arc::new(Task { shared: shared.clone(), abort: task.abort_handle() });
         Ok((Session { shared: shared.clone(), task }, Inbox { shared }))
     }

@@ -41,6 +41,22 @@ pub struct Manner {
     pub freeze: bool,
     /// Does not release QoS 2 messages that the client has received.
     pub hold_releases: bool,
+    /// How it acknowledges messages of QoS 1.
+    pub acks: Acks,
+    /// Its CONNACK, if it is to be another than the right one.
+    pub greeting: Option<Vec<u8>>,
+}
+
+/// How a broker may acknowledge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acks {
+    Prompt,
+    /// Several together, the last first.
+    Backwards,
+    Twice,
+    /// With each a few for identifiers that the client has not used.
+    WithStrays,
+    Never,
 }
 
 impl Default for Manner {
@@ -57,6 +73,8 @@ impl Default for Manner {
             slam: false,
             freeze: false,
             hold_releases: false,
+            acks: Acks::Prompt,
+            greeting: None,
         }
     }
 }
@@ -178,6 +196,7 @@ impl Hostile {
             broker: self,
             writer,
             late: Vec::new(),
+            backwards: Vec::new(),
             subscribed: false,
             ids: BTreeSet::new(),
         };
@@ -191,6 +210,7 @@ struct Connection<'a> {
     broker: &'a Hostile,
     writer: OwnedWriteHalf,
     late: Vec<Vec<u8>>,
+    backwards: Vec<Vec<u8>>,
     subscribed: bool,
     /// Identifiers of the client that are in use on this connection.
     ids: BTreeSet<u16>,
@@ -217,6 +237,11 @@ impl Connection<'_> {
                 }
                 () = self.broker.poke.notified() => {}
                 () = self.broker.cut.notified() => return Err(cut()),
+                () = tokio::time::sleep(Duration::from_millis(5)), if !self.backwards.is_empty() => {
+                    self.backwards.reverse();
+                    let together = std::mem::take(&mut self.backwards).concat();
+                    self.writer.write_all(&together).await?;
+                }
                 () = tokio::time::sleep(Duration::from_millis(20)), if !self.late.is_empty() => {
                     let at = self.broker.draw() as usize % self.late.len();
                     let late = self.late.swap_remove(at);
@@ -253,9 +278,11 @@ impl Connection<'_> {
             self.subscribed = !log.subscriptions.is_empty();
             (present, log.resume(present))
         };
-        let Manner { properties, slam, .. } = self.broker.manner.lock().unwrap().clone();
-        self.writer.write_all(&wire::connack(v5, present, &properties)).await?;
-        if slam {
+        let Manner { properties, slam, greeting, .. } = self.broker.manner.lock().unwrap().clone();
+        let bad = greeting.is_some();
+        let greeting = greeting.unwrap_or_else(|| wire::connack(v5, present, &properties));
+        self.writer.write_all(&greeting).await?;
+        if slam || bad {
             return Err(cut());
         }
         for packet in again {
@@ -356,9 +383,28 @@ impl Connection<'_> {
             0 => Ok(()),
             1 => {
                 self.ids.remove(&id);
-                self.answer(wire::puback(id)).await
+                self.acknowledge(id).await
             }
             _ => self.answer(wire::pubrec(id)).await,
+        }
+    }
+
+    async fn acknowledge(&mut self, id: u16) -> Result<(), Cut> {
+        let acks = self.broker.manner.lock().unwrap().acks;
+        match acks {
+            Acks::Prompt => self.answer(wire::puback(id)).await,
+            Acks::Never => Ok(()),
+            Acks::Backwards => {
+                self.backwards.push(wire::puback(id));
+                Ok(())
+            }
+            Acks::Twice => {
+                self.writer.write_all(&[wire::puback(id), wire::puback(id)].concat()).await
+            }
+            Acks::WithStrays => {
+                let ids = [id, id ^ 0x4000, id ^ 0x2000];
+                self.writer.write_all(&ids.map(wire::puback).concat()).await
+            }
         }
     }
 

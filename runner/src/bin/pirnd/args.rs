@@ -2,9 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 use pirn_runner::app::AppFiles;
+use pirn_runner::config::parse_duration;
+use pirn_runner::control::Verb;
 use pirn_triggers::gpio::EdgeKind;
 
 use crate::log::Format;
@@ -23,6 +26,14 @@ Usage: pirnd up [PATH] [OPTIONS]               run an app until SIGTERM
        pirnd safe-state [PATH] [OPTIONS]       set all outputs to their safe levels, after a crash
        pirnd status [PATH] [--socket S] [--format table|json]
                                                counters of a running pirnd
+       pirnd dead-letters WHAT [PATH] [OPTIONS]
+                                               events that could not be handled, of a running pirnd or
+                                               of one that is stopped; WHAT is
+                                                 list       a line for each
+                                                 show ID    one, with its payload
+                                                 retry ID   have it tried again; or --all
+                                                 drop ID    let go of it; or --all
+                                                 export     lines of JSON, with payloads; -o FILE
 
 PATH is the app's folder or its spin.toml (here: the current folder); -f PATH says the same.
 
@@ -39,6 +50,11 @@ Options:
   -v, --verbose                 log every event, not just what went wrong
   -q, --quiet                   no output of components
       --once                    handle one event, then exit
+      --format table|json       how status and dead-letters answer
+      --component C             dead letters of this component
+      --older-than T, --newer-than T
+                                dead letters put aside longer, or less long, ago (90s, 5min, 2h)
+  -o, --output FILE             where export writes, instead of stdout
   -h, --help    -V, --version
 
 Exit status: 0 fine; 1 failed while running; 2 command line, manifest, artifact or board is wrong;
@@ -53,6 +69,7 @@ pub(crate) enum Command {
     Invoke(Invoke),
     SafeState(Common),
     Status(Status),
+    DeadLetters(DeadLetters),
 }
 
 /// What all commands that load an app share.
@@ -114,6 +131,17 @@ pub(crate) enum Output {
     Json,
 }
 
+pub(crate) struct DeadLetters {
+    pub(crate) common: Common,
+    pub(crate) verb: Verb,
+    pub(crate) id: Option<i64>,
+    pub(crate) component: Option<String>,
+    pub(crate) older_than: Option<Duration>,
+    pub(crate) newer_than: Option<Duration>,
+    pub(crate) output: Output,
+    pub(crate) file: Option<PathBuf>,
+}
+
 /// Everything that may stand on the line, before it is known whether it belongs together.
 #[derive(Default)]
 struct Words {
@@ -129,6 +157,31 @@ struct Words {
     timestamp: Option<u64>,
     socket: Option<PathBuf>,
     output: Option<Output>,
+    letters: Letters,
+}
+
+/// What may be said about dead letters.
+#[derive(Default)]
+struct Letters {
+    all: bool,
+    component: Option<String>,
+    older_than: Option<Duration>,
+    newer_than: Option<Duration>,
+    file: Option<PathBuf>,
+}
+
+impl Letters {
+    /// Whether it is said which letters are meant.
+    fn is_pick(&self) -> bool {
+        self.all
+            || self.component.is_some()
+            || self.older_than.is_some()
+            || self.newer_than.is_some()
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.is_pick() && self.file.is_none()
+    }
 }
 
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
@@ -156,6 +209,17 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Long("timestamp") => words.timestamp = Some(parser.value()?.parse()?),
             Arg::Long("socket") => words.socket = Some(parser.value()?.into()),
             Arg::Long("format") => words.output = Some(parser.value()?.parse_with(output)?),
+            Arg::Long("all") => words.letters.all = true,
+            Arg::Long("component") => words.letters.component = Some(parser.value()?.string()?),
+            Arg::Long("older-than") => {
+                words.letters.older_than = Some(parser.value()?.parse_with(duration)?);
+            }
+            Arg::Long("newer-than") => {
+                words.letters.newer_than = Some(parser.value()?.parse_with(duration)?);
+            }
+            Arg::Short('o') | Arg::Long("output") => {
+                words.letters.file = Some(parser.value()?.into());
+            }
             Arg::Long("log-format") => {
                 words.common.format = parser.value()?.parse_with(log_format)?;
             }
@@ -189,6 +253,13 @@ fn command(mut words: Words) -> Result<Command, lexopt::Error> {
         "invoke" => Some(positional.next().ok_or("invoke needs the name of a component")?),
         _ => None,
     };
+    let verb = (name == "dead-letters").then(|| verb(positional.next())).transpose()?;
+    let id = match (verb, words.letters.is_pick()) {
+        (Some(Verb::Show), _) | (Some(Verb::Retry | Verb::Drop), false) => {
+            Some(id(positional.next())?)
+        }
+        _ => None,
+    };
     let path = positional.next().map(PathBuf::from);
     if let Some(more) = positional.next() {
         return Err(format!("unexpected word {more:?}").into());
@@ -210,8 +281,9 @@ fn command(mut words: Words) -> Result<Command, lexopt::Error> {
             socket: words.socket,
             output: words.output.unwrap_or_default(),
         }),
+        ("dead-letters", _) => Command::DeadLetters(words.dead_letters(verb, id)?),
         (other, _) => {
-            let known = "up, verify, invoke, safe-state, status";
+            let known = "up, verify, invoke, safe-state, status, dead-letters";
             return Err(format!("unknown command {other:?}; known are {known}").into());
         }
     })
@@ -237,6 +309,23 @@ impl Words {
         }
     }
 
+    fn dead_letters(
+        self,
+        verb: Option<Verb>,
+        id: Option<i64>,
+    ) -> Result<DeadLetters, lexopt::Error> {
+        let Letters { all, component, older_than, newer_than, file } = self.letters;
+        let verb = verb.ok_or("dead-letters: what about them?")?;
+        if file.is_some() && verb != Verb::Export {
+            return Err("--output belongs to `pirnd dead-letters export`".into());
+        }
+        if all && !matches!(verb, Verb::Retry | Verb::Drop) {
+            return Err("--all belongs to `pirnd dead-letters retry` and `drop`".into());
+        }
+        let (common, output) = (self.common, self.output.unwrap_or_default());
+        Ok(DeadLetters { common, verb, id, component, older_than, newer_than, output, file })
+    }
+
     /// Refuses options that belong to another command.
     fn only_for(&self, name: &str) -> Result<(), lexopt::Error> {
         let misplaced = [
@@ -248,13 +337,42 @@ impl Words {
             (self.tick && name != "invoke", "--tick", "invoke"),
             (self.timestamp.is_some() && name != "invoke", "--timestamp", "invoke"),
             (self.socket.is_some() && name != "status", "--socket", "status"),
-            (self.output.is_some() && name != "status", "--format", "status"),
+            (
+                self.output.is_some() && !["status", "dead-letters"].contains(&name),
+                "--format",
+                "status",
+            ),
+            (
+                !self.letters.is_empty() && name != "dead-letters",
+                "what says which dead letters",
+                "dead-letters",
+            ),
         ];
         match misplaced.iter().find(|(wrong, ..)| *wrong) {
             Some((_, option, owner)) => Err(format!("{option} belongs to `pirnd {owner}`").into()),
             None => Ok(()),
         }
     }
+}
+
+fn verb(word: Option<String>) -> Result<Verb, lexopt::Error> {
+    match word.as_deref() {
+        Some("list") => Ok(Verb::List),
+        Some("show") => Ok(Verb::Show),
+        Some("retry") => Ok(Verb::Retry),
+        Some("drop") => Ok(Verb::Drop),
+        Some("export") => Ok(Verb::Export),
+        _ => Err("dead-letters needs one of list, show, retry, drop, export".into()),
+    }
+}
+
+fn id(word: Option<String>) -> Result<i64, lexopt::Error> {
+    let id = word.and_then(|word| word.parse().ok());
+    id.ok_or_else(|| "which dead letter? give its number, as `list` shows it, or --all".into())
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text)
 }
 
 fn edge(text: &str) -> Result<EdgeKind, String> {
@@ -289,51 +407,4 @@ fn log_format(text: &str) -> Result<Format, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<Command, String> {
-        let words = std::iter::once("pirnd").chain(line.split_whitespace());
-        parse(words.map(OsString::from)).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_path_may_stand_alone_or_behind_f() {
-        for line in ["up app", "up -f app", "--from=app up"] {
-            let Ok(Command::Up(up)) = parsed(line) else { panic!("{line}") };
-            assert_eq!(up.common.files.manifest, PathBuf::from("app"), "{line}");
-        }
-    }
-
-    #[test]
-    fn spin_s_flags_are_understood() {
-        let line = "up -e A=1 --variable b=x=y --state-dir s -L l -q --profile p --board pi-3";
-        let Ok(Command::Up(up)) = parsed(line) else { panic!() };
-        assert_eq!(up.common.files.guest_environment, [("A".into(), "1".into())]);
-        assert_eq!(up.common.files.variables, [("b".into(), "x=y".into())]);
-        assert_eq!(up.common.detail, Detail::Quiet);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said() {
-        for (line, part) in [
-            ("fly", "unknown command"),
-            ("up a b", "unexpected word \"b\""),
-            ("up --variable x", "NAME=VALUE"),
-            ("up --socket s", "belongs to `pirnd status`"),
-            ("verify --once", "belongs to `pirnd up`"),
-            ("invoke", "name of a component"),
-            ("invoke c --topic t", "--payload"),
-            ("invoke c", "one event"),
-            ("invoke c --tick --timestamp 1", "one event"),
-            ("invoke c --line BUTTON", "--edge"),
-            ("up --tick", "belongs to `pirnd invoke`"),
-            ("up --bord x", "--bord"),
-            ("up --log-format xml", "text or json"),
-        ] {
-            let Err(error) = parsed(line) else { panic!("{line} was accepted") };
-            assert!(error.contains(part), "{line}: {error}");
-        }
-    }
-}
+mod tests;

@@ -7,78 +7,107 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_runner::app::{App, AppFiles};
+use pirn_runner::app::{App, AppFiles, Purpose};
+use pirn_runner::control::{self, Control, ControlSocket};
 use pirn_runner::event::{Event, Happening};
+use pirn_runner::limits::dispatch as limits;
 use pirn_runner::log_files::LogFiles;
+use pirn_runner::readiness::check_folders;
 use pirn_runner::report::{Report, Reporter};
-use pirn_runner::runner::{Runner, Until, check_chips};
-use pirn_runner::status::{self, StatusSocket};
+use pirn_runner::runner::{Runner, Until};
+use pirn_runner::shown;
+use pirn_runner::state_folder::StateFolder;
+use pirn_runner::status;
 use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio::{self, Chips, Edge};
 use pirn_triggers::mqtt::Qos;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Cause, Common, Invoke, Output, Payload, Status, Up};
 use crate::log::Printer;
+use crate::ways_out::{on_the_loop, safe_on_panic, stop_signal};
 
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const WRONG_INPUT: u8 = 2;
 const REFUSED: u8 = 3;
 const FAULTED: u8 = 4;
 
-/// Scheduler turns between looks at sockets and timers. tokio's default of 61 would let one busy
-/// guest, 10 ms a slice, keep the network waiting for half a second.
-const EVENT_INTERVAL: u32 = 3;
-
 /// Says what is wrong and gives the exit status for it.
-fn wrong(error: &dyn Display) -> ExitCode {
-    eprintln!("pirnd: {error}");
+pub(crate) fn wrong(error: &dyn Display) -> ExitCode {
+    say(error);
     ExitCode::from(WRONG_INPUT)
 }
 
-fn failed(error: &dyn Display) -> ExitCode {
-    eprintln!("pirnd: {error}");
+pub(crate) fn failed(error: &dyn Display) -> ExitCode {
+    say(error);
     ExitCode::from(FAILED)
 }
 
-/// The app, loaded, and who is told of it.
-fn load(common: Common) -> Result<(Runner, Arc<dyn Reporter>), ExitCode> {
-    let app = plan(&common.files)?;
+/// A file's key or a broker's sentence may be in it: text from outside.
+fn say(error: &dyn Display) {
+    eprintln!("pirnd: {}", shown::lines(&error.to_string()));
+}
+
+/// What was asked for, on stdout. `println!` would panic if nobody reads it.
+fn answer(answer: &dyn Display) {
+    let _ = writeln!(std::io::stdout(), "{}", shown::lines(&answer.to_string()));
+}
+
+/// An app that is about to work, alone in its state folder.
+struct Loaded {
+    runner: Runner,
+    reporter: Arc<dyn Reporter>,
+    folder: StateFolder,
+}
+
+/// Takes the state folder before anything else is opened or connected, then loads the app. A second
+/// `up`, and an `invoke` beside it, would write to the first one's files: both are refused.
+fn load(common: Common) -> Result<Loaded, ExitCode> {
+    let app = runnable(&common.files)?;
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| wrong(&format!("log folder: {error}")))?;
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, files));
-    for warning in &app.warnings {
-        reporter.report(&Report::Warning(warning));
-    }
+    warn(&app, &*reporter);
+    let folder = StateFolder::claim(&app.state_dir, &*reporter).map_err(|error| wrong(&error))?;
     let runner = Runner::load(app, Arc::clone(&reporter)).map_err(|error| wrong(&error))?;
-    runner.make_state_folder().map_err(|error| wrong(&error))?;
-    Ok((runner, reporter))
+    Ok(Loaded { runner, reporter, folder })
 }
 
-fn plan(files: &AppFiles) -> Result<App, ExitCode> {
+/// What works but should not stay so.
+fn warn(app: &App, reporter: &dyn Reporter) {
+    for warning in app.warnings.iter().chain(&app.exposed()) {
+        reporter.report(&Report::Warning(warning));
+    }
+}
+
+pub(crate) fn plan(files: &AppFiles) -> Result<App, ExitCode> {
     App::load(files).map_err(|error| wrong(&error))
 }
 
-/// One thread for everything but fsync and the ticker.
-fn on_the_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    match builder.enable_io().enable_time().event_interval(EVENT_INTERVAL).build() {
-        Ok(runtime) => runtime.block_on(work),
-        Err(error) => failed(&format!("the event loop does not start: {error}")),
-    }
+/// The plan of an app that is to run, or would be.
+fn runnable(files: &AppFiles) -> Result<App, ExitCode> {
+    let app = plan(files)?;
+    check_folders(&app).map_err(|error| wrong(&error))?;
+    Ok(app)
+}
+
+/// Runs on the loop to the exit status.
+pub(crate) fn run_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let ended = on_the_loop(work);
+    ended.unwrap_or_else(|error| failed(&format!("the event loop does not start: {error}")))
 }
 
 pub(crate) fn up(up: Up) -> ExitCode {
-    let (runner, reporter) = match load(up.common) {
+    let loaded = match load(up.common) {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
     let until = if up.once { Until::OneEvent } else { Until::Stopped };
-    on_the_loop(run(runner, reporter, until))
+    run_loop(run(loaded, until))
 }
 
-async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitCode {
+async fn run(loaded: Loaded, until: Until) -> ExitCode {
+    let Loaded { runner, reporter, folder } = loaded;
     let stop = match stop_signal() {
         Ok(stop) => stop,
         Err(error) => return failed(&format!("signals: {error}")),
@@ -87,27 +116,17 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
         Ok(outside) => outside,
         Err(error) => return wrong(&error),
     };
-    let socket = match StatusSocket::bind(&runner.app().state_dir).await {
-        Ok(socket) => Some(socket),
-        Err(status::BindError::InUse(path)) => {
-            return wrong(&format!(
-                "{}: another pirnd runs with this state folder",
-                path.display()
-            ));
-        }
-        Err(status::BindError::Io(error)) => {
-            reporter.report(&Report::Warning(&format!("no status socket: {error}")));
+    let _precaution = safe_on_panic(outside.outputs());
+    let lanes = Arc::new(runner.lanes().await);
+    let status = status::Source::new(&runner, &outside, &lanes);
+    let control = Control { status, store: runner.store().clone() };
+    let told = match ControlSocket::bind(&folder) {
+        Ok(socket) => Some(tokio::spawn(socket.serve(Arc::new(control)))),
+        Err(error) => {
+            reporter.report(&Report::Warning(&format!("no control socket: {error}")));
             None
         }
     };
-    let lanes = Arc::new(runner.lanes().await);
-    let source = status::Source::new(&runner, &outside, &lanes);
-    let told = tokio::spawn(async move {
-        match socket {
-            Some(socket) => socket.serve(&source).await,
-            None => std::future::pending().await,
-        }
-    });
     let watched = tokio::spawn(watchdog());
     let app = runner.app();
     let note = format!("running {} on {}", app.name, app.board.name);
@@ -118,21 +137,19 @@ async fn run(runner: Runner, reporter: Arc<dyn Reporter>, until: Until) -> ExitC
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
     };
     runner.run(outside, &lanes, stopping, until).await;
-    told.abort();
+    // What is in its log is folded back, so that the next start has nothing to recover.
+    let closed = tokio::time::timeout(limits::STORE_CLOSE_GRACE, runner.store().close());
+    if closed.await.is_err() {
+        reporter.report(&Report::Warning(
+            "the store takes long to close; what was answered is on the disk all the same",
+        ));
+    }
+    if let Some(told) = told {
+        told.abort();
+    }
     watched.abort();
     reporter.report(&Report::Note("stopped"));
     ExitCode::SUCCESS
-}
-
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 /// Tells systemd's watchdog that the loop turns, as often as it asks; never if it does not.
@@ -146,21 +163,20 @@ async fn watchdog() {
 }
 
 pub(crate) fn verify(common: Common) -> ExitCode {
-    let app = match plan(&common.files) {
+    let app = match runnable(&common.files) {
         Ok(app) => app,
         Err(status) => return status,
     };
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, None));
-    for warning in &app.warnings {
-        reporter.report(&Report::Warning(warning));
-    }
+    warn(&app, &*reporter);
     match Runner::load(app, reporter) {
         Ok(runner) => {
             let app = runner.app();
-            if let Err(error) = check_chips(&Chips::Kernel, &app.pins.chip_labels()) {
+            if let Err(error) = runner.verify(&Chips::Kernel) {
                 return wrong(&error);
             }
-            println!("{} is fine for {}: {}", app.name, app.board.name, runner.described());
+            let (app, board) = (&app.name, &app.board.name);
+            answer(&format!("{app} is fine for {board}: {}", runner.described()));
             ExitCode::SUCCESS
         }
         Err(error) => wrong(&error),
@@ -172,19 +188,33 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
         Ok(event) => event,
         Err(status) => return status,
     };
-    let (runner, _) = match load(invoke.common) {
+    // The folder stays taken until the end.
+    let Loaded { runner, folder: _folder, .. } = match load(invoke.common) {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
-    on_the_loop(async {
+    run_loop(async {
+        let stop = match stop_signal() {
+            Ok(stop) => stop,
+            Err(error) => return failed(&format!("signals: {error}")),
+        };
         // Its lines, if it drives any; they are held until it is done.
-        let lines = match runner.open_lines(&Chips::Kernel) {
+        let (inputs, outputs) = match runner.open_lines(&Chips::Kernel) {
             Ok(lines) => lines,
             Err(error) => return wrong(&error),
         };
-        let outcome = runner.invoke(&invoke.component, &event).await;
-        drop(lines);
+        let _precaution = safe_on_panic(&outputs);
+        let outcome = tokio::select! {
+            outcome = runner.invoke(&invoke.component, &event) => Some(outcome),
+            () = outputs.run() => None,
+            () = stop => None,
+        };
+        outputs.stop();
+        drop(inputs);
         runner.close().await;
+        let Some(outcome) = outcome else {
+            return failed(&"stopped before the component was done");
+        };
         let Some(outcome) = outcome else {
             let known: Vec<_> = runner.app().components.iter().map(|c| c.id.as_str()).collect();
             return wrong(&format!(
@@ -193,7 +223,7 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
                 known.join(", ")
             ));
         };
-        println!("{outcome}");
+        answer(&outcome);
         ExitCode::from(match outcome {
             Outcome::Done => 0,
             Outcome::Refused(_) => REFUSED,
@@ -228,9 +258,11 @@ fn read(payload: Payload) -> Result<Vec<u8>, ExitCode> {
     }
 }
 
-/// For `ExecStopPost=`: a crashed runner leaves lines as they were.
+/// For `ExecStopPost=`: a crashed runner leaves lines as they were. Asks for nothing that lines do not
+/// need: a variable that has lost its value must not keep a heater on.
 pub(crate) fn safe_state(common: Common) -> ExitCode {
-    let app = match plan(&common.files) {
+    let files = AppFiles { purpose: Purpose::Inspect, ..common.files };
+    let app = match plan(&files) {
         Ok(app) => app,
         Err(status) => return status,
     };
@@ -238,11 +270,11 @@ pub(crate) fn safe_state(common: Common) -> ExitCode {
     match gpio::safe_state(&Chips::Kernel, &outputs) {
         Ok(()) => {
             let names: Vec<&str> = outputs.iter().map(|output| &*output.line.name).collect();
-            println!("outputs at their safe levels: {}", names.join(", "));
+            answer(&format!("outputs at their safe levels: {}", names.join(", ")));
             ExitCode::SUCCESS
         }
         Err(errors) => {
-            errors.iter().for_each(|error| eprintln!("pirnd: {error}"));
+            errors.iter().for_each(|error| say(error));
             ExitCode::from(FAILED)
         }
     }
@@ -251,21 +283,21 @@ pub(crate) fn safe_state(common: Common) -> ExitCode {
 pub(crate) fn status(status: Status) -> ExitCode {
     let path = match status.socket {
         Some(path) => path,
-        None => match plan(&status.common.files) {
-            Ok(app) => status::socket_path(&app.state_dir),
+        None => match plan(&AppFiles { purpose: Purpose::Inspect, ..status.common.files }) {
+            Ok(app) => control::socket_path(&app.state_dir),
             Err(status) => return status,
         },
     };
-    let json = match status::ask(&path) {
+    let json = match control::ask_status(&path) {
         Ok(json) => json,
         Err(error) => {
             return failed(&format!("{}: {error}; does pirnd run there?", path.display()));
         }
     };
     let text = match status.output {
-        Output::Json => json,
+        Output::Json => shown::json(&json).into_owned(),
         Output::Table => match status::table(&json) {
-            Some(table) => table,
+            Some(table) => shown::lines(&table).into_owned(),
             None => return failed(&"the answer is of another version of pirnd; try --format json"),
         },
     };

@@ -3,7 +3,9 @@
 
 mod args;
 mod commands;
+mod letters;
 mod log;
+mod ways_out;
 
 use std::process::ExitCode;
 
@@ -33,5 +35,6 @@ fn main() -> ExitCode {
         args::Command::Invoke(invoke) => commands::invoke(invoke),
         args::Command::SafeState(common) => commands::safe_state(common),
         args::Command::Status(status) => commands::status(status),
+        args::Command::DeadLetters(letters) => letters::run(letters),
     }
 }

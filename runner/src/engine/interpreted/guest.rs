@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use wasmi::errors::HostError;
 use wasmi::{Error, Extern, Func, Memory, ResumableCall, Store, Val};
@@ -19,6 +18,7 @@ use crate::engine::canonical::{Abi, Dropped, Handles, Lift, Lower, ResourceId, V
 use crate::engine::door::Answer;
 use crate::engine::fault::Fault;
 use crate::engine::limiter::Limiter;
+use crate::engine::turns;
 use crate::host::Host;
 use crate::limits::engine as limits;
 
@@ -35,8 +35,6 @@ pub(super) struct Guest<'p> {
     pub(super) underway: Vec<Underway>,
     /// Core functions under way, each called for the one before.
     nested: usize,
-    /// When others last had their turn.
-    turned: Instant,
 }
 
 /// What wasmi keeps with a store.
@@ -81,11 +79,11 @@ impl<'p> Guest<'p> {
         store.limiter(|state| &mut state.limiter);
         let components = (0..plan.components).map(|_| Component::default()).collect();
         let instances = Vec::with_capacity(plan.instances.len());
-        let (tasks, underway, turned) = (Vec::new(), Vec::new(), Instant::now());
+        let (tasks, underway) = (Vec::new(), Vec::new());
         let mut guest =
-            Self { plan, host, store, instances, components, tasks, underway, nested: 0, turned };
+            Self { plan, host, store, instances, components, tasks, underway, nested: 0 };
         for instance in &plan.instances {
-            guest.turn_if_due().await;
+            turns::end_if_over().await;
             guest.refuel(limits::FUEL_SLICE);
             let module = &plan.modules[instance.module];
             let imports: Result<Vec<Extern>, Fault> =
@@ -158,19 +156,6 @@ impl<'p> Guest<'p> {
         done
     }
 
-    /// Lets others have their turn.
-    pub(super) async fn turn(&mut self) {
-        tokio::task::yield_now().await;
-        self.turned = Instant::now();
-    }
-
-    /// The same if it is their turn: what we do for a guest takes none of its fuel, but time.
-    async fn turn_if_due(&mut self) {
-        if self.turned.elapsed() >= limits::EPOCH_TICK {
-            self.turn().await;
-        }
-    }
-
     /// Runs a core function: a slice at a time, and answering what it calls on the way. All calls of an
     /// instance share one slice, or a guest could get a new one whenever it calls.
     async fn run_core(
@@ -185,7 +170,7 @@ impl<'p> Guest<'p> {
                 Ok(ResumableCall::Finished) => return Ok(()),
                 Ok(ResumableCall::OutOfFuel(stopped)) => {
                     self.refuel(stopped.required_fuel().max(limits::FUEL_SLICE));
-                    self.turn().await;
+                    turns::end_if_over().await;
                     stopped.resume(&mut self.store, results)
                 }
                 Ok(ResumableCall::HostTrap(stopped)) => {
@@ -193,7 +178,7 @@ impl<'p> Guest<'p> {
                         return Err(self.fault(stopped.host_error()));
                     };
                     let answer = self.answer(index, &cells).await?;
-                    self.turn_if_due().await;
+                    turns::end_if_over().await;
                     stopped.resume(&mut self.store, answer.as_slice(), results)
                 }
                 Err(error) => return Err(self.fault(&error)),
@@ -379,7 +364,7 @@ impl<'p> Guest<'p> {
         let defines = |ResourceId(id)| matches!(resources[id as usize], Resource::Guest { component: by, .. } if by == component);
         let call = self.tasks.len().saturating_sub(1) as u32;
         let handles = &mut self.components[component].handles;
-        let fuel = limits::FUEL_SLICE;
+        let fuel = limits::PASSAGE_FUEL;
         let mut room = Room { store: &mut self.store, memory, realloc, fuel };
         values(Lower::new(&mut room, options.encoding, handles, call, &defines))
     }

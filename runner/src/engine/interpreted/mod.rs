@@ -31,6 +31,7 @@ use super::canonical::{FuncType, Value};
 use super::component::Allowance;
 use super::door::{Answer, Door};
 use super::fault::Fault;
+use super::turns;
 use crate::host::Host;
 use crate::limits::engine as limits;
 
@@ -183,7 +184,7 @@ impl Interpreted {
                 Guest::start(&self.engine, &self.plan, host, allowance.memory_bytes_max).await?;
             guest.call(function, params).await
         };
-        match timeout(allowance.deadline, guest).await {
+        match timeout(allowance.deadline, turns::fairly(None, guest)).await {
             Ok(result) => result,
             Err(_) => Err(Fault::Deadline(allowance.deadline)),
         }

@@ -22,6 +22,7 @@ use crate::engine::canonical::{
 };
 use crate::engine::door::{Answer, Answering};
 use crate::engine::fault::Fault;
+use crate::engine::turns;
 
 /// One call of a component.
 pub(super) struct Task {
@@ -134,7 +135,7 @@ impl Guest<'_> {
 
     /// Lets others go on: calls in the background, and the loop.
     async fn give_way(&mut self) -> Result<(), Fault> {
-        self.turn().await;
+        turns::end().await;
         let ended = poll_fn(|context| Poll::Ready(self.poll_underway(context))).await;
         match ended {
             Poll::Ready(ended) => self.finish(ended),

@@ -129,6 +129,17 @@ fn a_lane_that_makes_progress_is_not_stuck_however_much_waits() {
 }
 
 #[test]
+fn a_lane_that_is_far_behind_is_stuck_though_it_makes_progress() {
+    let (mut lane, start) = (lane(), Instant::now());
+    (0..1000).for_each(|event| offer(&mut lane, event, start));
+    for step in 1..=100 {
+        let (key, _) = run(&mut lane, start + limits::PARK_AFTER * step / 100);
+        lane.ended(key, Ok(()), start + limits::PARK_AFTER * step / 100);
+    }
+    assert!(lane.check(start + limits::PARK_AFTER));
+}
+
+#[test]
 fn a_lane_without_progress_is_written_down_until_it_is_empty() {
     let (mut lane, start) = (lane(), Instant::now());
     let later = start + limits::PARK_AFTER;

@@ -50,6 +50,7 @@ pub struct Slots {
     files: Arc<Semaphore>,
     sockets: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
+    disk: Arc<Semaphore>,
 }
 
 impl Default for Slots {
@@ -59,6 +60,7 @@ impl Default for Slots {
             files: slots(limits::FILES_OPEN_MAX),
             sockets: slots(limits::SOCKETS_MAX),
             lookups: slots(limits::LOOKUPS_MAX),
+            disk: slots(limits::DISK_JOBS_MAX),
         }
     }
 }

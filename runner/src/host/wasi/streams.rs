@@ -75,7 +75,8 @@ impl InputStream {
     /// Ready when `read` has something to say.
     pub(super) fn pollable(&self) -> Pollable {
         match self {
-            Self::Empty | Self::File(_) => Pollable::now(),
+            Self::Empty => Pollable::now(),
+            Self::File(reader) => reader.pollable(),
             Self::Tcp(reader) => reader.pollable(),
         }
     }

@@ -14,12 +14,12 @@ fn again<T: 'static>(handle: &Resource<T>) -> Resource<T> {
 }
 
 /// The reader of a granted file with this content; the folder lasts as long as the test needs it.
-fn file(content: &[u8]) -> (Host, Input, tempfile::TempDir) {
+async fn file(content: &[u8]) -> (Host, Input, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a"), content).unwrap();
     let files = Files::gather(folder.path(), &[FileEntry::Glob("a".into())], &[]).unwrap();
     let (host, _) = host_with(Grant { files, ..Grant::default() }, Hosts::default());
-    let input = host.push(crate::host::wasi::filesystem::reader(&host, "a")).unwrap();
+    let input = host.push(crate::host::wasi::filesystem::reader(&host, "a").await).unwrap();
     (host, input, folder)
 }
 
@@ -72,7 +72,7 @@ async fn nothing_comes_from_standard_input() {
 #[tokio::test]
 async fn a_file_is_read_to_its_end_in_bounded_pieces() {
     let content: Vec<u8> = (0..READ_BYTES_MAX + 100).map(|i| i as u8).collect();
-    let (host, input, _folder) = file(&content);
+    let (host, input, _folder) = file(&content).await;
     assert_eq!(read(&host, &input, 0).unwrap().unwrap(), b"");
     assert_eq!(read(&host, &input, 10).unwrap().unwrap(), content[..10]);
     let (skipped,) = blocking_skip(host.clone(), (again(&input), 20)).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_file_is_read_to_its_end_in_bounded_pieces() {
 
 #[tokio::test]
 async fn splicing_moves_bytes_from_one_stream_to_another() {
-    let (host, input, _folder) = file(b"hello\nworld\n");
+    let (host, input, _folder) = file(b"hello\nworld\n").await;
     let output = log(&host);
     let all = (again(&output), again(&input), 6);
     assert_eq!(splice(&host, &all).unwrap().unwrap(), 6);

@@ -61,6 +61,7 @@ pub(super) fn host_with(wasi: Grant, hosts: Hosts) -> (Host, Arc<Lines>) {
         component: "test".into(),
         variables: Variables::new(&manifest, Vec::new()),
         key_value_stores: Default::default(),
+        state_bytes_max: 0,
         store: store.clone(),
         hosts,
         publish_topics: TopicGrant::default(),

@@ -114,6 +114,19 @@ impl HostPattern {
             && self.port.permits(port.or_else(|| default_port(scheme)))
     }
 
+    /// `*://*:*`
+    pub(super) fn any() -> Self {
+        Self { scheme: Scheme::Any, host: Host::Any, port: Port::Any }
+    }
+
+    /// Whether the host is this name; an address is none.
+    pub(super) fn permits_name(&self, name: &str) -> bool {
+        match self.host {
+            Host::Any | Host::Below(_) | Host::Domain(_) => self.host.permits(name),
+            Host::Itself | Host::Network(_) => false,
+        }
+    }
+
     pub(super) fn permits_socket(&self, scheme: &str, ip: IpAddr, port: u16) -> bool {
         self.scheme.permits(scheme)
             && self.host.permits_address(ip)

@@ -327,3 +327,27 @@ fn networks_are_read_with_and_without_their_length() {
         assert_eq!(Network::parse(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_name_may_be_looked_up_if_some_entry_grants_the_host() {
+    let parsed = |entries: &[&str]| -> Vec<HostPattern> {
+        entries.iter().map(|entry| HostPattern::parse(entry).unwrap()).collect()
+    };
+    for (granted, policy, name, expected) in [
+        (&["http://api.example.com"][..], None, "api.example.com", true),
+        (&["http://api.example.com"], None, "API.example.com.", true),
+        (&["http://api.example.com"], None, "secret.evil.org", false),
+        (&["http://api.example.com"], None, "secret.api.example.com", false),
+        (&["https://*.example.com"], None, "a.b.example.com", true),
+        (&["https://*.example.com"], None, "example.com.evil.org", false),
+        (&["tcp://10.0.0.0/8:5432"], None, "db.local", false),
+        (&["http://self"], None, "self", false),
+        (&["tcp://*:80"], None, "anything", true),
+        (&["tcp://*:80"], Some(&["*://*.local:*"][..]), "anything", false),
+        (&["tcp://*:80"], Some(&["*://*.local:*"]), "pi.local", true),
+        (&[], None, "anything", false),
+    ] {
+        let hosts = Hosts::new(parsed(granted), policy.map(parsed), BlockedNetworks::default());
+        assert_eq!(hosts.permits_name(name), expected, "{name} by {granted:?} within {policy:?}");
+    }
+}

@@ -72,7 +72,7 @@ impl World {
                     let rows = of.map(row).collect();
                     self.outbox.loaded(component, rows, self.now);
                 }
-                Action::Forget(rows) => rows.iter().for_each(|row| drop(self.disk.remove(row))),
+                Action::Forget(rows) => self.disk.retain(|row, _| !rows.contains(row)),
             }
         }
         self.sent.extend(std::iter::from_fn(|| self.outbox.next_send()));
@@ -288,4 +288,15 @@ fn what_is_published_before_the_disk_was_read_goes_behind_what_is_there() {
     assert_eq!(order.iter().position(|n| *n == 8), Some(0));
     order.retain(|n| *n != 8);
     assert_eq!(order, [5, 6, 7]);
+}
+
+#[test]
+fn at_the_end_everything_is_written_though_the_broker_is_there() {
+    let mut world = World::online(BOUNDS);
+    world.publish(0, 1, Urgency::Redelivered).unwrap();
+    assert!(world.outbox.hurry(world.now));
+    world.outbox.set_connected(true, world.now);
+    world.work();
+    assert_eq!(world.safe, [1]);
+    assert!(!world.outbox.hurry(world.now));
 }

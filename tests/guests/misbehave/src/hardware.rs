@@ -39,3 +39,12 @@ pub fn call_itself(depth: u64) -> u64 {
 pub fn the_guest_trips_over_its_own_feet() -> ! {
     wasm32::unreachable()
 }
+
+/// Kept in a ring, so that they are of every age when they are freed.
+pub fn allocate_small_pieces(count: u64) -> u64 {
+    let mut ring: Vec<Vec<u8>> = vec![Vec::new(); 64];
+    for n in 0..count {
+        ring[(n % 64) as usize] = black_box(vec![n as u8; 1 + (n % 200) as usize]);
+    }
+    count
+}

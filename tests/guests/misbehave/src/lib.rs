@@ -20,6 +20,9 @@
 //! | `refuse TEXT` | returns an error |
 //! | `publish-flood COUNT` | publishes to `flood/out` at QoS 1 (default: for ever) |
 //! | `sleep MILLISECONDS` | waits in a host call (default: for ever), then answers `slept` |
+//! | `host-calls COUNT` | asks the host for the time that often (default: for ever) |
+//! | `random-calls COUNT` | asks for 64 KiB of random bytes that often: dear calls, always ready |
+//! | `allocations COUNT` | allocates and frees that many small pieces (default: for ever) |
 //! | `kept` | answers with how many messages this instance had before: always 0 if instances are fresh |
 
 mod bindings {
@@ -75,6 +78,9 @@ fn misbehave(what: &str, argument: &str) -> Result<(), String> {
         "huge-value" => resources::pass_huge_value(amount),
         "refuse" => Err(argument.to_owned()),
         "publish-flood" => publish_flood(amount),
+        "host-calls" => resources::call_the_host(amount),
+        "random-calls" => resources::ask_for_random_bytes(amount),
+        "allocations" => answer(&hardware::allocate_small_pieces(amount).to_string()),
         "sleep" => {
             std::thread::sleep(Duration::from_millis(amount));
             answer("slept")

@@ -80,9 +80,11 @@ pub(super) fn varint(bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
 
 /// PUBACK, PUBREC, PUBREL and PUBCOMP: the identifier, and with MQTT 5 perhaps a reason code, which is
 /// given if it refuses.
-pub(super) fn ack(body: &[u8]) -> Result<(u16, Option<u8>), Fault> {
-    let (id, rest) = identifier(body)?;
-    Ok((id, rest.first().copied().filter(|code| *code >= 0x80)))
+pub(super) fn ack(body: &[u8], v5: bool) -> Result<(u16, Option<u8>), Fault> {
+    match identifier(body)? {
+        (_, [_, ..]) if !v5 => Err(Fault::Malformed("more than a packet identifier".into())),
+        (id, rest) => Ok((id, rest.first().copied().filter(|code| *code >= 0x80))),
+    }
 }
 
 /// SUBACK and UNSUBACK: the identifier, MQTT 5's properties, and a code for each filter.

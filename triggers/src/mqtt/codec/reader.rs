@@ -59,6 +59,12 @@ impl Reader {
         Ok(Some(packet))
     }
 
+    /// What the buffer has room for.
+    #[cfg(test)]
+    pub(in crate::mqtt) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     fn publish(&mut self, head: Head) -> Result<Option<Incoming>, Fault> {
         let end = head.total().min(self.buffer.len());
         let body = &self.buffer[head.header..end];
@@ -76,7 +82,8 @@ impl Reader {
                 }
             };
         }
-        let wanted = publish.payload_at + payload_bytes.min(limits::OVERSIZE_KEPT_BYTES);
+        let kept = limits::OVERSIZE_KEPT_BYTES.min(self.payload_bytes_max).min(payload_bytes);
+        let wanted = publish.payload_at + kept;
         let (from, to) = match properties_fit {
             true if body.len() < wanted => return Ok(None),
             true => (publish.payload_at, wanted),
@@ -113,7 +120,7 @@ impl Reader {
         let body = &packet[head.header..];
         Ok(match head.kind {
             Kind::Ack(kind) => {
-                let (id, refused) = ack(body)?;
+                let (id, refused) = ack(body, v5)?;
                 Incoming::Ack { kind, id, refused }
             }
             Kind::SubAck => {

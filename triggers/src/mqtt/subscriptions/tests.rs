@@ -1,5 +1,5 @@
 //! What is asked of the broker, step by step.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
 use crate::mqtt::message::Qos;

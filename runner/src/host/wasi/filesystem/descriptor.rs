@@ -1,27 +1,27 @@
 //! An open folder or file of a guest's.
 //!
-//! Files are read on the loop's thread: they are local, regular and read-only, each read is bounded
-//! (`READ_BYTES_MAX`), and most come from the page cache. A thread for each read would cost more than
-//! it waits for.
+//! What is in memory (a cached path, a cached page) is had at once, on the loop's thread: the kernel is
+//! told not to wait for anything. Whatever it would have to wait for goes to the disk's own threads,
+//! and the guest waits, not the loop. A thread for each read would cost a small one more than it reads.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::OFlags;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::beneath::{HostFile, Patience};
+use super::disk::off_the_loop;
 use super::tree::{Directory, Node};
 use super::types::{
     DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, MetadataHash,
     OpenFlags,
 };
 use crate::host::wasi::Slots;
-use crate::host::wasi::streams::{Ended, IoError, Origin};
 use crate::limits::wasi::READ_BYTES_MAX;
 
 type Result<T> = std::result::Result<T, ErrorCode>;
@@ -61,20 +61,21 @@ impl Descriptor {
         }
     }
 
-    fn file(&self) -> Result<&Arc<OpenFile>> {
+    /// The file behind it, to be read.
+    pub(super) fn file(&self) -> Result<Arc<OpenFile>> {
         match self {
             Self::Directory(_) => Err(ErrorCode::IsDirectory),
-            Self::File(file) => Ok(file),
+            Self::File(file) => Ok(Arc::clone(file)),
         }
     }
 
-    pub(super) fn open_at(
+    /// What a path means, if it may be opened this way.
+    pub(super) fn find(
         &self,
         path: &str,
         open: OpenFlags,
         wanted: DescriptorFlags,
-        slots: &Slots,
-    ) -> Result<Self> {
+    ) -> Result<Node> {
         let changes = OpenFlags::CREATE | OpenFlags::TRUNCATE;
         let writes = DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY;
         let node = match self.directory()?.resolve(path) {
@@ -90,25 +91,25 @@ impl Descriptor {
             return Err(ErrorCode::ReadOnly);
         }
         match node {
-            Node::Directory(directory) => Ok(Self::Directory(directory)),
             Node::File(_) if open.contains(OpenFlags::DIRECTORY) => Err(ErrorCode::NotDirectory),
-            Node::File(host) => {
-                let slot = slots.file().ok_or(ErrorCode::Quota)?;
-                let (file, metadata) = open_regular(&host)?;
-                Ok(Self::File(Arc::new(OpenFile { file, metadata, _slot: slot })))
-            }
+            node => Ok(node),
         }
     }
 
-    /// Bytes at an offset, and whether the file ends there.
-    pub(super) fn read(&self, len: u64, offset: u64) -> Result<(Vec<u8>, bool)> {
-        let bytes = self.file()?.read(len, offset).map_err(|error| ErrorCode::from(&error))?;
-        let ended = bytes.is_empty() && len > 0;
-        Ok((bytes, ended))
+    /// Opens what was found. Dropped half-way, a file that is being opened is closed again.
+    pub(super) async fn open(node: Node, slots: &Slots) -> Result<Self> {
+        let host = match node {
+            Node::Directory(directory) => return Ok(Self::Directory(directory)),
+            Node::File(host) => host,
+        };
+        let slot = slots.file().ok_or(ErrorCode::Quota)?;
+        let (file, metadata) = on_the_host(&host, slots, HostFile::open).await?;
+        Ok(Self::File(Arc::new(OpenFile { file, metadata, _slot: slot })))
     }
 
-    pub(super) fn reader(&self, offset: u64) -> Result<FileReader> {
-        Ok(FileReader { file: Arc::clone(self.file()?), offset })
+    /// What a path means.
+    pub(super) fn resolve(&self, path: &str) -> Result<Node> {
+        self.directory()?.resolve(path)
     }
 
     pub(super) fn entries(&self) -> Result<Vec<DirectoryEntry>> {
@@ -133,13 +134,6 @@ impl Descriptor {
         }
     }
 
-    pub(super) fn stat_at(&self, path: &str) -> Result<DescriptorStat> {
-        match self.directory()?.resolve(path)? {
-            Node::Directory(_) => Ok(directory_stat()),
-            Node::File(host) => Ok(file_stat(&open_regular(&host)?.1)),
-        }
-    }
-
     pub(super) fn identity(&self) -> Identity {
         match self {
             Self::Directory(directory) => Identity::Directory(directory.id),
@@ -158,67 +152,101 @@ impl Descriptor {
             }
         }
     }
+}
 
-    pub(super) fn hash_at(&self, path: &str) -> Result<MetadataHash> {
-        match self.directory()?.resolve(path)? {
-            Node::Directory(directory) => Ok(directory_hash(&directory)),
-            Node::File(host) => Ok(file_hash(&open_regular(&host)?.1)),
+/// What is behind a path, without opening it.
+pub(super) enum Seen {
+    Directory(Arc<Directory>),
+    File(Metadata),
+}
+
+impl Seen {
+    /// Dropped half-way, nothing has happened.
+    pub(super) async fn of(node: Node, slots: &Slots) -> Result<Self> {
+        match node {
+            Node::Directory(directory) => Ok(Self::Directory(directory)),
+            Node::File(host) => Ok(Self::File(on_the_host(&host, slots, HostFile::look).await?)),
+        }
+    }
+
+    pub(super) fn stat(&self) -> DescriptorStat {
+        match self {
+            Self::Directory(_) => directory_stat(),
+            Self::File(metadata) => file_stat(metadata),
+        }
+    }
+
+    pub(super) fn hash(&self) -> MetadataHash {
+        match self {
+            Self::Directory(directory) => directory_hash(directory),
+            Self::File(metadata) => file_hash(metadata),
         }
     }
 }
 
-/// Opens what was a regular file when the app started, if it still is one. A link in its place is
-/// not followed, and a pipe in its place does not block.
-fn open_regular(path: &Path) -> Result<(File, Metadata)> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let open = || {
-        let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-        let metadata = file.metadata()?;
-        Ok((file, metadata))
-    };
-    let (file, metadata) = open().map_err(|error: io::Error| ErrorCode::from(&error))?;
-    if !metadata.is_file() {
-        return Err(ErrorCode::NotPermitted);
+/// Asks the host for a file: at once if that takes no disk.
+async fn on_the_host<T: Send + 'static>(
+    file: &Arc<HostFile>,
+    slots: &Slots,
+    ask: fn(&HostFile, Patience) -> Result<T>,
+) -> Result<T> {
+    match ask(file, Patience::Memory) {
+        Err(ErrorCode::WouldBlock) => {
+            let file = Arc::clone(file);
+            let asked = off_the_loop(slots, move || ask(&file, Patience::Disk)).await;
+            asked.map_err(|error| ErrorCode::from(&error))?
+        }
+        at_once => at_once,
     }
-    Ok((file, metadata))
 }
 
 impl OpenFile {
-    fn read(&self, len: u64, offset: u64) -> io::Result<Vec<u8>> {
+    /// Bytes at an offset, none at the end. Dropped half-way, nothing has happened.
+    pub(super) async fn read(
+        self: Arc<Self>,
+        len: u64,
+        offset: u64,
+        slots: &Slots,
+    ) -> io::Result<Vec<u8>> {
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
+        // Offsets that no file can have are past every file's end.
+        if len == 0 || i64::try_from(offset.saturating_add(len as u64)).is_err() {
+            return Ok(Vec::new());
+        }
+        match self.read_from_memory(len, offset) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                off_the_loop(slots, move || self.read_from_disk(len, offset)).await?
+            }
+            at_once => at_once,
+        }
+    }
+
+    fn read_from_memory(&self, len: usize, offset: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];
-        let read = loop {
+        let mut place = [IoSliceMut::new(&mut bytes)];
+        match preadv2(&self.file, &mut place, offset, ReadWriteFlags::NOWAIT) {
+            Ok(count) => {
+                bytes.truncate(count);
+                Ok(bytes)
+            }
+            // Not in memory; or a file system or a kernel that cannot tell.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => {
+                Err(Errno::AGAIN.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn read_from_disk(&self, len: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let count = loop {
             match self.file.read_at(&mut bytes, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Offsets that no file can have are past every file's end.
-                Err(_) if i64::try_from(offset).is_err() => break 0,
                 other => break other?,
             }
         };
-        bytes.truncate(read);
+        bytes.truncate(count);
         Ok(bytes)
-    }
-}
-
-/// Reads a file from an offset on, for `wasi:io/streams`.
-pub(in crate::host::wasi) struct FileReader {
-    file: Arc<OpenFile>,
-    offset: u64,
-}
-
-impl FileReader {
-    pub(in crate::host::wasi) fn read(
-        &mut self,
-        bytes_max: usize,
-    ) -> std::result::Result<Vec<u8>, Ended> {
-        match self.file.read(bytes_max as u64, self.offset) {
-            Ok(bytes) if bytes.is_empty() => Err(Ended::Closed),
-            Ok(bytes) => {
-                self.offset = self.offset.saturating_add(bytes.len() as u64);
-                Ok(bytes)
-            }
-            Err(error) => Err(Ended::Failed(IoError { origin: Origin::File, error })),
-        }
     }
 }
 

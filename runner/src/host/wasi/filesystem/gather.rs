@@ -3,9 +3,11 @@
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use glob::{MatchOptions, Pattern};
 
+use super::beneath::{Folder, HostFile};
 use super::tree::Files;
 use crate::limits::wasi::FILES_GRANTED_MAX;
 use crate::manifest::FileEntry;
@@ -62,9 +64,13 @@ impl Files {
             return Ok(Self::default());
         }
         let app_dir = canonical(app_dir)?;
+        let folder = Folder::open(&app_dir);
+        let folder = folder
+            .map_err(|error| FilesError::Unreadable { path: shown(&app_dir), error })
+            .map(Arc::new)?;
         let exclude: Result<_, _> = exclude.iter().map(|text| pattern(text)).collect();
         let mut gathering =
-            Gathering { app_dir, exclude: exclude?, files: Self::default(), count: 0 };
+            Gathering { app_dir, folder, exclude: exclude?, files: Self::default(), count: 0 };
         for entry in entries {
             match entry {
                 FileEntry::Glob(text) => gathering.by_pattern(text)?,
@@ -79,6 +85,7 @@ impl Files {
 
 struct Gathering {
     app_dir: PathBuf,
+    folder: Arc<Folder>,
     exclude: Vec<Pattern>,
     files: Files,
     count: usize,
@@ -132,9 +139,9 @@ impl Gathering {
             return Ok(());
         }
         let host = canonical(path)?;
-        if !host.starts_with(&self.app_dir) {
+        let Ok(below) = host.strip_prefix(&self.app_dir) else {
             return Err(FilesError::Outside(shown(path)));
-        }
+        };
         if !host.is_file() {
             return Ok(());
         }
@@ -143,6 +150,7 @@ impl Gathering {
             return Err(FilesError::TooMany);
         }
         let names = names(destination)?;
+        let host = HostFile::new(&self.folder, below.to_path_buf());
         let added = self.files.add(names.into_iter(), host);
         added.map_err(|_| FilesError::Clash(shown(destination)))
     }
@@ -187,7 +195,6 @@ fn shown(path: &Path) -> String {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::sync::Arc;
 
     use super::super::tree::{Directory, Node};
     use super::*;

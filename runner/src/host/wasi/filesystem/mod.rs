@@ -1,27 +1,33 @@
 //! `wasi:filesystem`: the files that the manifest grants, read-only, in one tree at `/`.
 //!
 //! The tree is made when the app starts, and a guest's path is looked up in it alone: no part of a
-//! path that a guest writes ever reaches the kernel, so there is nothing to escape from. The guest
-//! sees folders and regular files; symbolic links were followed once, by us, within the app's folder.
+//! path that a guest writes ever reaches the kernel. The guest sees folders and regular files;
+//! symbolic links were followed once, by us, within the app's folder. What became of that folder since
+//! may be hostile too (whoever uploads files to it may swap them): see `beneath`.
 
+mod beneath;
 mod descriptor;
+mod disk;
 mod gather;
+mod reader;
 mod refused;
 mod tree;
 mod types;
+
+use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
 pub use gather::FilesError;
 pub use tree::Files;
 
-use self::descriptor::Descriptor;
+use self::descriptor::{Descriptor, OpenFile, Seen};
 use self::types::{Advice, DirectoryEntry, ErrorCode};
 use super::streams::{InputStream, IoError, Origin};
 use super::{Host, interface};
-use crate::engine::door::{Answer, Door, Interface};
+use crate::engine::door::{Answer, Door, Interface, Twin};
 
-pub(super) use descriptor::FileReader;
+pub(super) use reader::FileReader;
 
 type Handle = Resource<Descriptor>;
 type Of<T> = Answer<(Result<T, ErrorCode>,)>;
@@ -62,30 +68,54 @@ fn offer_reading(types: &mut Interface<'_>) -> Answer<()> {
             Err(error) => Err(error),
         },))
     })?;
-    types.at_once(
-        "[method]descriptor.open-at",
-        |host, (handle, path_flags, path, open, wanted): OpenAt| {
-            let _ = path_flags;
-            let slots = &host.wasi_grant().slots;
-            let opened = host.with(&handle, |d| d.open_at(&path, open, wanted, slots))?;
-            Ok((match opened {
-                Ok(descriptor) => Ok(host.push(descriptor)?),
-                Err(error) => Err(error),
-            },))
-        },
-    )?;
-    types.at_once(
-        "[method]descriptor.read",
-        |host, (handle, len, offset): (Handle, u64, u64)| {
-            Ok((host.with(&handle, |d| d.read(len, offset))?,))
-        },
-    )?;
+    types.waiting(Twin::Sync, "[method]descriptor.open-at", open_at)?;
+    types.waiting(Twin::Sync, "[method]descriptor.read", read)?;
     types.at_once("[method]descriptor.read-via-stream", |host, (handle, offset): (Handle, u64)| {
-        Ok((match host.with(&handle, |d| d.reader(offset))? {
-            Ok(reader) => Ok(host.push(InputStream::File(reader))?),
+        Ok((match host.with(&handle, |d| d.file())? {
+            Ok(file) => Ok(host.push(InputStream::File(stream(host, file, offset)))?),
             Err(error) => Err(error),
         },))
     })
+}
+
+fn stream(host: &Host, file: Arc<OpenFile>, offset: u64) -> FileReader {
+    FileReader::new(file, offset, host.wasi_grant().slots.clone())
+}
+
+/// Dropped half-way, what is being opened is closed again.
+async fn open_at(host: Host, (handle, _, path, open, wanted): OpenAt) -> Of<Handle> {
+    let node = match host.with(&handle, |d| d.find(&path, open, wanted))? {
+        Ok(node) => node,
+        Err(error) => return Ok((Err(error),)),
+    };
+    Ok((match Descriptor::open(node, &host.wasi_grant().slots).await {
+        Ok(descriptor) => Ok(host.push(descriptor)?),
+        Err(error) => Err(error),
+    },))
+}
+
+/// Bytes at an offset, and whether the file ends there.
+async fn read(host: Host, (handle, len, offset): (Handle, u64, u64)) -> Of<(Vec<u8>, bool)> {
+    let file = match host.with(&handle, |d| d.file())? {
+        Ok(file) => file,
+        Err(error) => return Ok((Err(error),)),
+    };
+    let bytes = file.read(len, offset, &host.wasi_grant().slots).await;
+    Ok((match bytes {
+        Ok(bytes) => {
+            let ended = bytes.is_empty() && len > 0;
+            Ok((bytes, ended))
+        }
+        Err(error) => Err(ErrorCode::from(&error)),
+    },))
+}
+
+/// What is behind a path, for those that only ask.
+async fn see(host: &Host, handle: &Handle, path: &str) -> Answer<Result<Seen, ErrorCode>> {
+    match host.with(handle, |d| d.resolve(path))? {
+        Ok(node) => Ok(Seen::of(node, &host.wasi_grant().slots).await),
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 type OpenAt = (Handle, types::PathFlags, String, types::OpenFlags, types::DescriptorFlags);
@@ -97,15 +127,23 @@ fn offer_questions(types: &mut Interface<'_>) -> Answer<()> {
     types.at_once("[method]descriptor.stat", |host, (handle,): (Handle,)| {
         Ok((host.with(&handle, |d| d.stat())?,))
     })?;
-    types.at_once("[method]descriptor.stat-at", |host, (handle, _, path): At| {
-        Ok((host.with(&handle, |d| d.stat_at(&path))?,))
-    })?;
+    types.waiting(
+        Twin::Sync,
+        "[method]descriptor.stat-at",
+        |host, (handle, _, path): At| async move {
+            Ok((see(&host, &handle, &path).await?.map(|seen| seen.stat()),))
+        },
+    )?;
     types.at_once("[method]descriptor.metadata-hash", |host, (handle,): (Handle,)| {
         Ok((host.with(&handle, |d| d.hash())?,))
     })?;
-    types.at_once("[method]descriptor.metadata-hash-at", |host, (handle, _, path): At| {
-        Ok((host.with(&handle, |d| d.hash_at(&path))?,))
-    })?;
+    types.waiting(
+        Twin::Sync,
+        "[method]descriptor.metadata-hash-at",
+        |host, (handle, _, path): At| async move {
+            Ok((see(&host, &handle, &path).await?.map(|seen| seen.hash()),))
+        },
+    )?;
     types.at_once("[method]descriptor.is-same-object", is_same_object)?;
     types.at_once("[method]descriptor.get-flags", |host, (handle,): (Handle,)| {
         host.with(&handle, |_| (Ok::<_, ErrorCode>(types::DescriptorFlags::READ),))
@@ -114,12 +152,7 @@ fn offer_questions(types: &mut Interface<'_>) -> Answer<()> {
         Ok((host.with(&handle, |d| Ok::<_, ErrorCode>(d.kind()))?,))
     })?;
     // There are no links to read: what the guest sees has none.
-    types.at_once(
-        "[method]descriptor.readlink-at",
-        |host, (handle, path): (Handle, String)| -> Of<String> {
-            Ok((host.with(&handle, |d| d.stat_at(&path))?.and(Err(ErrorCode::Invalid)),))
-        },
-    )?;
+    types.waiting(Twin::Sync, "[method]descriptor.readlink-at", readlink_at)?;
     types.at_once(
         "[method]descriptor.advise",
         |host, (handle, _, _, _): (Handle, u64, u64, Advice)| host.with(&handle, |_| (FINE,)),
@@ -131,6 +164,10 @@ fn offer_questions(types: &mut Interface<'_>) -> Answer<()> {
     types.at_once("[method]descriptor.sync-data", |host, (handle,): (Handle,)| {
         host.with(&handle, |_| (FINE,))
     })
+}
+
+async fn readlink_at(host: Host, (handle, path): (Handle, String)) -> Of<String> {
+    Ok((see(&host, &handle, &path).await?.and(Err(ErrorCode::Invalid)),))
 }
 
 const FINE: Result<(), ErrorCode> = Ok(());
@@ -147,10 +184,9 @@ fn is_same_object(host: &Host, (one, other): (Handle, Handle)) -> Answer<(bool,)
 /// The stream of a granted file, for the tests of streams.
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-pub(super) fn reader(host: &Host, path: &str) -> InputStream {
-    let grant = host.wasi_grant();
-    let root = Descriptor::Directory(grant.files.root());
-    let (open, wanted) = (types::OpenFlags::empty(), types::DescriptorFlags::READ);
-    let file = root.open_at(path, open, wanted, &grant.slots).ok().unwrap();
-    InputStream::File(file.reader(0).ok().unwrap())
+pub(super) async fn reader(host: &Host, path: &str) -> InputStream {
+    let root = Descriptor::Directory(host.wasi_grant().files.root());
+    let node = root.resolve(path).ok().unwrap();
+    let file = Descriptor::open(node, &host.wasi_grant().slots).await.ok().unwrap();
+    InputStream::File(stream(host, file.file().ok().unwrap(), 0))
 }

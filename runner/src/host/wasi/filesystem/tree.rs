@@ -2,9 +2,9 @@
 //! name in the guest's terms and a path in the host's, decided when the app started.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::beneath::HostFile;
 use super::types::ErrorCode;
 use crate::limits::wasi::PATH_BYTES_MAX;
 
@@ -28,8 +28,8 @@ pub(super) struct Directory {
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     Directory(Arc<Directory>),
-    /// A file, by its path on the host, with every link followed.
-    File(Arc<PathBuf>),
+    /// A file, by its place below the app's folder, with every link followed when the app started.
+    File(Arc<HostFile>),
 }
 
 /// A name that is a file in one place and a folder in another.
@@ -51,7 +51,7 @@ impl Files {
     pub(super) fn add<'a>(
         &mut self,
         path: impl Iterator<Item = &'a str>,
-        host: PathBuf,
+        host: HostFile,
     ) -> Result<(), Clash> {
         let mut names: Vec<&str> = path.collect();
         let name = names.pop().ok_or(Clash)?;
@@ -108,12 +108,19 @@ impl Directory {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::beneath::Folder;
     use super::*;
+
+    /// A file of the host's, below a folder that holds nothing.
+    fn host(path: &str) -> HostFile {
+        let folder = Folder::open(std::path::Path::new("/")).unwrap();
+        HostFile::new(&Arc::new(folder), path.into())
+    }
 
     fn files(paths: &[&str]) -> Files {
         let mut files = Files::default();
         for path in paths {
-            files.add(path.split('/'), format!("/host/{path}").into()).unwrap();
+            files.add(path.split('/'), host(&format!("host/{path}"))).unwrap();
         }
         files
     }
@@ -125,7 +132,7 @@ mod tests {
         };
         Ok(match base.resolve(path)? {
             Node::Directory(_) => "dir".into(),
-            Node::File(host) => host.to_string_lossy().into_owned(),
+            Node::File(host) => host.path().display().to_string(),
         })
     }
 
@@ -134,11 +141,11 @@ mod tests {
         let files = files(&["a.txt", "d/b.txt", "d/e/c.txt"]);
         let ok = |host: &str| Ok(host.to_string());
         for (base, path, expected) in [
-            (".", "a.txt", ok("/host/a.txt")),
-            (".", "./d//e/../b.txt", ok("/host/d/b.txt")),
+            (".", "a.txt", ok("host/a.txt")),
+            (".", "./d//e/../b.txt", ok("host/d/b.txt")),
             (".", "d/", ok("dir")),
             (".", ".", ok("dir")),
-            ("d", "e/c.txt", ok("/host/d/e/c.txt")),
+            ("d", "e/c.txt", ok("host/d/e/c.txt")),
             ("d", "e/..", ok("dir")),
             (".", "", Err(ErrorCode::NoEntry)),
             (".", "x", Err(ErrorCode::NoEntry)),
@@ -170,9 +177,9 @@ mod tests {
     #[test]
     fn a_name_cannot_be_a_file_and_a_folder() {
         let mut files = files(&["a", "d/b"]);
-        assert_eq!(files.add("a/b".split('/'), "x".into()), Err(Clash));
-        assert_eq!(files.add("d".split('/'), "x".into()), Err(Clash));
-        assert_eq!(files.add("a".split('/'), "/host/later".into()), Ok(()));
-        assert_eq!(resolved(&files, ".", "a"), Ok("/host/later".into()));
+        assert_eq!(files.add("a/b".split('/'), host("x")), Err(Clash));
+        assert_eq!(files.add("d".split('/'), host("x")), Err(Clash));
+        assert_eq!(files.add("a".split('/'), host("host/later")), Ok(()));
+        assert_eq!(resolved(&files, ".", "a"), Ok("host/later".into()));
     }
 }

@@ -239,8 +239,9 @@ impl From<&io::Error> for ErrorCode {
             Some(Errno::NOENT) => Self::NoEntry,
             Some(Errno::NOMEM) => Self::InsufficientMemory,
             Some(Errno::PERM) => Self::NotPermitted,
-            // A link or a pipe where a file was when the app started.
-            Some(Errno::LOOP | Errno::NXIO) => Self::NotPermitted,
+            // A link, a pipe or a file where something else was when the app started, or a way out.
+            Some(Errno::LOOP | Errno::NXIO | Errno::NOTDIR | Errno::XDEV) => Self::NotPermitted,
+            Some(Errno::AGAIN) => Self::WouldBlock,
             Some(Errno::MFILE | Errno::NFILE) => Self::Quota,
             Some(Errno::INVAL) => Self::Invalid,
             Some(Errno::OVERFLOW) => Self::Overflow,

@@ -1,6 +1,8 @@
-//! `wasi:sockets/ip-name-lookup`: names become addresses, for components that may reach anything at
-//! all. Addresses that the operator blocked are left out; which of the others may be connected to is
-//! checked when the guest tries.
+//! `wasi:sockets/ip-name-lookup`: names become addresses. Only names of hosts that the component is
+//! granted: any other look-up would carry what a guest puts into the name to whoever answers for it.
+//! Addresses that the operator blocked are left out; which of the others may be connected to is
+//! checked, for the very address that is connected to, when the guest tries. So it makes no difference
+//! what the name means by then.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -49,6 +51,10 @@ pub(super) fn resolve(
 ) -> Of<Resource<Addresses>> {
     host.with(&network, |_| ())?;
     if host.grants().hosts.is_empty() {
+        return Ok((Err(ErrorCode::AccessDenied),));
+    }
+    let is_address = name.parse::<IpAddr>().is_ok();
+    if !is_address && is_name(&name) && !host.grants().hosts.permits_name(&name) {
         return Ok((Err(ErrorCode::AccessDenied),));
     }
     // Not the host itself: it would hold the work that holds it, for ever.

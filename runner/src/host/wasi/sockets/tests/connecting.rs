@@ -60,6 +60,21 @@ async fn an_address_that_is_not_granted_is_denied_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn a_name_that_means_a_blocked_address_by_now_does_not_lead_there() {
+    // What a name is made to mean between look-up and connecting makes no difference: a guest connects to an
+    // address, and that very address is asked about when it does.
+    let (listener, address) = listener().await;
+    let patterns = vec![HostPattern::parse("*://*:*").unwrap()];
+    let private = crate::manifest::PrivateNetworks::Blocked;
+    let blocked = BlockedNetworks { networks: Vec::new(), private };
+    let (host, _) = host_with(Grant::default(), Hosts::new(patterns, None, blocked));
+    assert_eq!(connect(&host, address).await.err(), Some(ErrorCode::AccessDenied));
+    let mapped = SocketAddr::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), address.port());
+    assert_eq!(connect(&host, mapped).await.err(), Some(ErrorCode::InvalidArgument));
+    drop(listener);
+}
+
+#[tokio::test]
 async fn a_peer_that_is_not_there_is_a_refused_connection() {
     let (listener, address) = listener().await;
     drop(listener);

@@ -68,3 +68,14 @@ async fn addresses_that_the_operator_blocked_are_left_out() {
     let (host, _) = host_with(Grant::default(), Hosts::new(patterns, None, blocked));
     assert_eq!(look_up(&host, "localhost").await, Err(ErrorCode::NameUnresolvable));
 }
+
+#[tokio::test]
+async fn a_name_that_no_grant_names_is_not_looked_up() {
+    let host = granted(&["http://api.example.com", "tcp://127.0.0.1:80", "https://*.invalid"]);
+    for name in ["localhost", "data-that-leaks.evil.example", "api.example.com.evil.example"] {
+        assert_eq!(look_up(&host, name).await, Err(ErrorCode::AccessDenied), "{name}");
+    }
+    // Asked for, and not there.
+    assert_eq!(look_up(&host, "x.invalid").await, Err(ErrorCode::NameUnresolvable));
+    assert!(look_up(&host, "127.0.0.1").await.is_ok());
+}
