@@ -283,7 +283,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes a message. QoS 0 is taken always, and dropped if it cannot be sent soon: `done` learns it.
+    /// Takes a message. QoS 0 without a connection is taken and dropped: `done` learns it.
     pub fn publish(
         &mut self,
         publish: Publish,
