@@ -171,7 +171,7 @@ impl World {
         let mut rng = Rng::new(seed);
         let plan = Plan::of(&mut rng);
         let base = Instant::now();
-        let runner = Runner::new(&plan, &[]);
+        let runner = Runner::new(&plan, &[], 0);
         let mut world = Self {
             now: 0,
             base,
@@ -439,12 +439,15 @@ impl World {
                 self.cut();
             }
             Fault::BrokerDies => {
-                let forgets = self.rng.percent(40);
+                let forgets = self.rng.percent(60);
                 self.cut();
                 self.broker.die(forgets);
             }
             Fault::Mute => self.broker.mute = true,
-            Fault::DiskFails => self.disk.failing = true,
+            Fault::DiskFails => {
+                self.disk.failing = true;
+                self.disk.unreadable = self.rng.percent(50);
+            }
             Fault::DiskSlow => self.disk.slow = true,
             Fault::Kill => self.die(false),
             Fault::PowerCut => self.die(true),
@@ -564,7 +567,9 @@ impl World {
         self.starts = false;
         if !self.alive {
             self.alive = true;
-            self.runner = Runner::new(&self.plan, &self.granted);
+            let after =
+                if self.has(Mutant::NumberFromOne) { 0 } else { self.rng.below(65_536) as u16 };
+            self.runner = Runner::new(&self.plan, &self.granted, after);
             self.say(|| "the process starts".into());
             self.begin();
         }

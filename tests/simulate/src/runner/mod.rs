@@ -154,7 +154,7 @@ pub struct Runner {
 
 impl Runner {
     /// A process that has done nothing yet.
-    pub fn new(plan: &Plan, granted: &[Subscription]) -> Self {
+    pub fn new(plan: &Plan, granted: &[Subscription], numbered_after: u16) -> Self {
         let options = options(plan, granted);
         let lane = |one: &crate::plan::Component| LaneOf {
             lane: Lane::new(one.bounds, Pace::new(100_000, Duration::from_secs(1))),
@@ -164,7 +164,7 @@ impl Runner {
         };
         Self {
             started: false,
-            core: Core::new(&options),
+            core: Core::new(&options).numbered_after(numbered_after),
             connection: None,
             unread: VecDeque::new(),
             pump_due: false,
