@@ -142,6 +142,14 @@ impl Core {
         }
     }
 
+    /// Packet identifiers begin after this one. A process that follows another in the same session begins
+    /// somewhere else each time: the broker may still hold a QoS 2 message of the one before, and would
+    /// take a new one under its identifier for its copy.
+    pub fn numbered_after(mut self, id: u16) -> Self {
+        self.outbound.number_after(id);
+        self
+    }
+
     /// A connection is there.
     pub fn opened(&mut self, now: Instant) {
         self.lost();
@@ -277,7 +285,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes a message. QoS 0 is taken always, and dropped if it cannot be sent soon: `done` learns it.
+    /// Takes a message. QoS 0 without a connection is taken and dropped: `done` learns it.
     pub fn publish(
         &mut self,
         publish: Publish,
@@ -338,7 +346,9 @@ impl Core {
         let Some(link) = &self.link else { return false };
         match link.stage {
             Stage::Fresh | Stage::Leaving => true,
-            Stage::Greeted | Stage::Left => false,
+            // Nothing to send, but to be noticed: there is nothing to wait for any more.
+            Stage::Greeted => self.stop != Stop::No,
+            Stage::Left => false,
             Stage::Open => {
                 self.stop != Stop::No
                     || !link.replies.is_empty()

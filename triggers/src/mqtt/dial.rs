@@ -121,3 +121,43 @@ fn start_lookup(host: String, port: u16) -> io::Result<Lookup> {
     std::thread::Builder::new().name("mqtt look-up".into()).spawn(work)?;
     Ok(lookup)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::mqtt::options::Address;
+
+    fn options(host: &str) -> Options {
+        let address = Address { host: host.into(), port: 1883, security: Security::Plain };
+        Options::new(address, "device")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_up_that_hangs_is_waited_for_by_one_attempt_after_the_other() {
+        let options = options("broker.example");
+        let (answer, lookup) = oneshot::channel();
+        let mut dialer = Dialer { tls: None, lookup: Some(lookup) };
+        for _ in 0..3 {
+            let why = dialer.addresses(&options).await.unwrap_err();
+            assert_eq!(why, "looking up `broker.example` took too long");
+        }
+        let found = SocketAddr::from(([192, 0, 2, 1], 1883));
+        answer.send(Ok(vec![found, found])).unwrap();
+        assert_eq!(dialer.addresses(&options).await, Ok(vec![found]));
+        assert!(dialer.lookup.is_none(), "the next attempt asks anew");
+    }
+
+    #[tokio::test]
+    async fn an_address_needs_no_look_up_and_a_name_gets_one() {
+        let mut dialer = Dialer { tls: None, lookup: None };
+        let local = SocketAddr::from(([127, 0, 0, 1], 1883));
+        assert_eq!(dialer.addresses(&options("127.0.0.1")).await, Ok(vec![local]));
+        assert!(dialer.addresses(&options("localhost")).await.unwrap().contains(&local));
+        let mut refusing = options("localhost");
+        refusing.address_filter = Some(std::sync::Arc::new(|_| false));
+        let why = dialer.addresses(&refusing).await.unwrap_err();
+        assert!(why.ends_with("of `localhost` is not permitted"), "{why}");
+    }
+}

@@ -13,15 +13,20 @@
 //! - A publish whose [`Receipt`] says so has reached the broker. Until then it is kept, and sent
 //!   again after a reconnect; with QoS 1, and with QoS 2 after a broker lost its session, it may
 //!   then arrive twice.
+//! - QoS 0 promises nothing and waits for nothing: what cannot be sent is dropped and counted.
+//! - A message larger than what is accepted is handed out as its first bytes, to be kept aside; it is read
+//!   past without being held, whatever length is announced.
+//! - Whatever order the broker acknowledges in, and however often, nothing is stuck: see `outbound`.
 //! - Nothing grows: every queue has a cap in [`limits`](crate::limits::mqtt).
 //! - Not kept over a restart of this process: what was published and not acknowledged. A durable
 //!   outbox belongs in front of [`Session::publish`].
 //!
 //! # What it costs
 //!
-//! On the machine it was written on, a QoS 1 round trip over loopback and mosquitto took 50 µs at
-//! the median, 47 with rumqttc alone, 67 over TLS; a burst ran as fast as rumqttc alone. A connected,
-//! idle session was one thread, 1.9 MiB of PSS with the program around it, and no wake-up between
+//! `examples/mqtt_echo.rs` measures an echo at QoS 1 over loopback and mosquitto, in turns with a bare
+//! program that does the same with the same codec, keeps no record and promises nothing. Medians of five
+//! rounds on a busy machine: a burst of 20 000 at 1.12 of its rate and 0.98 of its CPU time, a round trip in 0.97
+//! of its time (0.86 of rumqttc's event loop's). A connected, idle session has one task and no wake-up between
 //! two keep-alives.
 //!
 //! # How it is built

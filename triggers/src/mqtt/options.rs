@@ -129,7 +129,7 @@ impl Options {
         if self.subscriptions.len() > limits::SUBSCRIPTIONS_MAX {
             return Err(OptionsError::TooManySubscriptions(self.subscriptions.len()));
         }
-        for Subscription { filter, .. } in &self.subscriptions {
+        for Subscription { filter, .. } in self.subscriptions.iter().chain(&self.kept) {
             validate_filter(filter)
                 .map_err(|why| OptionsError::Filter { filter: filter.clone(), why })?;
         }
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn each_wrong_option_is_refused_by_name() {
         type Change = fn(&mut Options);
-        let rows: [(Change, &str); 16] = [
+        let rows: [(Change, &str); 17] = [
             (|_| {}, "fine"),
             (|o| o.address.host = "::1".into(), "fine"),
             (|o| o.address.host = String::new(), "`:1883` is not a broker's address"),
@@ -358,6 +358,7 @@ mod tests {
             (|o| o.payload_bytes_max = 17 << 20, "the payload limit of 17825792 bytes"),
             (|o| o.subscriptions = filters(65, "a"), "65 subscriptions are more than the 64"),
             (|o| o.subscriptions = filters(1, "a/#/b"), "`a/#/b` is not a topic filter: + must"),
+            (|o| o.kept = filters(1, "a/#/b"), "`a/#/b` is not a topic filter: + must"),
             (|o| o.will = status("a/+", 1), "`a/+` of `will` is not a topic: a topic to publish"),
             (|o| o.online = status("a", 65_537), "the payload of `online` has 65537 bytes"),
         ];

@@ -131,6 +131,10 @@ impl Outbound {
         }
     }
 
+    pub(super) fn number_after(&mut self, id: u16) {
+        self.last_id = id;
+    }
+
     /// Whether a message fits. One alone always does.
     pub(super) fn has_room(&self, publish: &Publish) -> bool {
         self.messages == 0

@@ -1,6 +1,6 @@
 //! What the session's ends and its task share: the core behind its lock, and the ways to wait.
 
-use super::backoff::now;
+use super::backoff::{now, random};
 use super::codec::Reader;
 use super::core::{Core, Done, News, NotTaken};
 use super::message::{
@@ -39,8 +39,9 @@ struct Locked {
 
 impl Shared {
     pub(super) fn new(options: Options) -> Self {
+        let core = Core::new(&options).numbered_after((random() >> 48) as u16);
         Self {
-            locked: Mutex::new(Locked { core: Core::new(&options), sleeper: None }),
+            locked: Mutex::new(Locked { core, sleeper: None }),
             granted: watch::Sender::new(options.kept.clone().into()),
             options,
             state: watch::Sender::new(State::Connecting { attempt: 0, last_error: None }),
@@ -161,8 +162,15 @@ impl Shared {
         self.granted.subscribe()
     }
 
+    /// The end is the end, whatever the task was about to say.
     pub(super) fn set_state(&self, state: State) {
-        self.state.send_replace(state);
+        self.state.send_if_modified(|shown| {
+            let goes_on = *shown != State::Stopped;
+            if goes_on {
+                *shown = state;
+            }
+            goes_on
+        });
     }
 
     pub(super) fn counters(&self) -> Counters {

@@ -53,6 +53,8 @@ pub enum Acks {
     Prompt,
     /// Several together, the last first.
     Backwards,
+    /// One at a time, the newest first: the oldest waits until nothing else is left.
+    NewestFirst,
     Twice,
     /// With each a few for identifiers that the client has not used.
     WithStrays,
@@ -238,9 +240,11 @@ impl Connection<'_> {
                 () = self.broker.poke.notified() => {}
                 () = self.broker.cut.notified() => return Err(cut()),
                 () = tokio::time::sleep(Duration::from_millis(5)), if !self.backwards.is_empty() => {
-                    self.backwards.reverse();
-                    let together = std::mem::take(&mut self.backwards).concat();
-                    self.writer.write_all(&together).await?;
+                    let all = self.broker.manner.lock().unwrap().acks == Acks::Backwards;
+                    let kept = if all { 0 } else { self.backwards.len() - 1 };
+                    let mut together = self.backwards.split_off(kept);
+                    together.reverse();
+                    self.writer.write_all(&together.concat()).await?;
                 }
                 () = tokio::time::sleep(Duration::from_millis(20)), if !self.late.is_empty() => {
                     let at = self.broker.draw() as usize % self.late.len();
@@ -394,7 +398,7 @@ impl Connection<'_> {
         match acks {
             Acks::Prompt => self.answer(wire::puback(id)).await,
             Acks::Never => Ok(()),
-            Acks::Backwards => {
+            Acks::Backwards | Acks::NewestFirst => {
                 self.backwards.push(wire::puback(id));
                 Ok(())
             }

@@ -297,3 +297,19 @@ async fn stopping_ends_in_time_although_the_broker_takes_nothing() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn stopping_is_quick_while_the_broker_has_not_answered_yet() {
+    both(async |protocol| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut options = Options::new(local(listener.local_addr().unwrap().port()), "device");
+        options.protocol = protocol;
+        let (session, _inbox) = Session::start(options).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        wire::read(&mut stream, protocol == Protocol::V5).await.unwrap();
+        let begin = tokio::time::Instant::now();
+        session.stop(Duration::from_secs(5)).await;
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    })
+    .await;
+}
