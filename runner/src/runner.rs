@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::app::{App, Pin, TriggerPlan, TriggerPlanKind};
 use crate::dispatch::{Lane, LaneEntry, Unit};
+use crate::engine::private::Private;
 use crate::event::Event;
 use crate::feeds::{self, EdgeRoute, TickRoute, TopicRoute};
 use crate::host::brokers::{Brokers, Login};
@@ -71,6 +72,21 @@ impl Runner {
     /// Loads everything that the plan names; nothing of it runs yet. All that can be wrong with an
     /// app on this machine is found here.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
+        let private = Private::kept_in(&app.state_dir);
+        Self::with_code(app, reporter, private)
+    }
+
+    /// The same for who only wants to know what is wrong: nothing is written.
+    pub fn examine(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
+        let private = Private::looked_up_in(&app.state_dir);
+        Self::with_code(app, reporter, private)
+    }
+
+    fn with_code(
+        app: App,
+        reporter: Arc<dyn Reporter>,
+        private: Private,
+    ) -> Result<Self, LoadAppError> {
         let store =
             Store::start(Layout { state_dir: app.state_dir.clone(), paths: store_paths(&app) })
                 .map_err(LoadAppError::Store)?;
@@ -84,7 +100,7 @@ impl Runner {
             lines: &lines,
             reporter: &reporter,
         };
-        let units = loading::units(&shared)?;
+        let units = loading::units(&shared, private)?;
         Ok(Self { app, units, brokers, lines, store, reporter })
     }
 

@@ -74,11 +74,7 @@ enum Step {
     Look,
     /// Ends this turn when its slice is over, which is in so long; unless the loop is wanted first, if
     /// that ends it.
-    Guard {
-        turn: Turn,
-        left: Duration,
-        may_be_wanted: bool,
-    },
+    Guard { turn: Turn, left: Duration, may_be_wanted: bool },
 }
 
 /// What the thread saw when it last looked.
@@ -105,12 +101,8 @@ impl Watch {
                 let left = limits::SLICE.saturating_sub(limits::LOOK);
                 Step::Guard { turn, left, may_be_wanted: true }
             }
-            Some(Standing::Busy) => {
-                Step::Guard { turn, left: limits::SLICE, may_be_wanted: true }
-            }
-            Some(Standing::Owed) => {
-                Step::Guard { turn, left: limits::SLICE, may_be_wanted: false }
-            }
+            Some(Standing::Busy) => Step::Guard { turn, left: limits::SLICE, may_be_wanted: true },
+            Some(Standing::Owed) => Step::Guard { turn, left: limits::SLICE, may_be_wanted: false },
         }
     }
 }

@@ -149,7 +149,7 @@ pub(crate) fn verify(common: Common) -> ExitCode {
     for warning in &app.warnings {
         reporter.report(&Report::Warning(warning));
     }
-    match Runner::load(app, reporter) {
+    match Runner::examine(app, reporter) {
         Ok(runner) => {
             let app = runner.app();
             if let Err(error) = check_chips(&Chips::Kernel, &app.pins.chip_labels()) {
