@@ -44,8 +44,8 @@ enum Again {
 /// How often a hostility that ends begins again.
 const EVERY: Duration = Duration::from_millis(10);
 /// Round trips of each measurement, if they are done by then.
-const TRIPS: usize = 500;
-const MEASURED_WITHIN: Duration = Duration::from_secs(8);
+const TRIPS: usize = 300;
+const MEASURED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Round trips, shortest first, in milliseconds.
 struct Times(Vec<f64>);

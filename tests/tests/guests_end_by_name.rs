@@ -24,7 +24,7 @@ fn with_realloc(body: &str) -> Vec<u8> {
             (func (export "handle-message") (param "message" (list u8)) (param "metadata" $metadata)
                 (result (result (error $error)))
                 (canon lift (core func $i "handle")
-                    (memory $i "memory") (realloc (func $i "realloc")))))"#
+                    (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"#
     );
     wat::parse_str(text).unwrap()
 }
