@@ -336,5 +336,5 @@ pub(super) async fn end() {
 }
 
 #[cfg(test)]
-#[path = "turns/tests.rs"]
+#[allow(clippy::expect_used)]
 mod tests;
