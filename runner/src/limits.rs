@@ -85,12 +85,16 @@ pub mod engine {
     pub const MEMORY_RESERVATION_FOR_GROWTH_BYTES: u64 = 1 << 20;
     /// Unmapped bytes behind each memory: lets neighbouring accesses share one bounds check.
     pub const MEMORY_GUARD_BYTES: u64 = 64 << 10;
-    /// A guest's own calls. Rust guests keep their data stack in linear memory, so this is deep.
-    pub const WASM_STACK_BYTES: usize = 256 << 10;
-    /// The whole stack a guest runs on: its calls and ours below them. Touched pages count.
-    pub const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + HOST_STACK_BYTES;
-    /// What host functions need at most on top of a guest's stack (debug builds included).
-    pub const HOST_STACK_BYTES: usize = 256 << 10;
+    /// The whole stack a guest runs on, its calls and ours below them, if no board says otherwise. Touched pages
+    /// count.
+    pub const FIBER_STACK_BYTES: usize = 512 << 10;
+    /// The least that a board may give: our part of it is half, and host functions need 100 KiB.
+    pub const STACK_BYTES_MIN: u64 = 256 << 10;
+    /// A guest's own calls: half of its stack. Rust guests keep their data stack in linear memory, so this is deep.
+    /// The other half is for host functions, which need less (in debug builds: 256 KiB at most).
+    pub const fn wasm_stack_bytes(stack_bytes: usize) -> usize {
+        stack_bytes / 2
+    }
 
     /// One slice of a guest, and so the longest that anything waits for it which is no event of a descriptor:
     /// timers, which are no finer than this. An event that needs less never waits for one that needs more.
@@ -110,8 +114,11 @@ pub mod engine {
     /// The ticker calls two functions.
     pub const TICKER_STACK_BYTES: usize = 64 << 10;
 
-    /// Function table entries (8 bytes each); large programs have some ten thousand.
-    pub const TABLE_ELEMENTS_MAX: usize = 100_000;
+    /// Function table entries of all tables of an instance; large programs have some ten thousand. Each instance's
+    /// part of the budget has room for them.
+    pub const TABLE_ELEMENTS_MAX: usize = 32_768;
+    /// A table entry, on the engine where it takes most.
+    pub const TABLE_ELEMENT_BYTES: usize = 8;
     /// Core instances of one component: program, adapter, shim, fixup, composed parts.
     pub const CORE_INSTANCES_MAX: usize = 64;
     /// Tables of one component.
@@ -134,6 +141,15 @@ pub mod engine {
     /// Calls that an interpreted component may have under way at once (Spin 4's `async` imports): each is a
     /// future of a few hundred bytes, and all are polled together.
     pub const CALLS_UNDERWAY_MAX: usize = HOST_RESOURCES_MAX;
+    /// What an instance may take beside its linear memory and its stack: its tables, its handles with the
+    /// objects behind them, and 64 KiB of the engine's own (measured 20 to 60).
+    pub const INSTANCE_BYTES: usize = TABLE_ELEMENTS_MAX * TABLE_ELEMENT_BYTES
+        + HANDLES_MAX * 16
+        + HOST_RESOURCES_MAX * 256
+        + (64 << 10);
+    /// What a component takes beside its code: its types, names and linker. Measured 8 to 14 KiB for one that imports
+    /// much; of interpreted ones it is among [`INTERPRETED_BYTES_PER_BYTE`].
+    pub const COMPONENT_BYTES: u64 = 16 << 10;
     /// Frames kept of a trap's backtrace.
     pub const BACKTRACE_FRAMES_MAX: usize = 12;
 
@@ -176,8 +192,9 @@ pub mod engine {
     pub const REALLOC_FUEL: u64 = 500;
 
     const _: () = assert!(HOST_RESOURCES_MAX <= HANDLES_MAX);
-    const _: () = assert!(FIBER_STACK_BYTES > WASM_STACK_BYTES);
-    const _: () = assert!(LOOK.as_nanos() < SLICE.as_nanos() && SLICE.as_nanos() < SHARE_WINDOW.as_nanos());
+    const _: () = assert!(FIBER_STACK_BYTES as u64 >= STACK_BYTES_MIN);
+    const _: () =
+        assert!(LOOK.as_nanos() < SLICE.as_nanos() && SLICE.as_nanos() < SHARE_WINDOW.as_nanos());
     const _: () = assert!(SLICE.as_nanos() < 1_000_000_000);
 }
 

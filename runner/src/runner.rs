@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::app::{App, Durable, Pin, TriggerPlan, TriggerPlanKind};
+use crate::engine::private::Private;
 use crate::event::Event;
 use crate::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
 use crate::flow::books::Balance;
@@ -154,6 +155,21 @@ impl Runner {
     /// Loads everything that the plan names; nothing of it runs yet. What can be wrong with an app on
     /// this machine is found here or by [`verify`](Self::verify), which is the way to `connect`.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
+        let private = Private::kept_in(&app.state_dir);
+        Self::with_code(app, reporter, private)
+    }
+
+    /// The same for who only wants to know what is wrong: nothing is written.
+    pub fn examine(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
+        let private = Private::looked_up_in(&app.state_dir);
+        Self::with_code(app, reporter, private)
+    }
+
+    fn with_code(
+        app: App,
+        reporter: Arc<dyn Reporter>,
+        private: Private,
+    ) -> Result<Self, LoadAppError> {
         let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
         let letters = app.runtime_config.dead_letters;
         let layout = Layout { state_dir, paths, letters };
@@ -168,7 +184,7 @@ impl Runner {
             lines: &lines,
             reporter: &reporter,
         };
-        let units = loading::units(&shared)?;
+        let units = loading::units(&shared, private)?;
         Ok(Self { app, units, brokers, lines, store, reporter })
     }
 

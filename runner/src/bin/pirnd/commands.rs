@@ -169,7 +169,7 @@ pub(crate) fn verify(common: Common) -> ExitCode {
     };
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, None));
     warn(&app, &*reporter);
-    match Runner::load(app, reporter) {
+    match Runner::examine(app, reporter) {
         Ok(runner) => {
             let app = runner.app();
             if let Err(error) = runner.verify(&Chips::Kernel) {
