@@ -247,6 +247,17 @@ impl Scene {
         self.broker.wait(self.stuck, |look| look.received_on(&topic) >= count)
     }
 
+    /// Waits until so many numbers came out of a lane, until the runner ended, or at most so long.
+    pub fn wait_or_end(&mut self, lane: &str, count: usize, at_most: Duration) {
+        let (topic, end) = (format!("out/{lane}"), Instant::now() + at_most);
+        let turn = Duration::from_millis(20);
+        while Instant::now() < end && self.is_running() {
+            if self.broker.wait(turn, |look| look.received_on(&topic) >= count) {
+                return;
+            }
+        }
+    }
+
     /// Waits until the books are even, or until nothing happened for a while.
     ///
     /// # Errors
