@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use pirn_tests::PATIENCE;
-use pirn_tests::faults::books::Books;
+use pirn_tests::faults::books::{Books, accepted};
 use pirn_tests::faults::broker::Broker;
 use pirn_tests::faults::manners::Acks;
 use pirn_tests::faults::proxy::Proxy;
@@ -13,7 +13,7 @@ use pirn_tests::peer::Peer;
 
 fn books(broker: &Broker) -> Books {
     let look = broker.look();
-    Books::close(&look, &look, &[])
+    Books::close(&accepted(&look), &look, &look, &[], &[])
 }
 
 #[test]
