@@ -62,6 +62,8 @@ pub struct Event {
 struct Open {
     lanes: usize,
     then: Then,
+    /// Under what lanes that are done remember their attempts.
+    tried: Vec<u64>,
 }
 
 /// What follows when all lanes are done.
@@ -85,7 +87,7 @@ impl Event {
             Qos::AtMostOnce => Urgency::Lasting,
             _ => Urgency::Redelivered,
         };
-        let open = Mutex::new(Open { lanes, then: Then::Acknowledge(delivery) });
+        let open = Mutex::new(Open { lanes, then: Then::Acknowledge(delivery), tried: Vec::new() });
         let what = Happening::Message { payload, qos };
         Self {
             source: topic.into(),
@@ -101,7 +103,7 @@ impl Event {
 
     /// Something that nobody waits for an answer to, and that nobody sends again.
     pub fn local(source: Arc<str>, what: Happening, lanes: usize, settled: Arc<Notify>) -> Self {
-        let open = Mutex::new(Open { lanes, then: Then::Nothing });
+        let open = Mutex::new(Open { lanes, then: Then::Nothing, tried: Vec::new() });
         let urgency = Urgency::Lasting;
         let (whole_bytes, letter) = (None, None);
         Self { source, what, urgency, whole_bytes, letter, open, settled, _room: None }
@@ -245,17 +247,21 @@ impl Event {
         }
     }
 
-    /// One lane is done with it.
-    pub fn settle(&self) {
+    /// One lane is done with it. `tried` is the digest under which its attempts are remembered, if they are. What may be
+    /// forgotten comes back when the last lane is done: if the runner dies before, the event comes again to all of
+    /// them, and one that was tried as often as it may must not begin anew.
+    pub fn settle(&self, tried: Option<u64>) -> Vec<u64> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.lanes = open.lanes.saturating_sub(1);
+        open.tried.extend(tried);
         if open.lanes > 0 {
-            return;
+            return Vec::new();
         }
         if let Then::Acknowledge(delivery) = std::mem::replace(&mut open.then, Then::Nothing) {
             delivery.settle();
         }
         self.settled.notify_one();
+        std::mem::take(&mut open.tried)
     }
 }
 
@@ -336,10 +342,19 @@ mod tests {
         let message = again(Happening::Message { payload: payload.clone(), qos: Qos::ExactlyOnce });
         let Happening::Message { payload: read, qos } = &message.what else { unreachable!() };
         assert_eq!((read, *qos, &*message.source), (&payload, Qos::ExactlyOnce, "source"));
-        let edge = Edge { edge: EdgeKind::Falling, timestamp_ns: 5, sequence: 6, missed: 7, epoch: 8 };
+        let edge =
+            Edge { edge: EdgeKind::Falling, timestamp_ns: 5, sequence: 6, missed: 7, epoch: 8 };
         assert!(matches!(again(Happening::Edge(edge)).what, Happening::Edge(read) if read == edge));
         let time = again(Happening::Time { timestamp: 9 });
         assert!(matches!(time.what, Happening::Time { timestamp: 9 }));
+    }
+
+    #[test]
+    fn attempts_are_remembered_until_the_last_lane_is_done() {
+        let event = Event::local("source".into(), Happening::Tick, 3, Arc::default());
+        assert_eq!(event.settle(Some(1)), []);
+        assert_eq!(event.settle(None), []);
+        assert_eq!(event.settle(Some(2)), [1, 2]);
     }
 
     #[test]

@@ -36,6 +36,8 @@ async fn look(house: &House, lanes: &[Entry]) -> bool {
         waiting |= lane.lane().is_waiting();
     }
     forget(house).await;
+    // What could not be deleted is tried again, whether or not anything comes.
+    waiting |= !locked(&house.forget).is_empty();
     if waiting {
         house.keeper_looks.store(true, Relaxed);
     }
@@ -56,7 +58,7 @@ pub(crate) async fn write_down(house: &House, lane: &Entry, which: fn(&Arc<Event
             Ok(rows) => {
                 for (Parked { key, event, .. }, row) in parked.into_iter().zip(rows) {
                     match lane.lane().parked(key, row) {
-                        true => event.settle(),
+                        true => house.forget_tries(event.settle(None)),
                         false => locked(&house.forget).push(row),
                     }
                 }
@@ -82,10 +84,16 @@ pub(crate) async fn forget(house: &House) {
     if rows.is_empty() {
         return;
     }
-    if let Err(error) = house.store.forget_events(rows.clone()).await {
+    let forgotten = house.store.forget_events(rows.clone()).await;
+    let failed_before = house.unforgotten.swap(forgotten.is_err(), Relaxed);
+    if let Err(error) = forgotten {
         locked(&house.forget).extend(rows);
-        let sentence =
-            format!("events that were handled cannot be deleted; after a restart they run again: {error}");
+        if failed_before {
+            return;
+        }
+        let sentence = format!(
+            "events that were handled cannot be deleted; after a restart they run again: {error}"
+        );
         house.reporter.report(&Report::Warning(&sentence));
     }
 }

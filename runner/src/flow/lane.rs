@@ -121,6 +121,17 @@ pub enum Then<E> {
     GiveUp(Left<E>, u32),
 }
 
+/// What follows from reading a row.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Loaded<E> {
+    /// Its event waits, in memory from here on.
+    Waits,
+    /// Somebody deleted it: whose it was.
+    Gone(u32),
+    /// It was tried as often as it may, the last time by a process that died of it: keep it aside. Whose it is.
+    Spent(Left<E>, u32),
+}
+
 /// An event to be written down.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Parked<E> {
@@ -274,16 +285,25 @@ impl<E: Clone> Lane<E> {
         Next::Run { key, event, attempt }
     }
 
-    /// A row was read; `None` if there is no such row any more, which ends that event: says whose it was.
-    pub fn loaded(&mut self, key: u64, event: Option<E>) -> Option<u32> {
-        let at = self.waiting.iter().position(|item| item.key == key)?;
-        if event.is_some() {
-            self.waiting[at].event = event;
-            return None;
+    /// A row was read; `None` if there is no such row any more, which ends that event. `attempts` is how often a run
+    /// of it was begun whose end nobody saw, which the row cannot know.
+    pub fn loaded(&mut self, key: u64, event: Option<E>, attempts: u32, now: Instant) -> Loaded<E> {
+        let Some(at) = self.waiting.iter().position(|item| item.key == key) else {
+            return Loaded::Waits;
+        };
+        let item = &mut self.waiting[at];
+        let gone = event.is_none();
+        (item.event, item.attempts) = (event, item.attempts.max(attempts));
+        if !gone && item.attempts < self.bounds.attempts_max {
+            return Loaded::Waits;
         }
-        let item = self.waiting.remove(at)?;
-        self.unpark(&item);
-        Some(item.trigger)
+        let Some(item) = self.waiting.remove(at) else { return Loaded::Waits };
+        let trigger = item.trigger;
+        if gone {
+            self.unpark(&item);
+            return Loaded::Gone(trigger);
+        }
+        self.leave(item, now).map_or(Loaded::Waits, |left| Loaded::Spent(left, trigger))
     }
 
     /// A run ended; `Ok` if the component took the event.

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until, timeout};
 
 use super::books::{Balance, Book, Dropped};
-use super::lane::{Arrival, Bounds, Lane, Left, Next, Offer, Then};
+use super::lane::{Arrival, Bounds, Lane, Left, Loaded, Next, Offer, Then};
 use super::pace::Pace;
 use super::running::Running;
 use super::unit::Unit;
@@ -44,6 +44,8 @@ pub(crate) struct House {
     pub(super) unburied: AtomicU64,
     /// Rows to be deleted.
     pub(super) forget: Mutex<Vec<i64>>,
+    /// They could not be the last time: that has been said.
+    pub(super) unforgotten: AtomicBool,
     /// Somebody waits in a lane: the keeper is to look from time to time.
     pub(super) keeper: Notify,
     pub(super) keeper_looks: AtomicBool,
@@ -74,6 +76,7 @@ impl House {
             closed: Notify::new(),
             unburied: AtomicU64::new(0),
             forget: Mutex::default(),
+            unforgotten: AtomicBool::new(false),
             keeper: Notify::new(),
             keeper_looks: AtomicBool::new(false),
             urgent: Notify::new(),
@@ -125,16 +128,22 @@ impl House {
         if tries.is_empty() { 0 } else { tries.get(&digest()).copied().unwrap_or(0) }
     }
 
-    /// An event is settled: how often it was tried is nobody's business any more.
-    fn forget_tries(&self, digest: impl FnOnce() -> u64) {
-        let mut tries = locked(&self.tries);
+    /// The digest of an event, if attempts at it are remembered.
+    fn remembered(&self, digest: impl FnOnce() -> u64) -> Option<u64> {
+        let tries = locked(&self.tries);
         if tries.is_empty() {
-            return;
+            return None;
         }
-        let digest = digest();
-        if tries.remove(&digest).is_some() {
-            let store = self.store.clone();
-            tokio::spawn(async move { store.forget_attempts(digest).await });
+        Some(digest()).filter(|digest| tries.contains_key(digest))
+    }
+
+    /// Events are settled: how often they were tried is nobody's business any more.
+    pub(super) fn forget_tries(&self, digests: Vec<u64>) {
+        for digest in digests {
+            if locked(&self.tries).remove(&digest).is_some() {
+                let store = self.store.clone();
+                tokio::spawn(async move { store.forget_attempts(digest).await });
+            }
         }
     }
 }
@@ -254,16 +263,15 @@ impl Entry {
             }
             Offer::Coalesced => {
                 book.accept_and_drop(1, Dropped::Coalesced);
-                event.settle();
+                house.forget_tries(event.settle(None));
             }
             Offer::Dropped => {
                 book.accept_and_drop(1, Dropped::NoRoom);
-                event.settle();
+                house.forget_tries(event.settle(None));
             }
             Offer::Spent(left) => {
                 book.accept();
-                let reason = format!("the runner died {tries} times while it ran");
-                self.give_up(left, trigger, reason);
+                self.give_up(left, trigger, spent(tries));
             }
             Offer::Behind(left) => {
                 book.accept();
@@ -542,16 +550,18 @@ impl Entry {
     /// The event is nobody's any more.
     fn settle(&self, left: &Left<Arc<Event>>, trigger: u32, count: impl FnOnce(&Book)) {
         let Inner { unit, house, .. } = &*self.0;
-        match left.row {
-            None => left.event.settle(),
+        let tried = house.remembered(|| left.event.digest(&unit.grants.component));
+        let forget = match left.row {
+            None => left.event.settle(tried),
             Some(row) => {
                 locked(&house.forget).push(row);
                 house.urgent.notify_one();
                 self.call_keeper();
                 house.settled.notify_one();
+                tried.into_iter().collect()
             }
-        }
-        house.forget_tries(|| left.event.digest(&unit.grants.component));
+        };
+        house.forget_tries(forget);
         self.lane().settled(left.key);
         if let Some(book) = self.book(trigger) {
             count(book);
@@ -563,10 +573,16 @@ impl Entry {
         match house.store.kept_event(row).await {
             Ok(kept) => {
                 let settled = Arc::clone(&house.settled);
-                let event = kept.and_then(|kept| Event::of_kept(kept, settled));
-                let gone = self.lane().loaded(key, event.map(Arc::new));
-                if let Some(book) = gone.and_then(|trigger| self.book(trigger)) {
-                    book.drop_accepted(1, Dropped::Gone);
+                let event = kept.and_then(|kept| Event::of_kept(kept, settled)).map(Arc::new);
+                let digest = |event: &Arc<Event>| event.digest(&unit.grants.component);
+                let tries = event.as_ref().map_or(0, |event| house.tries(|| digest(event)));
+                let loaded = self.lane().loaded(key, event, tries, now());
+                match loaded {
+                    Loaded::Waits => {}
+                    Loaded::Gone(trigger) => {
+                        self.book(trigger).inspect(|book| book.drop_accepted(1, Dropped::Gone));
+                    }
+                    Loaded::Spent(left, trigger) => self.give_up(left, trigger, spent(tries)),
                 }
             }
             Err(error) => {
@@ -577,6 +593,11 @@ impl Entry {
             }
         }
     }
+}
+
+/// Why an event is kept aside that killed its runner as often as it was tried.
+fn spent(tries: u32) -> String {
+    format!("the runner died {tries} times while it ran")
 }
 
 /// An event that ended and is not settled, as long as this is not dropped.

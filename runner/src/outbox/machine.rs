@@ -78,7 +78,7 @@ pub enum Action<P> {
     Store(Vec<(Ticket, P)>),
     /// Read the rows of this component after that one, in order: then `loaded` or `not_loaded`.
     Load(u32, i64),
-    /// Delete these rows. Nobody waits for it: what is not deleted is sent twice.
+    /// Delete these rows. Nobody waits for it: what is not deleted is sent twice. If it cannot be: `not_forgotten`.
     Forget(Vec<i64>),
 }
 
@@ -265,8 +265,7 @@ impl<P: Clone, W> Outbox<P, W> {
             return Err((Full::Memory, publish, waiter));
         }
         while self.is_full(bytes) {
-            let gave_way =
-                self.bounds.when_full == WhenFull::DropOldest && self.drop_oldest();
+            let gave_way = self.bounds.when_full == WhenFull::DropOldest && self.drop_oldest();
             if !gave_way {
                 return Err((Full::Kept, publish, waiter));
             }
@@ -432,6 +431,12 @@ impl<P: Clone, W> Outbox<P, W> {
         }
     }
 
+    /// Rows could not be deleted; that is tried again, later.
+    pub fn not_forgotten(&mut self, rows: Vec<i64>, now: Instant) {
+        self.forget.extend(rows);
+        self.forget_since = Some(now + limits::WRITE_AGAIN_MAX);
+    }
+
     /// Whom to tell what, since the last time.
     pub fn told(&mut self) -> Vec<(W, Told)> {
         std::mem::take(&mut self.told)
@@ -504,7 +509,8 @@ impl<P: Clone, W> Outbox<P, W> {
             return None;
         }
         self.due = None;
-        let patience = [Urgency::Redelivered, Urgency::Lasting].map(|urgency| self.patience(urgency));
+        let patience =
+            [Urgency::Redelivered, Urgency::Lasting].map(|urgency| self.patience(urgency));
         let due_at = |entry: &Entry<P, W>| {
             entry.since + patience[usize::from(entry.urgency == Urgency::Lasting)]
         };
@@ -568,8 +574,8 @@ impl<P: Clone, W> Outbox<P, W> {
 
     fn forget(&mut self, now: Instant) -> Option<Action<P>> {
         let since = self.forget_since?;
-        let due = self.forget.len() >= limits::FORGET_BATCH || since + limits::FORGET_AFTER <= now;
-        if !due {
+        let many = self.forget.len() >= limits::FORGET_BATCH && since <= now;
+        if !many && since + limits::FORGET_AFTER > now {
             return None;
         }
         self.forget_since = None;

@@ -240,44 +240,47 @@ impl Outlet {
 
     /// Works on the machine, then sends what can be sent and tells whom there is to tell.
     fn with<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine) -> R) -> R {
-        let (result, sends, told, look) = {
+        let (result, told, look) = {
             let mut machine = locked(&self.machine);
             let before = machine.deadline();
             let result = work(&mut machine);
-            let sends: Vec<_> = std::iter::from_fn(|| machine.next_send()).collect();
             let after = machine.deadline();
             let sooner = after.is_some_and(|after| before.is_none_or(|before| after < before));
             let look = sooner || machine.wants_load();
-            (result, sends, machine.told(), look)
+            (result, machine.told(), look)
         };
         for (waiter, told) in told {
             // Nobody may be waiting.
             let _ = waiter.send(told);
         }
-        for (ticket, publish) in sends {
-            self.send(ticket, publish);
-        }
+        self.send();
         if look {
             self.wake.notify_one();
         }
         result
     }
 
-    fn send(self: &Arc<Self>, ticket: Ticket, publish: Publish) {
-        let outlet = Arc::downgrade(self);
-        let done = move |result: Result<(), DeliveryError>| {
-            if let Some(outlet) = outlet.upgrade() {
-                outlet.sent(ticket, &result);
+    /// Hands over what is to be sent, one after the other: where the session has no room for one, those behind it must
+    /// not go before it, however small they are. Goes on when something is acknowledged.
+    fn send(self: &Arc<Self>) {
+        loop {
+            let next = locked(&self.machine).next_send();
+            let Some((ticket, publish)) = next else { return };
+            let outlet = Arc::downgrade(self);
+            let done = move |result: Result<(), DeliveryError>| {
+                if let Some(outlet) = outlet.upgrade() {
+                    outlet.sent(ticket, &result);
+                }
+            };
+            match self.session.try_publish_then(publish, Box::new(done)) {
+                Ok(()) => {}
+                // Again when something is acknowledged, or by the next process.
+                Err(
+                    TryPublishError::Full(_) | TryPublishError::Refused(mqtt::PublishError::Stopped),
+                ) => return locked(&self.machine).unsent(ticket),
+                // Of an earlier process, whose limits were others.
+                Err(TryPublishError::Refused(refusal)) => self.never(ticket, &refusal.to_string()),
             }
-        };
-        match self.session.try_publish_then(publish, Box::new(done)) {
-            Ok(()) => {}
-            // Again when something is acknowledged, or by the next process.
-            Err(TryPublishError::Full(_) | TryPublishError::Refused(mqtt::PublishError::Stopped)) => {
-                locked(&self.machine).unsent(ticket);
-            }
-            // Of an earlier process, whose limits were others.
-            Err(TryPublishError::Refused(refusal)) => self.never(ticket, &refusal.to_string()),
         }
     }
 
@@ -348,8 +351,10 @@ impl Outlet {
                 Some(Action::Store(list)) => self.keep(list).await,
                 Some(Action::Load(component, after)) => self.load(component, after).await,
                 Some(Action::Forget(rows)) => {
-                    // What is not forgotten is sent twice: that is allowed.
-                    let _ = self.store.forget_publishes(rows).await;
+                    // What is not forgotten when the power goes is sent twice: that is allowed.
+                    if self.store.forget_publishes(rows.clone()).await.is_err() {
+                        self.with(|machine| machine.not_forgotten(rows, now()));
+                    }
                 }
                 None => return,
             }

@@ -205,11 +205,31 @@ fn what_is_only_on_disk_is_read_when_its_turn_comes() {
     lane.restore(11, 7, 100, 1, now);
     lane.restore(12, 7, 100, 0, now);
     let Next::Load { key, row: 11 } = lane.next(now) else { panic!() };
-    lane.loaded(key, Some(1));
+    lane.loaded(key, Some(1), 0, now);
     assert_eq!(lane.next(now), Next::Run { key, event: 1, attempt: 2 });
     lane.ended(key, Ok(()), now);
     // Somebody deleted the second row meanwhile.
     let Next::Load { key, row: 12 } = lane.next(now) else { panic!() };
-    lane.loaded(key, None);
+    lane.loaded(key, None, 0, now);
     assert_eq!((lane.next(now), lane.on_disk()), (Next::Idle, (0, 0)));
+}
+
+#[test]
+fn a_parked_event_that_killed_its_runner_as_often_as_it_may_is_kept_aside() {
+    let (mut lane, now) = (lane(), Instant::now());
+    lane.restore(11, 7, 100, 0, now);
+    let Next::Load { key, .. } = lane.next(now) else { panic!() };
+    // The row knows of no try: who wrote it down is dead.
+    let Loaded::Spent(left, 7) = lane.loaded(key, Some(1), 3, now) else { panic!() };
+    assert_eq!((left.event, left.row, left.attempts), (1, Some(11), 3));
+    assert_eq!((lane.next(now), lane.on_disk(), lane.pending(7)), (Next::Idle, (0, 0), 1));
+}
+
+#[test]
+fn tries_whose_end_nobody_saw_count_for_a_parked_event() {
+    let (mut lane, now) = (lane(), Instant::now());
+    lane.restore(11, 7, 100, 0, now);
+    let Next::Load { key, .. } = lane.next(now) else { panic!() };
+    assert_eq!(lane.loaded(key, Some(1), 1, now), Loaded::Waits);
+    assert_eq!(lane.next(now), Next::Run { key, event: 1, attempt: 2 });
 }
