@@ -359,7 +359,8 @@ mod tests {
 
     #[test]
     fn a_dead_letter_is_tried_again_as_what_it_was() {
-        let edge = Edge { edge: EdgeKind::Rising, timestamp_ns: 5, sequence: 6, missed: 7, epoch: 8 };
+        let edge =
+            Edge { edge: EdgeKind::Rising, timestamp_ns: 5, sequence: 6, missed: 7, epoch: 8 };
         let event = Event::local("BUTTON".into(), Happening::Edge(edge), 1, Arc::default());
         let letter = event.letter("component", 3, "no");
         assert_eq!((letter.kind, letter.attempts, &*letter.reason), (LetterKind::Gpio, 3, "no"));

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crate::app::{App, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::board::ArtifactKind;
-use crate::flow::unit::Unit;
 use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
 use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;
 use crate::engine::private::Private;
 use crate::engine::{Component, Engine, interpreted};
+use crate::flow::unit::Unit;
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
 use crate::host::{self, Grants, log::Log, wasi};

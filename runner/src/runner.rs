@@ -17,9 +17,10 @@ use crate::engine::private::Private;
 use crate::event::Event;
 use crate::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
 use crate::flow::books::Balance;
-use crate::flow::{keeper, letters};
-use crate::flow::lanes::{Entry, House};
+use crate::flow::house::House;
+use crate::flow::lanes::Entry;
 use crate::flow::unit::Unit;
+use crate::flow::{keeper, letters};
 use crate::host::brokers::{Brokers, Login};
 use crate::host::gpio::Lines;
 use crate::limits::dispatch as limits;
@@ -331,7 +332,8 @@ impl Runner {
             entry.workers().for_each(|worker| drop(workers.spawn(worker)));
         }
         let keeper = tokio::spawn(keeper::keep(Arc::clone(house), entries.clone()));
-        let retries = tokio::spawn(letters::retry(self.app.clone(), Arc::clone(house), entries.clone()));
+        let retries =
+            tokio::spawn(letters::retry(self.app.clone(), Arc::clone(house), entries.clone()));
         let driven = outputs.clone();
         let driving = tokio::spawn(async move { driven.run().await });
         let mut feeds = self.feeds((inputs, schedule), entries, settled);
@@ -449,8 +451,7 @@ impl Runner {
 
     /// One route for each rule of the schedule, in its order.
     fn tick_routes(&self, entries: &[Entry]) -> Vec<TickRoute> {
-        let of_time =
-            |(_, trigger): &(u32, &TriggerPlan)| readiness::rule(&trigger.kind).is_some();
+        let of_time = |(_, trigger): &(u32, &TriggerPlan)| readiness::rule(&trigger.kind).is_some();
         let route = |(number, trigger): (u32, &TriggerPlan)| {
             let source = Arc::from(trigger.id.as_str());
             Some(TickRoute { source, to: self.route(number, trigger, entries)? })
