@@ -166,7 +166,7 @@ pub(super) fn login_refused_then_granted(context: &Context) -> Outcome {
     scene.broker.behave(|manners| manners.connack = 5);
     scene.broker.cut();
     scene.publish("a", "pass", 0..50);
-    std::thread::sleep(Duration::from_secs(context.times(8, 300)));
+    std::thread::sleep(Duration::from_secs(context.times(20, 300)));
     scene.broker.behave(|manners| manners.connack = 0);
     tally.must(scene.link_back());
     close(&scene, &mut tally);
