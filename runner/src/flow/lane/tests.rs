@@ -1,3 +1,4 @@
+//! One lane, asked and answered by hand.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::Duration;
