@@ -10,6 +10,7 @@ pub(crate) mod target;
 pub(crate) mod up;
 
 use pirn_runner::app::{AppFiles, UnknownLines};
+use pirn_runner::engine::turns::Loop;
 use pirn_runner::limits::host::LOOKUP_FAREWELL;
 
 use crate::cli::{AppArgs, OperatorArgs};
@@ -37,17 +38,11 @@ fn app_files_with(app: &AppArgs, operator: &OperatorArgs) -> AppFiles {
     }
 }
 
-/// Scheduler turns between looks at sockets and timers, as on a board: tokio's default of 61 would let
-/// a busy guest, 10 ms a slice, keep the network waiting for half a second.
-const EVENT_INTERVAL: u32 = 3;
-
 /// Runs a command that waits for things: one thread, as on a board.
 fn wait_for(work: impl Future<Output = Outcome>) -> Outcome {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_all().event_interval(EVENT_INTERVAL).build();
-    let runtime = runtime.map_err(Failure::failed)?;
-    let outcome = runtime.block_on(work);
+    let turns = Loop::build().map_err(Failure::failed)?;
+    let outcome = turns.block_on(work);
     // Not dropped: that would wait for a resolver that never answers.
-    runtime.shutdown_timeout(LOOKUP_FAREWELL);
+    turns.leave(LOOKUP_FAREWELL);
     outcome
 }

@@ -28,6 +28,6 @@ pub mod control;
 pub mod limits;
 pub mod log_files;
 pub mod report;
-pub mod state_folder;
 pub mod shown;
+pub mod state_folder;
 pub mod status;

@@ -85,12 +85,16 @@ pub mod engine {
     pub const MEMORY_RESERVATION_FOR_GROWTH_BYTES: u64 = 1 << 20;
     /// Unmapped bytes behind each memory: lets neighbouring accesses share one bounds check.
     pub const MEMORY_GUARD_BYTES: u64 = 64 << 10;
-    /// A guest's own calls. Rust guests keep their data stack in linear memory, so this is deep.
-    pub const WASM_STACK_BYTES: usize = 256 << 10;
-    /// The whole stack a guest runs on: its calls and ours below them. Touched pages count.
-    pub const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + HOST_STACK_BYTES;
-    /// What host functions need at most on top of a guest's stack (debug builds included).
-    pub const HOST_STACK_BYTES: usize = 256 << 10;
+    /// The whole stack a guest runs on, its calls and ours below them, if no board says otherwise. Touched pages
+    /// count.
+    pub const FIBER_STACK_BYTES: usize = 512 << 10;
+    /// The least that a board may give: our part of it is half, and host functions need 100 KiB.
+    pub const STACK_BYTES_MIN: u64 = 256 << 10;
+    /// A guest's own calls: half of its stack. Rust guests keep their data stack in linear memory, so this is deep.
+    /// The other half is for host functions, which need less (in debug builds: 256 KiB at most).
+    pub const fn wasm_stack_bytes(stack_bytes: usize) -> usize {
+        stack_bytes / 2
+    }
 
     /// One slice of a guest, and so the longest that anything waits for it which is no event of a descriptor:
     /// timers, which are no finer than this. An event that needs less never waits for one that needs more.
@@ -110,8 +114,11 @@ pub mod engine {
     /// The ticker calls two functions.
     pub const TICKER_STACK_BYTES: usize = 64 << 10;
 
-    /// Function table entries (8 bytes each); large programs have some ten thousand.
-    pub const TABLE_ELEMENTS_MAX: usize = 100_000;
+    /// Function table entries of all tables of an instance; large programs have some ten thousand. Each instance's
+    /// part of the budget has room for them.
+    pub const TABLE_ELEMENTS_MAX: usize = 32_768;
+    /// A table entry, on the engine where it takes most.
+    pub const TABLE_ELEMENT_BYTES: usize = 8;
     /// Core instances of one component: program, adapter, shim, fixup, composed parts.
     pub const CORE_INSTANCES_MAX: usize = 64;
     /// Tables of one component.
@@ -134,6 +141,15 @@ pub mod engine {
     /// Calls that an interpreted component may have under way at once (Spin 4's `async` imports): each is a
     /// future of a few hundred bytes, and all are polled together.
     pub const CALLS_UNDERWAY_MAX: usize = HOST_RESOURCES_MAX;
+    /// What an instance may take beside its linear memory and its stack: its tables, its handles with the
+    /// objects behind them, and 64 KiB of the engine's own (measured 20 to 60).
+    pub const INSTANCE_BYTES: usize = TABLE_ELEMENTS_MAX * TABLE_ELEMENT_BYTES
+        + HANDLES_MAX * 16
+        + HOST_RESOURCES_MAX * 256
+        + (64 << 10);
+    /// What a component takes beside its code: its types, names and linker. Measured 8 to 14 KiB for one that imports
+    /// much; of interpreted ones it is among [`INTERPRETED_BYTES_PER_BYTE`].
+    pub const COMPONENT_BYTES: u64 = 16 << 10;
     /// Frames kept of a trap's backtrace.
     pub const BACKTRACE_FRAMES_MAX: usize = 12;
 
@@ -176,8 +192,9 @@ pub mod engine {
     pub const REALLOC_FUEL: u64 = 500;
 
     const _: () = assert!(HOST_RESOURCES_MAX <= HANDLES_MAX);
-    const _: () = assert!(FIBER_STACK_BYTES > WASM_STACK_BYTES);
-    const _: () = assert!(LOOK.as_nanos() < SLICE.as_nanos() && SLICE.as_nanos() < SHARE_WINDOW.as_nanos());
+    const _: () = assert!(FIBER_STACK_BYTES as u64 >= STACK_BYTES_MIN);
+    const _: () =
+        assert!(LOOK.as_nanos() < SLICE.as_nanos() && SLICE.as_nanos() < SHARE_WINDOW.as_nanos());
     const _: () = assert!(SLICE.as_nanos() < 1_000_000_000);
 }
 
@@ -355,121 +372,9 @@ pub mod store {
     );
 }
 
-/// Caps of the lanes: what waits for components, and for how long.
-pub mod dispatch {
-    use std::time::Duration;
+pub mod dispatch;
 
-    /// Bytes of events that wait for all components together, in memory. Beyond it nothing more is taken from the
-    /// broker's session, whose own inbox is bounded too. It is within what every board file sets aside for the host.
-    pub const WAITING_BYTES_MAX: usize = 2 << 20;
-    /// What an event takes beside its source and payload: its place, its counters, its allocations.
-    pub const EVENT_OVERHEAD_BYTES: usize = 256;
-    /// QoS 0 events and ticks that wait for one component; beyond it they are dropped and counted.
-    pub const FLEETING_MAX: usize = 64;
-    /// Edges that wait for one component before the kernel has to keep the line's next ones: it counts what it then
-    /// has to drop.
-    pub const EDGES_WAITING_MAX: usize = 256;
-    /// A lane whose first event waited for so long, and in which too little ended meanwhile, is stuck: what waits in it
-    /// is written down, so that it does not fill the broker's window. Long enough for a component that is slow once,
-    /// short enough for its neighbours.
-    pub const PARK_AFTER: Duration = Duration::from_secs(2);
-    /// Events that must have ended in that time: a window of 20 messages is then renewed every two seconds.
-    pub const PARK_UNLESS_ENDED: u32 = 20;
-    /// A lane is stuck too if, at its present pace, more than so many of these periods of work wait in it.
-    pub const PARK_PERIODS_BEHIND: usize = 3;
-    /// Events written down in one transaction.
-    pub const PARKED_PER_WRITE_MAX: usize = 256;
-    /// Events that may be written down for one component; more are kept aside as dead letters.
-    pub const PARKED_MAX: usize = 10_000;
-    /// Their bytes.
-    pub const PARKED_BYTES_MAX: usize = 4 << 20;
-    /// Of those, how many stay in memory too, so that they need not be read again.
-    pub const PARKED_EVENTS_KEPT: usize = 16;
-    /// The rest after a first failure; it doubles with each further one.
-    pub const REST_FIRST: Duration = Duration::from_millis(100);
-    /// The longest rest of a component that keeps failing.
-    pub const REST_MAX: Duration = Duration::from_secs(30);
-    /// Time takes one strike away for each of these.
-    pub const STRIKE_FADES_AFTER: Duration = Duration::from_secs(30);
-    /// First pause before a dead letter that could not be stored is tried again; doubled each time.
-    pub const BURY_AGAIN_FIRST: Duration = Duration::from_millis(500);
-    /// The longest such pause: a card that was full is noticed within this.
-    pub const BURY_AGAIN_MAX: Duration = Duration::from_secs(30);
-    /// Dead letters that are taken at once to be tried again: their payloads are in memory then.
-    pub const LETTERS_TAKEN_MAX: u32 = 16;
-    /// How long a stopping runner lets invocations end.
-    pub const STOP_GRACE: Duration = Duration::from_millis(2_000);
-    /// How long it then takes to make safe what is not.
-    pub const SAFE_GRACE: Duration = Duration::from_secs(1);
-    /// How long a stopping runner waits for its broker to take acknowledgements and the DISCONNECT. All of them
-    /// fit the five seconds in which `SIGTERM` must be obeyed.
-    pub const FAREWELL_GRACE: Duration = Duration::from_millis(800);
-    /// Invocations whose attempts are remembered if the process dies under them: more than any board runs at once.
-    pub const RUNNING_MAX: usize = 64;
-
-    /// How long its files may take to close after that: a slow card's fsync.
-    pub const STORE_CLOSE_GRACE: Duration = Duration::from_millis(400);
-
-    const _: () = assert!(
-        STOP_GRACE.as_millis()
-            + SAFE_GRACE.as_millis()
-            + FAREWELL_GRACE.as_millis()
-            + STORE_CLOSE_GRACE.as_millis()
-            + super::host::LOOKUP_FAREWELL.as_millis()
-            + super::host::LOG_FAREWELL.as_millis()
-            < 5_000
-    );
-    const _: () = assert!(RUNNING_MAX >= super::INSTANCES_MAX as usize);
-}
-
-/// Caps of the outbox: publishes that are promised and not yet acknowledged.
-pub mod outbox {
-    use std::time::Duration;
-
-    /// Bytes of publishes in memory, waiting to be acknowledged or written.
-    pub const MEMORY_BYTES_MAX: usize = 512 << 10;
-    /// What a publish takes beside its topic and payload.
-    pub const PUBLISH_OVERHEAD_BYTES: usize = 256;
-    /// Publishes of one component that are ready to be sent while the broker is away; those behind them are on disk alone.
-    pub const HEAD_MAX: usize = 64;
-    /// Publishes handed to the session and not acknowledged: enough to keep its window full.
-    pub const SENDING_MAX: usize = 256;
-    /// How long a publish that is to be written anyway waits for others to share the write, and for an acknowledgement
-    /// that makes it needless.
-    pub const GRACE: Duration = Duration::from_millis(20);
-    /// Publishes in one write.
-    pub const ROWS_PER_WRITE_MAX: usize = 256;
-    /// Their bytes, beside the last.
-    pub const BYTES_PER_WRITE_MAX: usize = 256 << 10;
-    /// Publishes read back at once.
-    pub const ROWS_PER_READ: usize = 32;
-    /// First pause after a write that failed; doubled each time.
-    pub const WRITE_AGAIN_FIRST: Duration = Duration::from_millis(250);
-    /// The longest such pause.
-    pub const WRITE_AGAIN_MAX: Duration = Duration::from_secs(15);
-    /// Rows of acknowledged publishes that are deleted in one write.
-    pub const FORGET_BATCH: usize = 256;
-    /// How long they wait for that: what is not deleted when the power goes is sent twice.
-    pub const FORGET_AFTER: Duration = Duration::from_secs(1);
-    /// How long a component waits for room before it is told that there is none.
-    pub const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
-
-    /// Not acknowledged for so long, a publish is written down; unless the board file says otherwise. Well above a round
-    /// trip over a mobile network, well below what a waiting broker or component would mind.
-    pub const SLOW_AFTER_DEFAULT: Duration = Duration::from_secs(2);
-    /// Bytes of publishes kept, unless the board file says otherwise: a day of one small reading a minute from each of 20
-    /// components.
-    pub const BYTES_DEFAULT: u64 = 8 << 20;
-    /// The most that a board file may allow: what a card writes in some minutes.
-    pub const BYTES_CEILING: u64 = 1 << 30;
-    /// Publishes kept on disk.
-    pub const ROWS_MAX: u64 = 100_000;
-    /// How old a publish may become, unless the board file says otherwise.
-    pub const AGE_DEFAULT: Duration = Duration::from_hours(7 * 24);
-
-    const _: () = assert!(BYTES_PER_WRITE_MAX < MEMORY_BYTES_MAX);
-    const _: () = assert!(HEAD_MAX <= SENDING_MAX);
-}
+pub mod outbox;
 
 /// Caps of the status socket.
 pub mod status {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::app::{App, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::board::ArtifactKind;
-use crate::flow::unit::Unit;
 use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
 use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;
+use crate::engine::private::Private;
 use crate::engine::{Component, Engine, interpreted};
+use crate::flow::unit::Unit;
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
 use crate::host::{self, Grants, log::Log, wasi};
@@ -135,11 +136,11 @@ pub(crate) struct Shared<'a> {
 }
 
 /// Every component of the plan, in its order, ready to run.
-pub(crate) fn units(shared: &Shared<'_>) -> Result<Vec<Arc<Unit>>, LoadAppError> {
+pub(crate) fn units(shared: &Shared<'_>, private: Private) -> Result<Vec<Arc<Unit>>, LoadAppError> {
     let app = shared.app;
     let origins = origins(app)?;
     check_budget(app, &origins)?;
-    let mut engines = Engines::new(app);
+    let mut engines = Engines::new(app, private);
     let mut units = Vec::with_capacity(app.components.len());
     for ((plan, origin), kinds) in app.components.iter().zip(origins).zip(kinds(app)) {
         let code = engines.load(origin)?;
@@ -148,6 +149,7 @@ pub(crate) fn units(shared: &Shared<'_>) -> Result<Vec<Arc<Unit>>, LoadAppError>
         let counters = Arc::<ComponentCounters>::default();
         units.push(Arc::new(Unit { code, worlds, grants, limits: plan.limits, counters }));
     }
+    engines.private.remove_others();
     Ok(units)
 }
 
@@ -252,16 +254,18 @@ struct Engines {
     compiled: Vec<Engine>,
     interpreted: Option<interpreted::Engine>,
     pool: Pool,
+    private: Private,
     /// What is loaded: components made from one file share it.
     loaded: BTreeMap<String, Arc<Component>>,
 }
 
 impl Engines {
-    fn new(app: &App) -> Self {
+    fn new(app: &App, private: Private) -> Self {
         let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
         let memory_bytes_max = usize::try_from(memories.max().unwrap_or(0)).unwrap_or(usize::MAX);
-        let pool = Pool { instances: app.board.instances_max, memory_bytes_max };
-        Self { compiled: Vec::new(), interpreted: None, pool, loaded: BTreeMap::new() }
+        let stack_bytes = usize::try_from(app.board.memory.stack_bytes).unwrap_or(usize::MAX);
+        let pool = Pool { instances: app.board.instances_max, memory_bytes_max, stack_bytes };
+        Self { compiled: Vec::new(), interpreted: None, pool, private, loaded: BTreeMap::new() }
     }
 
     fn load(&mut self, origin: Origin) -> Result<Arc<Component>, LoadAppError> {
@@ -271,7 +275,7 @@ impl Engines {
         }
         let code = Arc::new(match origin {
             Origin::Artifact(path, artifact) => {
-                let file = artifact::open_verified(&path, &artifact.sha256)?;
+                let file = self.private.open(&path, &artifact.sha256)?;
                 let compiled = self.compiled(artifact.code)?.load(&file);
                 Component::Compiled(compiled.map_err(|error| LoadAppError::Load { path, error })?)
             }
@@ -301,7 +305,8 @@ impl Engines {
     fn interpreted(&mut self) -> Result<&interpreted::Engine, StartError> {
         let engine = match self.interpreted.take() {
             Some(engine) => engine,
-            None => interpreted::Engine::start(host::offer).map_err(StartError::Engine)?,
+            None => interpreted::Engine::with_stack(self.pool.stack_bytes, host::offer)
+                .map_err(StartError::Engine)?,
         };
         Ok(self.interpreted.insert(engine))
     }

@@ -13,12 +13,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::app::{App, Durable, Pin, TriggerPlan, TriggerPlanKind};
+use crate::engine::private::Private;
 use crate::event::Event;
 use crate::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
 use crate::flow::books::Balance;
-use crate::flow::{keeper, letters};
-use crate::flow::lanes::{Entry, House};
+use crate::flow::house::House;
+use crate::flow::lanes::Entry;
 use crate::flow::unit::Unit;
+use crate::flow::{keeper, letters};
 use crate::host::brokers::{Brokers, Login};
 use crate::host::gpio::Lines;
 use crate::limits::dispatch as limits;
@@ -154,6 +156,21 @@ impl Runner {
     /// Loads everything that the plan names; nothing of it runs yet. What can be wrong with an app on
     /// this machine is found here or by [`verify`](Self::verify), which is the way to `connect`.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
+        let private = Private::kept_in(&app.state_dir);
+        Self::with_code(app, reporter, private)
+    }
+
+    /// The same for who only wants to know what is wrong: nothing is written.
+    pub fn examine(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
+        let private = Private::looked_up_in(&app.state_dir);
+        Self::with_code(app, reporter, private)
+    }
+
+    fn with_code(
+        app: App,
+        reporter: Arc<dyn Reporter>,
+        private: Private,
+    ) -> Result<Self, LoadAppError> {
         let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
         let letters = app.runtime_config.dead_letters;
         let layout = Layout { state_dir, paths, letters };
@@ -168,7 +185,7 @@ impl Runner {
             lines: &lines,
             reporter: &reporter,
         };
-        let units = loading::units(&shared)?;
+        let units = loading::units(&shared, private)?;
         Ok(Self { app, units, brokers, lines, store, reporter })
     }
 
@@ -315,7 +332,8 @@ impl Runner {
             entry.workers().for_each(|worker| drop(workers.spawn(worker)));
         }
         let keeper = tokio::spawn(keeper::keep(Arc::clone(house), entries.clone()));
-        let retries = tokio::spawn(letters::retry(self.app.clone(), Arc::clone(house), entries.clone()));
+        let retries =
+            tokio::spawn(letters::retry(self.app.clone(), Arc::clone(house), entries.clone()));
         let driven = outputs.clone();
         let driving = tokio::spawn(async move { driven.run().await });
         let mut feeds = self.feeds((inputs, schedule), entries, settled);
@@ -433,8 +451,7 @@ impl Runner {
 
     /// One route for each rule of the schedule, in its order.
     fn tick_routes(&self, entries: &[Entry]) -> Vec<TickRoute> {
-        let of_time =
-            |(_, trigger): &(u32, &TriggerPlan)| readiness::rule(&trigger.kind).is_some();
+        let of_time = |(_, trigger): &(u32, &TriggerPlan)| readiness::rule(&trigger.kind).is_some();
         let route = |(number, trigger): (u32, &TriggerPlan)| {
             let source = Arc::from(trigger.id.as_str());
             Some(TickRoute { source, to: self.route(number, trigger, entries)? })

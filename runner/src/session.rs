@@ -231,8 +231,13 @@ mod tests {
     fn subscriptions_are_read_as_they_were_written_and_nonsense_is_left_out() {
         let scratch = tempfile::tempdir().unwrap();
         let of = |filter: &str, qos| Subscription { filter: filter.into(), qos };
-        let list = [of("a/+ b/#", Qos::AtLeastOnce), of("c", Qos::AtMostOnce), of("x\ny", Qos::AtMostOnce)];
-        std::fs::write(scratch.path().join(SUBSCRIPTIONS_FILE), written(&list) + "7 q\n1 a#\n\n").unwrap();
+        let list = [
+            of("a b/+/#", Qos::AtLeastOnce),
+            of("c", Qos::AtMostOnce),
+            of("x\ny", Qos::AtMostOnce),
+        ];
+        std::fs::write(scratch.path().join(SUBSCRIPTIONS_FILE), written(&list) + "7 q\n1 a#\n\n")
+            .unwrap();
         assert_eq!(kept_subscriptions(scratch.path()), list[..2]);
     }
 

@@ -202,11 +202,11 @@ fn tighten(folder: &Path, reporter: &dyn Reporter) -> io::Result<()> {
     }
 }
 
-/// Whether a file is one that pirn writes.
+/// Whether a file is one that pirn writes, or the usual folder for logs.
 fn is_ours(entry: &fs::DirEntry) -> bool {
     let name = entry.file_name();
     let name = name.to_string_lossy();
-    let known = ["client-id", "client-id.new", LOCK_FILE, "pirnd.sock", "pins.sock"];
+    let known = ["logs", "client-id", "client-id.new", LOCK_FILE, "pirnd.sock", "pins.sock"];
     known.contains(&&*name)
         || [".db", ".db-wal", ".db-shm", ".db-mark", ".log", ".log.1"]
             .iter()

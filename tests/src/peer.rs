@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+use rumqttc::{Client, Event, MqttOptions, NetworkOptions, Packet, QoS};
 
 use crate::PATIENCE;
 
@@ -27,6 +27,10 @@ impl Peer {
         options.set_keep_alive(Duration::from_secs(30));
         options.set_max_packet_size(1 << 24, 1 << 24);
         let (client, mut connection) = Client::new(options, 10_000);
+        // What is measured is not how long a kernel holds back small packets.
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        connection.eventloop.set_network_options(network);
         let (sender, messages) = channel();
         let (granted, grant) = channel();
         std::thread::spawn(move || {

@@ -41,7 +41,7 @@ fn component_of(package: &str, world: &str) -> Vec<u8> {
     ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
 }
 
-const POOL: Pool = Pool { instances: 1, memory_bytes_max: 1 << 20 };
+const POOL: Pool = Pool { instances: 1, memory_bytes_max: 1 << 20, stack_bytes: 512 << 10 };
 
 fn load(component: &[u8]) -> Compiled {
     let compiler = wasmtime::Engine::new(&config(Code::Native, None).unwrap()).unwrap();

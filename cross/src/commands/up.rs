@@ -91,14 +91,15 @@ async fn run_app(runner: &Runner, bench: &Bench, folder: &StateFolder, volume: V
     let socket = ControlSocket::bind(folder);
     let socket = socket.map_err(|error| Failure::failed(format!("no control socket: {error}")))?;
     let outside = runner.connect(&bench.chips()).map_err(Failure::wrong)?;
-    say_running(runner, bench, volume);
     let lanes = Arc::new(runner.lanes().await);
+    let pins = bind_pins(runner.app(), bench)?;
+    say_running(runner, bench, volume);
     let status = Source::new(runner, &outside, &lanes);
     let control = Arc::new(Control { status, store: runner.store().clone() });
     let outcome = tokio::select! {
         () = runner.run(outside, &lanes, stop(), Until::Stopped) => Ok(()),
         () = socket.serve(control) => Err(Failure::failed("the control socket ended")),
-        outcome = serve_pins(runner.app(), bench) => outcome,
+        outcome = serve_pins(pins) => outcome,
     };
     pins::Server::remove(&runner.app().state_dir);
     // What was answered is on the disk already: only the tidying up is not waited for any longer.
@@ -106,14 +107,20 @@ async fn run_app(runner: &Runner, bench: &Bench, folder: &StateFolder, volume: V
     outcome
 }
 
-/// Lets others press the simulated buttons, while the app runs.
-async fn serve_pins(app: &App, bench: &Bench) -> Outcome {
-    let Bench::Simulated(simulated) = bench else { return std::future::pending().await };
+/// The socket through which others press the simulated buttons; there before anybody is told that the app runs.
+fn bind_pins(app: &App, bench: &Bench) -> Result<Option<pins::Server>, Failure> {
+    let Bench::Simulated(simulated) = bench else { return Ok(None) };
     let server = pins::Server::bind(app, simulated.clone());
-    server
-        .map_err(|error| Failure::failed(format!("no socket for the pins: {error}")))?
-        .serve()
-        .await;
+    let server = server.map_err(|e| Failure::failed(format!("no socket for the pins: {e}")))?;
+    Ok(Some(server))
+}
+
+/// Lets others press them, while the app runs.
+async fn serve_pins(server: Option<pins::Server>) -> Outcome {
+    match server {
+        Some(server) => server.serve().await,
+        None => return std::future::pending().await,
+    }
     Err(Failure::failed("the socket for the pins ended"))
 }
 

@@ -1,14 +1,16 @@
 //! The budget: a sum that anybody can read, one row per holder of memory.
 //!
 //! Host reserve, plus the code of every component, plus the `instances_max` largest guest memories that
-//! can be alive together, plus a stack for each of those. It is a promise about the worst case, not a measurement.
+//! can be alive together, plus a stack for each of those, and tables, handles and the engine's own. It is a promise about the worst case, not a measurement.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-use super::App;
+use super::{App, ComponentPlan};
+use crate::board::ArtifactKind;
 use crate::config::Bytes;
+use crate::limits::engine::{COMPONENT_BYTES, INSTANCE_BYTES};
 
 /// The table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +41,14 @@ pub struct BudgetRow {
 pub enum RowKind {
     /// The runner itself.
     Host,
-    /// A component's artifact.
+    /// A component's artifact, and what is kept about it.
     Code,
     /// Linear memory of live instances.
     Memory,
     /// Stacks of live instances.
     Stacks,
+    /// Tables and handles of live instances, and what the engine keeps with them.
+    Instances,
 }
 
 /// An app that does not fit; prints the table.
@@ -73,6 +77,13 @@ pub(super) fn of(app: &App, code: &[Option<u64>]) -> Budget {
         count: instances,
         bytes: Some(stacks),
     });
+    let beside = (INSTANCE_BYTES as u64).saturating_mul(u64::from(instances));
+    rows.push(BudgetRow {
+        kind: RowKind::Instances,
+        holder: String::new(),
+        count: instances,
+        bytes: Some(beside),
+    });
     Budget { board: app.board.name.clone(), limit_bytes: app.board.memory.budget_bytes, rows }
 }
 
@@ -89,12 +100,24 @@ fn codes(app: &App, code: &[Option<u64>]) -> Vec<BudgetRow> {
                     kind: RowKind::Code,
                     holder: component.id.clone(),
                     count: 1,
-                    bytes: code.get(index).copied().flatten(),
+                    bytes: code
+                        .get(index)
+                        .copied()
+                        .flatten()
+                        .map(|code| code.saturating_add(beside(component))),
                 });
             }
         }
     }
     rows
+}
+
+/// What a component takes beside its code; what is interpreted is counted with all that it becomes.
+fn beside(component: &ComponentPlan) -> u64 {
+    match component.artifact {
+        ArtifactKind::Wasm => 0,
+        _ => COMPONENT_BYTES,
+    }
 }
 
 /// The worst set of instances that can be alive together.
@@ -147,6 +170,8 @@ impl BudgetRow {
             RowKind::Memory => format!("memory of {holder}, {count} instances"),
             RowKind::Stacks if *count == 1 => "stack of 1 instance".to_owned(),
             RowKind::Stacks => format!("stacks of {count} instances"),
+            RowKind::Instances if *count == 1 => "tables and handles of 1 instance".to_owned(),
+            RowKind::Instances => format!("tables and handles of {count} instances"),
         }
     }
 }

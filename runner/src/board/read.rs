@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{ArtifactKind, Board, BoardMemory, Bound, Chip, ComponentBounds, Line};
 use crate::config::{Bytes, Document, Error, Rate, Seconds, Table, Value, unknown};
 use crate::limits::INSTANCES_MAX;
+use crate::limits::engine::STACK_BYTES_MIN;
 use crate::limits::gpio::LINE_OFFSET_MAX;
 use crate::limits::outbox::BYTES_CEILING;
 use crate::manifest::{deadline, memory};
@@ -96,11 +97,16 @@ fn board_memory(table: &Table<'_>) -> Result<BoardMemory, Error> {
     let bytes = |key, what: &str| {
         table.require(key, what).and_then(|_| table.bytes(key)).map(Option::unwrap_or_default)
     };
-    Ok(BoardMemory {
+    let memory = BoardMemory {
         budget_bytes: bytes("budget", "the bytes that the whole process may use")?,
         host_bytes: bytes("host", "the bytes set aside for pirnd itself")?,
         stack_bytes: bytes("stack", "the stack of one instance")?,
-    })
+    };
+    if memory.stack_bytes < STACK_BYTES_MIN {
+        let message = format!("expected {} or more", Bytes(STACK_BYTES_MIN));
+        return Err(table.error("stack", message));
+    }
+    Ok(memory)
 }
 
 fn instances(table: &Table<'_>) -> Result<u32, Error> {

@@ -24,6 +24,7 @@ pub struct Engine {
     door: Door,
     ticker: Ticker,
     code: Code,
+    stack_bytes: usize,
 }
 
 /// Places for instances, made once: an event then costs no mapping and unmapping of memory.
@@ -33,6 +34,8 @@ pub struct Pool {
     pub instances: u32,
     /// The largest linear memory that any of them may have.
     pub memory_bytes_max: usize,
+    /// The stack of each: the guest's calls and ours on top of them.
+    pub stack_bytes: usize,
 }
 
 impl Pool {
@@ -100,6 +103,7 @@ impl Engine {
     ) -> Result<Self, StartError> {
         let build = || {
             let mut config = config::config(code, None)?;
+            config::stack(&mut config, pool.stack_bytes);
             if let Some(strategy) = pool.strategy(code) {
                 config.allocation_strategy(strategy);
             }
@@ -110,7 +114,13 @@ impl Engine {
         };
         let (inner, door) = build().map_err(StartError::Engine)?;
         let ticker = Ticker::start(&inner)?;
-        Ok(Self { inner, door, ticker, code })
+        Ok(Self {
+            inner,
+            door,
+            ticker,
+            code,
+            stack_bytes: limits::wasm_stack_bytes(pool.stack_bytes),
+        })
     }
 
     /// The form of code that this engine runs.
@@ -119,12 +129,13 @@ impl Engine {
     }
 
     /// Maps an artifact into memory and links it. `file` must stay what it was when its digest was
-    /// taken: the caller has checked those very bytes, through this very descriptor.
+    /// taken, as what `Private::open` gives does: those very bytes were checked, through this very descriptor.
     #[allow(unsafe_code, reason = "loading compiled code is unsafe by contract; see SAFETY")]
     pub fn load(&self, file: &File) -> Result<Compiled, LoadError> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         // SAFETY: the bytes were produced by `precompile_component`: the caller compared their
-        // digest with the lock file's. Whoever can write the lock file can also replace the app.
+        // digest with the lock file's, and nobody writes to the copy that is mapped. Whoever can write the
+        // lock file can also replace the app.
         let component = unsafe { Component::deserialize_file(&self.inner, Path::new(&path)) };
         self.linked(component.map_err(|error| LoadError::Refused(refusal(&error)))?)
     }
@@ -133,7 +144,8 @@ impl Engine {
         let missing = self.door.missing(&component).iter().filter_map(|m| m.callable()).collect();
         let link = || self.door.linker_for(&component)?.instantiate_pre(&component);
         let pre = link().map_err(|error| LoadError::Link(format!("{error:#}")))?;
-        Ok(Compiled { pre, ticker: self.ticker.clone(), code: self.code, missing })
+        let (ticker, stack_bytes) = (self.ticker.clone(), self.stack_bytes);
+        Ok(Compiled { pre, ticker, code: self.code, missing, stack_bytes })
     }
 }
 
@@ -164,6 +176,7 @@ pub struct Compiled {
     ticker: Ticker,
     code: Code,
     missing: Vec<String>,
+    stack_bytes: usize,
 }
 
 /// A fresh instance and its store; both end together.
@@ -224,7 +237,7 @@ impl Compiled {
         allowance: Allowance,
         call: impl AsyncFnOnce(&mut Running) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        let limiter = Limiter::new(allowance.memory_bytes_max);
+        let limiter = Limiter::new(allowance.memory_bytes_max, self.stack_bytes);
         let mut store = Store::new(self.pre.engine(), Guest { host, limiter });
         store.limiter(|guest| &mut guest.limiter);
         store.set_epoch_deadline(1);

@@ -90,13 +90,18 @@ pub fn config(code: Code, target: Option<&str>) -> wasmtime::Result<Config> {
     config.memory_reservation_for_growth(limits::MEMORY_RESERVATION_FOR_GROWTH_BYTES);
     config.memory_guard_size(limits::MEMORY_GUARD_BYTES);
     config.memory_init_cow(true);
-    config.max_wasm_stack(limits::WASM_STACK_BYTES);
-    config.async_stack_size(limits::FIBER_STACK_BYTES);
+    stack(&mut config, limits::FIBER_STACK_BYTES);
 
     // A trap names the guest's functions; source lines would cost bytes in every artifact.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config.generate_address_map(false);
     Ok(config)
+}
+
+/// The stack that instances run on; artifacts do not depend on it.
+pub(super) fn stack(config: &mut Config, bytes: usize) {
+    config.max_wasm_stack(limits::wasm_stack_bytes(bytes));
+    config.async_stack_size(bytes);
 }
 
 #[cfg(test)]

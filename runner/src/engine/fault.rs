@@ -23,6 +23,8 @@ pub enum Fault {
     },
     /// Its calls nested deeper than its stack.
     Stack {
+        /// What its calls may take.
+        bytes_max: usize,
         /// The guest's functions, innermost first.
         backtrace: Vec<String>,
     },
@@ -56,7 +58,7 @@ impl Fault {
     pub fn backtrace(&self) -> &[String] {
         match self {
             Self::Memory { backtrace, .. }
-            | Self::Stack { backtrace }
+            | Self::Stack { backtrace, .. }
             | Self::Trap { backtrace, .. } => backtrace,
             Self::Deadline(_) | Self::Limit(_) | Self::Exit(_) => &[],
         }
@@ -93,12 +95,12 @@ impl Fault {
     /// What a cause means, given what the limiter refused on the way.
     fn of(cause: Cause, limiter: &Limiter, backtrace: Vec<String>) -> Self {
         match (cause, limiter.refused()) {
-            (Cause::Stack, _) => Self::Stack { backtrace },
+            (Cause::Stack, _) => Self::Stack { bytes_max: limiter.stack_bytes_max(), backtrace },
             (Cause::GaveUp(_), Some(Refused::Memory)) => {
                 Self::Memory { bytes_max: limiter.memory_bytes_max(), backtrace }
             }
             (_, Some(Refused::Table)) => Self::Limit(format!(
-                "it needed a table of more than {} entries",
+                "it needed tables of more than {} entries",
                 limits::TABLE_ELEMENTS_MAX
             )),
             (Cause::HostCallBytes, _) => Self::Limit(format!(
@@ -134,8 +136,8 @@ impl fmt::Display for Fault {
             Self::Memory { bytes_max, .. } => {
                 write!(f, "it needed more than its {} KiB of memory", bytes_max / 1024)?;
             }
-            Self::Stack { .. } => {
-                write!(f, "its calls nested deeper than {} KiB", limits::WASM_STACK_BYTES / 1024)?;
+            Self::Stack { bytes_max, .. } => {
+                write!(f, "its calls nested deeper than {} KiB", bytes_max / 1024)?;
             }
             Self::Limit(sentence) => f.write_str(sentence)?,
             Self::Trap { message, .. } => write!(f, "it trapped: {message}")?,

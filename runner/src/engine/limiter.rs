@@ -9,6 +9,10 @@ pub(super) struct Limiter {
     memory_bytes_max: usize,
     /// Linear memory of all the instance's memories together.
     memory_bytes: usize,
+    /// Entries of all its tables together.
+    table_elements: usize,
+    /// What its calls may take of its stack; the engine holds this, here it is for messages.
+    stack_bytes_max: usize,
     refused: Option<Refused>,
 }
 
@@ -20,8 +24,9 @@ pub(super) enum Refused {
 }
 
 impl Limiter {
-    pub(super) fn new(memory_bytes_max: usize) -> Self {
-        Self { memory_bytes_max, memory_bytes: 0, refused: None }
+    pub(super) fn new(memory_bytes_max: usize, stack_bytes_max: usize) -> Self {
+        let (memory_bytes, table_elements) = (0, 0);
+        Self { memory_bytes_max, memory_bytes, table_elements, stack_bytes_max, refused: None }
     }
 
     pub(super) fn refused(&self) -> Option<Refused> {
@@ -30,6 +35,10 @@ impl Limiter {
 
     pub(super) fn memory_bytes_max(&self) -> usize {
         self.memory_bytes_max
+    }
+
+    pub(super) fn stack_bytes_max(&self) -> usize {
+        self.stack_bytes_max
     }
 
     /// Whether all memories together may grow by as much as one of them wants to.
@@ -43,12 +52,14 @@ impl Limiter {
         true
     }
 
-    /// Whether a table may be as large as it wants to be.
-    fn table_may_grow(&mut self, desired: usize) -> bool {
-        if desired > limits::TABLE_ELEMENTS_MAX {
+    /// The same of all tables.
+    fn table_may_grow(&mut self, current: usize, desired: usize) -> bool {
+        let total = self.table_elements.saturating_sub(current).saturating_add(desired);
+        if total > limits::TABLE_ELEMENTS_MAX {
             self.refused.get_or_insert(Refused::Table);
             return false;
         }
+        self.table_elements = total;
         true
     }
 }
@@ -68,11 +79,11 @@ macro_rules! limits {
 
             fn table_growing(
                 &mut self,
-                _current: usize,
+                current: usize,
                 desired: usize,
                 _maximum: Option<usize>,
             ) -> Result<bool, $error> {
-                Ok(self.table_may_grow(desired))
+                Ok(self.table_may_grow(current, desired))
             }
 
             fn instances(&self) -> usize {
@@ -99,10 +110,20 @@ mod tests {
 
     #[test]
     fn several_memories_share_one_budget() {
-        let mut limiter = Limiter::new(100);
+        let mut limiter = Limiter::new(100, 0);
         assert!(limiter.memory_may_grow(0, 60));
         assert!(limiter.memory_may_grow(0, 40));
         assert!(!limiter.memory_may_grow(40, 41));
         assert_eq!(limiter.refused(), Some(Refused::Memory));
+    }
+
+    #[test]
+    fn several_tables_share_one_budget() {
+        let mut limiter = Limiter::new(0, 0);
+        let half = limits::TABLE_ELEMENTS_MAX / 2;
+        assert!(limiter.table_may_grow(0, half));
+        assert!(limiter.table_may_grow(0, half));
+        assert!(!limiter.table_may_grow(0, 1));
+        assert_eq!(limiter.refused(), Some(Refused::Table));
     }
 }

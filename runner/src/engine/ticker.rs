@@ -74,11 +74,7 @@ enum Step {
     Look,
     /// Ends this turn when its slice is over, which is in so long; unless the loop is wanted first, if
     /// that ends it.
-    Guard {
-        turn: Turn,
-        left: Duration,
-        may_be_wanted: bool,
-    },
+    Guard { turn: Turn, left: Duration, may_be_wanted: bool },
 }
 
 /// What the thread saw when it last looked.
@@ -105,12 +101,8 @@ impl Watch {
                 let left = limits::SLICE.saturating_sub(limits::LOOK);
                 Step::Guard { turn, left, may_be_wanted: true }
             }
-            Some(Standing::Busy) => {
-                Step::Guard { turn, left: limits::SLICE, may_be_wanted: true }
-            }
-            Some(Standing::Owed) => {
-                Step::Guard { turn, left: limits::SLICE, may_be_wanted: false }
-            }
+            Some(Standing::Busy) => Step::Guard { turn, left: limits::SLICE, may_be_wanted: true },
+            Some(Standing::Owed) => Step::Guard { turn, left: limits::SLICE, may_be_wanted: false },
         }
     }
 }
@@ -238,9 +230,9 @@ mod tests {
     fn short_events_are_only_looked_at_and_silence_puts_it_to_sleep() {
         let mut watch = Watch::default();
         for number in 1..100 {
-            assert_eq!(watch.step(Turn(number * ONE | FRESH)), Step::Look);
+            assert_eq!(watch.step(Turn((number * ONE) | FRESH)), Step::Look);
         }
-        let nobody = Turn(99 * ONE | NOBODY);
+        let nobody = Turn((99 * ONE) | NOBODY);
         for _ in 0..limits::LOOKS_BEFORE_SLEEP {
             assert_eq!(watch.step(nobody), Step::Look);
         }
@@ -254,9 +246,9 @@ mod tests {
         assert_eq!(watch.step(fresh), Step::Look);
         let left = limits::SLICE - limits::LOOK;
         assert_eq!(watch.step(fresh), Step::Guard { turn: fresh, left, may_be_wanted: true });
-        let (busy, left) = (Turn(2 * ONE | BUSY), limits::SLICE);
+        let (busy, left) = (Turn((2 * ONE) | BUSY), limits::SLICE);
         assert_eq!(watch.step(busy), Step::Guard { turn: busy, left, may_be_wanted: true });
-        let owed = Turn(3 * ONE | OWED);
+        let owed = Turn((3 * ONE) | OWED);
         assert_eq!(watch.step(owed), Step::Guard { turn: owed, left, may_be_wanted: false });
     }
 

@@ -293,7 +293,8 @@ impl Drop for Idle {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         // The thread may be at its end, and with it the queue.
-        let _ = HERE.try_with(|here| here.waiting.borrow_mut().retain(|(other, _)| *other != number));
+        let _ =
+            HERE.try_with(|here| here.waiting.borrow_mut().retain(|(other, _)| *other != number));
     }
 }
 
@@ -340,5 +341,5 @@ pub(super) async fn end() {
 }
 
 #[cfg(test)]
-#[path = "turns/tests.rs"]
+#[allow(clippy::expect_used)]
 mod tests;

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::timeout;
 
+use super::house::House;
 use super::lane::Parked;
-use super::lanes::{Entry, House, locked, now};
+use super::lanes::{Entry, locked, now};
 use crate::event::Event;
 use crate::limits::dispatch as limits;
 use crate::report::Report;

@@ -3,190 +3,30 @@
 //!
 //! Whoever brings events never waits for a lane. What happens to a lane concerns its own component alone.
 
-use std::collections::HashMap;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant as TokioInstant, sleep, sleep_until, timeout};
+use tokio::sync::Notify;
+use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 
 use super::books::{Balance, Book, Dropped};
-use super::lane::{Arrival, Bounds, Lane, Left, Loaded, Next, Offer, Then};
+use super::house::House;
+use super::lane::{Arrival, Bounds, Lane, Loaded, Next, Offer, Then};
 use super::pace::Pace;
-use super::running::Running;
 use super::unit::Unit;
 use crate::event::Event;
 use crate::limits::dispatch as limits;
 use crate::limits::gpio::FAILURES_BEFORE_SAFE;
-use crate::outbox::{Ended, Receipt};
-use crate::report::{Report, Reporter};
-use crate::store::{Store, StoreError};
+use crate::report::Report;
 use crate::worlds::Outcome;
-
-/// What all lanes of an app have in common.
-pub(crate) struct House {
-    pub(super) store: Store,
-    pub(super) reporter: Arc<dyn Reporter>,
-    /// Live instances of all components.
-    slots: Semaphore,
-    /// Bytes of events that wait in memory.
-    pub(crate) memory: Arc<Semaphore>,
-    running: Option<Running>,
-    /// Tries whose end nobody saw, by the events' digests.
-    tries: Mutex<HashMap<u64, u32>>,
-    stopping: AtomicBool,
-    /// Events that ended and are not settled.
-    open: AtomicUsize,
-    closed: Notify,
-    /// Dead letters that the disk does not take now.
-    pub(super) unburied: AtomicU64,
-    /// Rows to be deleted.
-    pub(super) forget: Mutex<Vec<i64>>,
-    /// They could not be the last time: that has been said.
-    pub(super) unforgotten: AtomicBool,
-    /// Somebody waits in a lane: the keeper is to look from time to time.
-    pub(super) keeper: Notify,
-    pub(super) keeper_looks: AtomicBool,
-    /// The keeper is to look now.
-    pub(super) urgent: Notify,
-    pub(super) settled: Arc<Notify>,
-}
-
-impl House {
-    /// Before the lanes: reads what ran when an earlier process died.
-    pub(crate) async fn new(
-        state_dir: &Path,
-        store: Store,
-        instances_max: u32,
-        settled: Arc<Notify>,
-        reporter: Arc<dyn Reporter>,
-    ) -> Arc<Self> {
-        let (running, tries) = unseen(state_dir, &store, &*reporter).await;
-        Arc::new(Self {
-            store,
-            reporter,
-            slots: Semaphore::new(instances_max as usize),
-            memory: Arc::new(Semaphore::new(limits::WAITING_BYTES_MAX)),
-            running,
-            tries: Mutex::new(tries),
-            stopping: AtomicBool::new(false),
-            open: AtomicUsize::new(0),
-            closed: Notify::new(),
-            unburied: AtomicU64::new(0),
-            forget: Mutex::default(),
-            unforgotten: AtomicBool::new(false),
-            keeper: Notify::new(),
-            keeper_looks: AtomicBool::new(false),
-            urgent: Notify::new(),
-            settled,
-        })
-    }
-
-    /// Who is told.
-    pub(crate) fn reporter(&self) -> &dyn Reporter {
-        &*self.reporter
-    }
-
-    /// Told when an event is settled.
-    pub(crate) fn settled(&self) -> &Arc<Notify> {
-        &self.settled
-    }
-
-    /// Where things are kept.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// Events that ended but could not be kept aside yet, since the disk does not take them.
-    pub(crate) fn unburied(&self) -> u64 {
-        self.unburied.load(Relaxed)
-    }
-
-    /// Nothing new begins.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Relaxed);
-    }
-
-    /// Waits until everything that ended is settled, for as long as `grace`.
-    pub(crate) async fn all_settled(&self, grace: Duration) -> bool {
-        let all = async {
-            loop {
-                let closed = self.closed.notified();
-                if self.open.load(Relaxed) == 0 {
-                    return;
-                }
-                closed.await;
-            }
-        };
-        timeout(grace, all).await.is_ok()
-    }
-
-    fn tries(&self, digest: impl FnOnce() -> u64) -> u32 {
-        let tries = locked(&self.tries);
-        if tries.is_empty() { 0 } else { tries.get(&digest()).copied().unwrap_or(0) }
-    }
-
-    /// The digest of an event, if attempts at it are remembered.
-    fn remembered(&self, digest: impl FnOnce() -> u64) -> Option<u64> {
-        let tries = locked(&self.tries);
-        if tries.is_empty() {
-            return None;
-        }
-        Some(digest()).filter(|digest| tries.contains_key(digest))
-    }
-
-    /// Events are settled: how often they were tried is nobody's business any more.
-    pub(super) fn forget_tries(&self, digests: Vec<u64>) {
-        for digest in digests {
-            if locked(&self.tries).remove(&digest).is_some() {
-                let store = self.store.clone();
-                tokio::spawn(async move { store.forget_attempts(digest).await });
-            }
-        }
-    }
-}
-
-/// What ran when an earlier process died. Without it nothing is lost but the count.
-async fn unseen(
-    state_dir: &Path,
-    store: &Store,
-    reporter: &dyn Reporter,
-) -> (Option<Running>, HashMap<u64, u32>) {
-    let warn = |error: &dyn std::fmt::Display| {
-        let sentence = format!(
-            "attempts at messages that end the runner are not counted over a restart: {error}"
-        );
-        reporter.report(&Report::Warning(&sentence));
-    };
-    let (running, died) = match Running::open(state_dir) {
-        Ok(opened) => opened,
-        Err(error) => {
-            warn(&error);
-            return (None, HashMap::new());
-        }
-    };
-    match store.count_attempts(died).await {
-        Ok(tries) => {
-            if let Err(error) = running.clear() {
-                warn(&error);
-            }
-            (Some(running), tries.into_iter().collect())
-        }
-        Err(error) => {
-            warn(&error);
-            (Some(running), HashMap::new())
-        }
-    }
-}
 
 /// A component's lane, for those who bring events and those who look; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Entry(Arc<Inner>);
+pub(crate) struct Entry(pub(super) Arc<Inner>);
 
-struct Inner {
-    unit: Arc<Unit>,
+pub(super) struct Inner {
+    pub(super) unit: Arc<Unit>,
     lane: Mutex<Lane<Arc<Event>>>,
     /// By trigger: its number in the plan, its id, its book.
     books: Vec<(u32, Arc<str>, Book)>,
@@ -194,7 +34,7 @@ struct Inner {
     wake: Notify,
     /// An event left.
     left: Notify,
-    house: Arc<House>,
+    pub(super) house: Arc<House>,
 }
 
 impl Entry {
@@ -353,11 +193,11 @@ impl Entry {
         self.0.left.notify_waiters();
     }
 
-    fn book(&self, trigger: u32) -> Option<&Book> {
+    pub(super) fn book(&self, trigger: u32) -> Option<&Book> {
         self.0.books.iter().find(|(number, ..)| *number == trigger).map(|(.., book)| book)
     }
 
-    fn call_keeper(&self) {
+    pub(super) fn call_keeper(&self) {
         if !self.0.house.keeper_looks.swap(true, Relaxed) {
             self.0.house.keeper.notify_one();
         }
@@ -419,7 +259,9 @@ impl Entry {
         left.notify_waiters();
         let (Some(then), Some(trigger)) = (then, trigger) else { return };
         let (retry_in, strikes) = match &then {
-            Then::Again(until, strikes) => (Some(until.saturating_duration_since(ended_at)), *strikes),
+            Then::Again(until, strikes) => {
+                (Some(until.saturating_duration_since(ended_at)), *strikes)
+            }
             Then::GiveUp(_, strikes) => (None, *strikes),
             Then::Finish(_) => (None, 0),
         };
@@ -439,132 +281,6 @@ impl Entry {
             Then::Finish(left) => self.finish(left, trigger, receipts),
             Then::GiveUp(left, _) => self.give_up(left, trigger, outcome.to_string()),
             Then::Again(..) => {}
-        }
-    }
-
-    /// Settles an event once everything published for it is safe. The lane goes on meanwhile.
-    fn finish(&self, left: Left<Arc<Event>>, trigger: u32, receipts: Vec<Receipt>) {
-        if receipts.is_empty() && left.event.letter_id().is_none() {
-            return self.settle(&left, trigger, Book::deliver);
-        }
-        let (entry, open) = (self.clone(), Open::new(&self.0.house));
-        tokio::spawn(async move {
-            for receipt in receipts {
-                match receipt.ended().await {
-                    Ended::Safe => {}
-                    // Whoever sent the event sends it again; or it is on disk and runs again.
-                    Ended::Stopped => return,
-                    Ended::Refused(why) => {
-                        let outcome = Outcome::Undelivered(why);
-                        entry.undelivered(&left, &outcome);
-                        return entry.bury(left, trigger, outcome.to_string()).await;
-                    }
-                }
-            }
-            entry.handled(&left, trigger).await;
-            drop(open);
-        });
-    }
-
-    /// The component took the event: if it was a dead letter, that is gone first.
-    async fn handled(&self, left: &Left<Arc<Event>>, trigger: u32) {
-        if let Some(id) = left.event.letter_id()
-            && let Err(error) = self.0.house.store.letter_handled(id).await
-        {
-            let sentence = format!(
-                "dead letter {id} was handled and cannot be deleted; after a restart it is tried again: {error}"
-            );
-            self.0.unit.reporter().report(&Report::Warning(&sentence));
-        }
-        self.settle(left, trigger, Book::deliver);
-    }
-
-    fn undelivered(&self, left: &Left<Arc<Event>>, outcome: &Outcome) {
-        let unit = &self.0.unit;
-        unit.counters.count(outcome, Duration::ZERO);
-        unit.reporter().report(&Report::Outcome {
-            component: &unit.grants.component,
-            source: &left.event.source,
-            what: &left.event.what,
-            outcome,
-            took: Duration::ZERO,
-            attempt: left.attempts,
-            retry_in: None,
-        });
-    }
-
-    /// Keeps an event aside that could not be handled. What promised nothing is counted only.
-    fn give_up(&self, left: Left<Arc<Event>>, trigger: u32, reason: String) {
-        if !left.event.is_kept() {
-            return self.settle(&left, trigger, Book::bury);
-        }
-        let (entry, open) = (self.clone(), Open::new(&self.0.house));
-        tokio::spawn(async move {
-            entry.bury(left, trigger, reason).await;
-            drop(open);
-        });
-    }
-
-    /// Tries until the disk takes it; until then the event is not settled, and others go on.
-    async fn bury(&self, left: Left<Arc<Event>>, trigger: u32, reason: String) {
-        let Inner { unit, house, .. } = &*self.0;
-        let mut pause = limits::BURY_AGAIN_FIRST;
-        let mut failed = false;
-        loop {
-            match self.bury_once(&left, &reason).await {
-                Ok(()) => break,
-                Err(StoreError::Stopped) => return,
-                Err(error) => {
-                    if !std::mem::replace(&mut failed, true) {
-                        house.unburied.fetch_add(1, Relaxed);
-                        let source = &left.event.source;
-                        let sentence = format!(
-                            "a dead letter from {source} could not be kept, and is tried again: {error}"
-                        );
-                        unit.reporter().report(&Report::Warning(&sentence));
-                    }
-                    sleep(pause).await;
-                    pause = (pause * 2).min(limits::BURY_AGAIN_MAX);
-                }
-            }
-        }
-        if failed {
-            house.unburied.fetch_sub(1, Relaxed);
-        }
-        self.settle(&left, trigger, Book::bury);
-    }
-
-    async fn bury_once(
-        &self,
-        left: &Left<Arc<Event>>,
-        reason: &str,
-    ) -> Result<(), StoreError> {
-        let Inner { unit, house, .. } = &*self.0;
-        if let Some(id) = left.event.letter_id() {
-            return house.store.letter_failed(id, left.attempts, reason.to_string()).await;
-        }
-        let letter = left.event.letter(&unit.grants.component, left.attempts, reason);
-        house.store.bury(letter).await.map(drop)
-    }
-
-    /// The event is nobody's any more.
-    fn settle(&self, left: &Left<Arc<Event>>, trigger: u32, count: impl FnOnce(&Book)) {
-        let Inner { unit, house, .. } = &*self.0;
-        let tried = house.remembered(|| left.event.digest(&unit.grants.component));
-        let forget = match left.row {
-            None => left.event.settle(tried),
-            Some(row) => {
-                locked(&house.forget).push(row);
-                house.urgent.notify_one();
-                self.call_keeper();
-                house.settled.notify_one();
-                tried.into_iter().collect()
-            }
-        };
-        house.forget_tries(forget);
-        self.lane().settled(left.key);
-        if let Some(book) = self.book(trigger) {
-            count(book);
         }
     }
 
@@ -598,23 +314,6 @@ impl Entry {
 /// Why an event is kept aside that killed its runner as often as it was tried.
 fn spent(tries: u32) -> String {
     format!("the runner died {tries} times while it ran")
-}
-
-/// An event that ended and is not settled, as long as this is not dropped.
-struct Open(Arc<House>);
-
-impl Open {
-    fn new(house: &Arc<House>) -> Self {
-        house.open.fetch_add(1, Relaxed);
-        Self(Arc::clone(house))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
-        self.0.closed.notify_waiters();
-    }
 }
 
 /// By tokio's clock, which stands still for tests that ask.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use pirn_triggers::mqtt::topic_matches;
 use tokio::time::sleep;
 
-use super::lanes::{Entry, House};
+use super::house::House;
+use super::lanes::Entry;
 use crate::app::{App, TriggerPlan, TriggerPlanKind};
 use crate::event::{Event, Happening};
 use crate::limits::dispatch as limits;
@@ -40,7 +41,9 @@ fn hand_over(app: &App, house: &House, lanes: &[Entry], kept: Kept) -> Result<()
     let event = Event::of_letter(kept, settled).ok_or("it is no event that can be run again")?;
     let place = app.components.iter().position(|plan| plan.id == component);
     let place = place.ok_or("the app no longer has its component")?;
-    let fits = |(_, trigger): &(u32, &TriggerPlan)| trigger.component == place && fires(app, trigger, &event);
+    let fits = |(_, trigger): &(u32, &TriggerPlan)| {
+        trigger.component == place && fires(app, trigger, &event)
+    };
     let trigger = (0..).zip(&app.triggers).find(fits);
     let (number, _) = trigger.ok_or("the app no longer has its trigger")?;
     let lane = lanes.get(place).ok_or("the app no longer has its component")?;

@@ -5,10 +5,12 @@
 //! what waits for too long, [`running`] remembers what ran when the process died, [`books`] counts.
 
 pub mod books;
+mod endings;
+pub(crate) mod house;
 pub(crate) mod keeper;
 pub mod lane;
-pub(crate) mod letters;
 pub mod lanes;
+pub(crate) mod letters;
 pub mod pace;
 mod running;
 pub mod strikes;

@@ -127,7 +127,7 @@ mod tests {
     fn what_ran_when_the_process_died_is_known_to_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let (running, died) = Running::open(dir.path()).unwrap();
-        assert_eq!(died, []);
+        assert!(died.is_empty());
         let first = running.mark(7, 1).unwrap();
         let second = running.mark(8, 3).unwrap();
         drop(first);
@@ -136,7 +136,7 @@ mod tests {
         let (again, died) = Running::open(dir.path()).unwrap();
         assert_eq!(died, [(8, 3)]);
         again.clear().unwrap();
-        assert_eq!(Running::open(dir.path()).unwrap().1, []);
+        assert!(Running::open(dir.path()).unwrap().1.is_empty());
     }
 
     #[test]

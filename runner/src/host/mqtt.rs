@@ -90,9 +90,7 @@ async fn open(
     }
     let login = Login::new(parsed, username, password);
     match host.grants().brokers.session(login, hosts).await {
-        Ok(lease) => {
-            Ok((host.try_push(Connection { lease }).ok_or(Error::TooManyConnections),))
-        }
+        Ok(lease) => Ok((host.try_push(Connection { lease }).ok_or(Error::TooManyConnections),)),
         Err(OpenError::TooMany) => Ok((Err(Error::TooManyConnections),)),
         Err(OpenError::Failed(sentence)) => Ok((Err(Error::ConnectionFailed(sentence)),)),
     }

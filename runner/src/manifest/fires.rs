@@ -13,8 +13,10 @@ use crate::pins;
 
 pub(super) const TIMER_KEYS: &[&str] =
     &["id", "component", "interval", "interval_secs", "first", "jitter", "durable"];
-pub(super) const CRON_KEYS: &[&str] = &["id", "component", "cron_expression", "timezone", "durable"];
-pub(super) const GPIO_KEYS: &[&str] = &["id", "component", "line", "edge", "debounce", "bias", "durable"];
+pub(super) const CRON_KEYS: &[&str] =
+    &["id", "component", "cron_expression", "timezone", "durable"];
+pub(super) const GPIO_KEYS: &[&str] =
+    &["id", "component", "line", "edge", "debounce", "bias", "durable"];
 
 pub(super) fn timer(table: &Table<'_>) -> Result<TriggerKind, Error> {
     let (key, interval) = interval(table)?;

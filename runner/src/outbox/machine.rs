@@ -15,122 +15,17 @@
 //! disk costs the others every other turn at most. The front of a queue is in memory, ready to be sent; its tail may
 //! be on disk alone, and is read piece by piece.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+mod queue;
+mod words;
+mod work;
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use self::queue::{Entry, Keeping, Queue};
 use crate::limits::outbox as limits;
 
-/// How safe a publish must be before its component is told that it is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
-    /// Its cause is sent again if we die: no need to write while the broker answers.
-    Redelivered,
-    /// Nobody sends its cause again.
-    Lasting,
-}
-
-/// What to do when it is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum WhenFull {
-    /// The component is told so.
-    #[default]
-    Refuse,
-    /// The oldest publish of the component that has most gives way, counted.
-    DropOldest,
-}
-
-/// Bounds, all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Not acknowledged for so long, a publish is written down.
-    pub slow_after: Duration,
-    /// Bytes of all publishes, in memory and on disk.
-    pub bytes_max: u64,
-    /// Publishes on disk.
-    pub rows_max: u64,
-    /// What to do beyond.
-    pub when_full: WhenFull,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            slow_after: limits::SLOW_AFTER_DEFAULT,
-            bytes_max: limits::BYTES_DEFAULT,
-            rows_max: limits::ROWS_MAX,
-            when_full: WhenFull::default(),
-        }
-    }
-}
-
-/// What a publish is called while it is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket {
-    /// Whose it is.
-    pub component: u32,
-    number: u64,
-}
-
-/// Something to do. The driver reports each with the method named.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action<P> {
-    /// Write down in one transaction, in this order: then `stored` or `not_stored`.
-    Store(Vec<(Ticket, P)>),
-    /// Read the rows of this component after that one, in order: then `loaded` or `not_loaded`.
-    Load(u32, i64),
-    /// Delete these rows. Nobody waits for it: what is not deleted is sent twice. If it cannot be: `not_forgotten`.
-    Forget(Vec<i64>),
-}
-
-/// What one who waits is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// It is acknowledged or on disk.
-    Safe,
-    /// The broker will not have it.
-    Refused(String),
-    /// It gave way to others.
-    Dropped,
-}
-
-/// Why a publish is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
-    /// More are accepted than memory is for, and are not yet on disk: ask again soon.
-    Memory,
-    /// As much is kept as there may be.
-    Kept,
-}
-
-/// A row read back.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Row<P> {
-    /// Its number: rows of a component are in the order of their numbers.
-    pub row: i64,
-    /// What it takes.
-    pub bytes: usize,
-    /// The publish.
-    pub publish: P,
-    /// It waited longer than anything may.
-    pub expired: bool,
-}
-
-/// What happened to publishes, for the books.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Taken over from components, or found on disk at the start.
-    pub accepted: u64,
-    /// Acknowledged by the broker.
-    pub delivered: u64,
-    /// Refused by the broker for good.
-    pub refused: u64,
-    /// Given up for others.
-    pub dropped: u64,
-    /// Given up because of their age.
-    pub expired: u64,
-    /// Written to disk.
-    pub stored: u64,
-}
+pub use words::{Action, Bounds, Full, Row, Tally, Ticket, Told, Urgency, WhenFull};
 
 /// The outbox of one broker. `P` is what is published, `W` whoever waits for it to be safe.
 #[derive(Debug)]
@@ -158,62 +53,6 @@ pub struct Outbox<P, W> {
     forget_since: Option<Instant>,
     told: Vec<(W, Told)>,
     tally: Tally,
-}
-
-#[derive(Debug)]
-struct Queue<P, W> {
-    /// To be sent, in order.
-    head: VecDeque<Entry<P, W>>,
-    /// Behind the tail: to be written before it can be sent.
-    incoming: VecDeque<Entry<P, W>>,
-    /// Rows on disk alone, all after `loaded_to`, and their bytes.
-    tail: (u64, u64),
-    loaded_to: i64,
-    loading: bool,
-    load_not_before: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Entry<P, W> {
-    ticket: Ticket,
-    publish: P,
-    bytes: usize,
-    since: Instant,
-    urgency: Urgency,
-    sent: bool,
-    keeping: Keeping,
-    waiter: Option<W>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keeping {
-    Memory,
-    Writing,
-    Row(i64),
-}
-
-impl<P, W> Default for Queue<P, W> {
-    fn default() -> Self {
-        Self {
-            head: VecDeque::new(),
-            incoming: VecDeque::new(),
-            tail: (0, 0),
-            loaded_to: 0,
-            loading: false,
-            load_not_before: None,
-        }
-    }
-}
-
-impl<P, W> Queue<P, W> {
-    /// What comes next has to go to disk first.
-    fn has_tail(&self) -> bool {
-        self.tail.0 > 0 || !self.incoming.is_empty()
-    }
-
-    fn all(&mut self) -> impl Iterator<Item = &mut Entry<P, W>> {
-        self.head.iter_mut().chain(&mut self.incoming)
-    }
 }
 
 impl<P: Clone, W> Outbox<P, W> {
@@ -306,29 +145,6 @@ impl<P: Clone, W> Outbox<P, W> {
         for component in self.queues.keys().copied().collect::<Vec<_>>() {
             self.tidy(component);
         }
-    }
-
-    /// The next thing to write, read or forget. Repeat until `None`; then again at `deadline`, or when something
-    /// happened.
-    pub fn next_work(&mut self, now: Instant) -> Option<Action<P>> {
-        self.store(now).or_else(|| self.load(now)).or_else(|| self.forget(now))
-    }
-
-    /// Whether there is something to read now.
-    pub fn wants_load(&self, now: Instant) -> bool {
-        let wants = |queue: &Queue<P, W>| queue.wants_load_at(now);
-        self.rows > 0 && self.has_memory_to_load() && self.queues.values().any(wants)
-    }
-
-    /// When `next` has something to do, if nothing happens before.
-    pub fn deadline(&self) -> Option<Instant> {
-        let write = self.due.filter(|_| !self.writing && self.restored);
-        let write = write.map(|due| due.max(self.write_not_before.unwrap_or(due)));
-        let on_disk = self.queues.values().filter(|_| self.rows > 0);
-        let loads = on_disk.filter(|queue| queue.wants_load());
-        let forget = self.forget_since.map(|since| since + limits::FORGET_AFTER);
-        let loads = loads.filter_map(|queue| queue.load_not_before);
-        loads.chain(write).chain(forget).min()
     }
 
     /// The broker acknowledged it.
@@ -492,99 +308,6 @@ impl<P: Clone, W> Outbox<P, W> {
         self.tally
     }
 
-    /// How long a publish of this urgency may wait for its acknowledgement before it is written.
-    fn patience(&self, urgency: Urgency) -> Duration {
-        match (self.connected && !self.hurried, urgency) {
-            (false, _) => Duration::ZERO,
-            (true, Urgency::Redelivered) => self.bounds.slow_after,
-            (true, Urgency::Lasting) => limits::GRACE.min(self.bounds.slow_after),
-        }
-    }
-
-    fn store(&mut self, now: Instant) -> Option<Action<P>> {
-        if self.writing
-            || !self.restored
-            || self.due.is_none_or(|at| at > now)
-            || self.write_not_before.is_some_and(|at| at > now)
-        {
-            return None;
-        }
-        self.due = None;
-        let patience =
-            [Urgency::Redelivered, Urgency::Lasting].map(|urgency| self.patience(urgency));
-        let due_at = |entry: &Entry<P, W>| {
-            entry.since + patience[usize::from(entry.urgency == Urgency::Lasting)]
-        };
-        let mut writing = Vec::new();
-        let mut bytes = 0;
-        for queue in self.queues.values_mut() {
-            let unkept = |entry: &Entry<P, W>| entry.keeping == Keeping::Memory;
-            let is_due = |entry: &Entry<P, W>| unkept(entry) && due_at(entry) <= now;
-            // Up to the last that is due, all: rows must be in the order of the queue.
-            let due = match queue.incoming.iter().any(unkept) {
-                true => queue.head.len(),
-                false => queue.head.iter().rposition(is_due).map_or(0, |last| last + 1),
-            };
-            let later = queue.head.iter().skip(due).filter(|entry| unkept(entry)).map(due_at).min();
-            self.due = self.due.into_iter().chain(later).min();
-            let head = queue.head.iter_mut().take(due);
-            for entry in head.chain(&mut queue.incoming).filter(|entry| unkept(entry)) {
-                let enough = limits::ROWS_PER_WRITE_MAX;
-                if writing.len() >= enough || bytes > limits::BYTES_PER_WRITE_MAX {
-                    break;
-                }
-                entry.keeping = Keeping::Writing;
-                bytes += entry.bytes;
-                writing.push((entry.ticket, entry.publish.clone()));
-            }
-        }
-        if writing.is_empty() {
-            return None;
-        }
-        self.writing = true;
-        Some(Action::Store(writing))
-    }
-
-    /// The next to send: then `acked`, `refused` or `unsent`. Repeat until `None`.
-    pub fn next_send(&mut self) -> Option<(Ticket, P)> {
-        if !self.connected || self.sending >= limits::SENDING_MAX {
-            return None;
-        }
-        let has = |queue: &Queue<P, W>| queue.head.iter().any(|entry| !entry.sent);
-        let after = self.queues.range(self.last + 1..).find(|(_, queue)| has(queue));
-        let first = || self.queues.iter().find(|(_, queue)| has(queue));
-        let component = *after.or_else(first)?.0;
-        self.last = component;
-        let entry = self.queues.get_mut(&component)?.head.iter_mut().find(|e| !e.sent)?;
-        entry.sent = true;
-        self.sending += 1;
-        Some((entry.ticket, entry.publish.clone()))
-    }
-
-    fn load(&mut self, now: Instant) -> Option<Action<P>> {
-        if self.rows == 0 || !self.has_memory_to_load() {
-            return None;
-        }
-        let wants = |(_, queue): &(&u32, &mut Queue<P, W>)| queue.wants_load_at(now);
-        let (component, queue) = self.queues.iter_mut().find(wants)?;
-        queue.loading = true;
-        Some(Action::Load(*component, queue.loaded_to))
-    }
-
-    fn forget(&mut self, now: Instant) -> Option<Action<P>> {
-        let since = self.forget_since?;
-        let many = self.forget.len() >= limits::FORGET_BATCH && since <= now;
-        if !many && since + limits::FORGET_AFTER > now {
-            return None;
-        }
-        self.forget_since = None;
-        Some(Action::Forget(std::mem::take(&mut self.forget)))
-    }
-
-    fn has_memory_to_load(&self) -> bool {
-        self.memory_bytes <= limits::MEMORY_BYTES_MAX / 2
-    }
-
     fn is_full(&self, bytes: usize) -> bool {
         self.kept_bytes > 0 && self.kept_bytes + bytes as u64 > self.bounds.bytes_max
             || self.rows >= self.bounds.rows_max
@@ -704,16 +427,6 @@ impl<P: Clone, W> Outbox<P, W> {
 
     fn tell(&mut self, entry: Entry<P, W>, told: Told) {
         self.told.extend(entry.waiter.map(|waiter| (waiter, told)));
-    }
-}
-
-impl<P, W> Queue<P, W> {
-    fn wants_load(&self) -> bool {
-        self.tail.0 > 0 && !self.loading && self.head.len() < limits::HEAD_MAX / 2
-    }
-
-    fn wants_load_at(&self, now: Instant) -> bool {
-        self.wants_load() && self.load_not_before.is_none_or(|at| at <= now)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The store on a disk that fails: this very test runs once more under strace, which makes system calls
 //! fail or take long, and tells its parent what was answered. What was answered with "done" must be
 //! there afterwards; what was not done must have been answered with an error.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
 use std::process::Command;

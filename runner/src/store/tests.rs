@@ -254,7 +254,8 @@ async fn what_a_store_holds_is_known_through_sets_deletes_failures_and_other_pro
         )),
         store.write(Place::KeyValue("s"), gather, fails),
     );
-    (kept.unwrap().unwrap(), failed.unwrap_err());
+    kept.unwrap().unwrap();
+    failed.unwrap_err();
     assert_eq!(held(&store).await, key_value::Held { keys: 2, bytes: 12 });
     let other = rusqlite::Connection::open(scratch.0.join("pirn.db")).unwrap();
     other.execute("INSERT INTO spin_key_value VALUES ('s', 'x', zeroblob(1000))", []).unwrap();

@@ -18,26 +18,30 @@ pub(super) fn broker_killed_at_qos_2(context: &Context) -> Outcome {
     killed(context, Piece::ledger("a").at(2), 2)
 }
 
+/// Ends of the broker for each runner: its pauses double with each, and the time goes into waiting.
+const ENDS: u64 = 5;
+
 fn killed(context: &Context, piece: Piece, qos: u8) -> Outcome {
-    let rounds = context.times(8, 200);
-    let scene = Scene::connected(&[piece]);
     let (mut tally, mut dice) = (Tally::default(), Dice::new(context.seed));
-    for round in 0..rounds {
-        for number in round * 40..(round + 1) * 40 {
-            scene.broker.publish("in/a/pass", &number.to_string(), qos);
+    for _ in 0..context.times(2, 40) {
+        let scene = Scene::connected(std::slice::from_ref(&piece));
+        for round in 0..ENDS {
+            for number in round * 40..(round + 1) * 40 {
+                scene.broker.publish("in/a/pass", &number.to_string(), qos);
+            }
+            let before = scene.broker.look().record().len();
+            let some = usize::try_from(dice.below(30)).unwrap_or(0);
+            scene.broker.wait(Duration::from_secs(1), |look| look.record().len() >= before + some);
+            scene.broker.kill();
+            std::thread::sleep(Duration::from_millis(dice.below(50)));
+            scene.broker.restart();
+            tally.runs += 1;
+            if tally.must(scene.link_back()).is_none() {
+                break;
+            }
         }
-        let before = scene.broker.look().record().len();
-        let some = usize::try_from(dice.below(30)).unwrap_or(0);
-        scene.broker.wait(Duration::from_secs(1), |look| look.record().len() >= before + some);
-        scene.broker.kill();
-        std::thread::sleep(Duration::from_millis(dice.below(50)));
-        scene.broker.restart();
-        tally.runs += 1;
-        if tally.must(scene.link_back()).is_none() {
-            break;
-        }
+        close(&scene, &mut tally);
     }
-    close(&scene, &mut tally);
     Ok(tally)
 }
 
@@ -162,7 +166,7 @@ pub(super) fn login_refused_then_granted(context: &Context) -> Outcome {
     scene.broker.behave(|manners| manners.connack = 5);
     scene.broker.cut();
     scene.publish("a", "pass", 0..50);
-    std::thread::sleep(Duration::from_secs(context.times(8, 300)));
+    std::thread::sleep(Duration::from_secs(context.times(20, 300)));
     scene.broker.behave(|manners| manners.connack = 0);
     tally.must(scene.link_back());
     close(&scene, &mut tally);

@@ -10,7 +10,7 @@ use pirn_tests::faults::scene::{Piece, Scene};
 use super::{Context, Outcome, close};
 use crate::table::Tally;
 
-/// A file system of one MiB that goes with this value.
+/// A file system of four MiB, a few times what a log takes before it is folded back, that goes with this value.
 struct Small {
     folder: tempfile::TempDir,
 }
@@ -19,7 +19,7 @@ impl Small {
     fn mounted() -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let small = Self { folder };
-        small.mount("size=1m")?;
+        small.mount("size=4m")?;
         Ok(small)
     }
 
@@ -62,6 +62,10 @@ impl Drop for Small {
     }
 }
 
+/// Messages that cannot be handled while the disk takes nothing. They wait in the broker's window of 20: as many as
+/// that, and nobody could get past them.
+const CANNOT_BE_KEPT: u64 = 10;
+
 fn scene(small: &Small) -> Scene {
     let mut scene = Scene::of(&[Piece::ledger("a"), Piece::ledger("b")]).keeping(small.state());
     scene.start();
@@ -76,8 +80,9 @@ pub(super) fn disk_full(context: &Context) -> Outcome {
     let mut tally = Tally::default();
     for round in 0..context.times(2, 50) {
         scene.publish("a", "keep", round * 60..round * 60 + 20);
+        scene.broker.wait(Duration::from_secs(10), |look| look.pending_count() == 0);
         let filler = small.fill();
-        scene.publish("a", "keep", round * 60 + 20..round * 60 + 40);
+        scene.publish("a", "keep", round * 60 + 20..round * 60 + 20 + CANNOT_BE_KEPT);
         scene.publish("b", "pass", round * 60..(round + 1) * 60);
         let all = usize::try_from((round + 1) * 60).unwrap_or(0);
         tally.expect(scene.wait_for("b", all), "what needs no disk waited for it");
@@ -98,8 +103,8 @@ pub(super) fn disk_read_only(_: &Context) -> Outcome {
     scene.publish("a", "keep", 0..20);
     scene.wait_for("a", 20);
     scene.kill();
-    small.mount("remount,ro,size=1m")?;
-    scene.publish("a", "keep", 20..40);
+    small.mount("remount,ro,size=4m")?;
+    scene.publish("a", "keep", 20..20 + CANNOT_BE_KEPT);
     scene.publish("b", "pass", 0..40);
     scene.start_under(&[]);
     let came = scene.broker.wait(Duration::from_secs(4), |look| look.received_on("out/b") >= 40);
@@ -112,7 +117,7 @@ pub(super) fn disk_read_only(_: &Context) -> Outcome {
     } else {
         tally.expect(came, "what needs no disk waited for it");
     }
-    small.mount("remount,rw,size=1m")?;
+    small.mount("remount,rw,size=4m")?;
     if !scene.is_running() {
         scene.start();
     }

@@ -107,23 +107,39 @@ pub(super) fn sigterm_in_connect(_: &Context) -> Outcome {
 }
 
 /// A control group that goes with this value.
-struct Group(PathBuf);
+struct Group {
+    folder: PathBuf,
+    limit: &'static str,
+    most: &'static str,
+}
 
 impl Group {
-    fn with_memory(bytes: u64, name: &str) -> Result<Self, String> {
+    fn new(name: &str) -> Result<Self, String> {
         let name = format!("pirn-faults-{}-{name}", std::process::id());
         let first = Path::new("/sys/fs/cgroup/memory");
-        let (folder, file) = match first.is_dir() {
-            true => (first.join(name), "memory.limit_in_bytes"),
-            false => (Path::new("/sys/fs/cgroup").join(name), "memory.max"),
+        let (folder, limit, most) = match first.is_dir() {
+            true => (first.join(name), "memory.limit_in_bytes", "memory.max_usage_in_bytes"),
+            false => (Path::new("/sys/fs/cgroup").join(name), "memory.max", "memory.peak"),
         };
-        let made = std::fs::create_dir(&folder)
-            .and_then(|()| std::fs::write(folder.join(file), bytes.to_string()));
-        let group = Self(folder);
-        made.map_err(|error| {
-            format!("a memory control group is needed (root, /sys/fs/cgroup): {error}")
-        })?;
-        Ok(group)
+        match std::fs::create_dir(&folder) {
+            Ok(()) => Ok(Self { folder, limit, most }),
+            Err(error) => Err(format!(
+                "a memory control group is needed: run as root, with /sys/fs/cgroup writable ({error})"
+            )),
+        }
+    }
+
+    fn limit(&self, bytes: u64) -> Result<(), String> {
+        let limited = std::fs::write(self.folder.join(self.limit), bytes.to_string());
+        limited
+            .map_err(|error| format!("a memory control group that takes {}: {error}", self.limit))
+    }
+
+    /// The most bytes that its processes had at once.
+    fn most(&self) -> Result<u64, String> {
+        let text = std::fs::read_to_string(self.folder.join(self.most));
+        let bytes = text.ok().and_then(|text| text.trim().parse().ok());
+        bytes.ok_or(format!("a kernel whose memory control groups have {}", self.most))
     }
 }
 
@@ -131,7 +147,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         // Its processes are gone a moment after they were killed.
         for _ in 0..50 {
-            if std::fs::remove_dir(&self.0).is_ok() {
+            if std::fs::remove_dir(&self.folder).is_ok() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -140,31 +156,40 @@ impl Drop for Group {
 }
 
 pub(super) fn memory_pressure(context: &Context) -> Outcome {
-    const BYTES: u64 = 24 << 20;
-    let group = Group::with_memory(BYTES, "pressure")?;
-    let processes = group.0.join("cgroup.procs").display().to_string();
+    let group = Group::new("pressure")?;
+    let processes = group.folder.join("cgroup.procs").display().to_string();
     let mut scene = Scene::connected(&[Piece::ledger("a"), Piece::misbehaving("b")]);
     scene.kill();
     let enter = ["sh", "-c", "echo $$ > \"$0\" && exec \"$@\"", &processes];
     let mut tally = Tally::default();
     scene.start_under(&enter);
+    let (mut ended, mut bytes) = (0, 0);
     for round in 0..context.times(10, 500) {
         for number in round * 30..(round + 1) * 30 {
             scene.broker.publish_long("in/a/keep", &format!("{number} "), 60_000, 1);
         }
         scene.broker.publish("in/b/do", "memory", 1);
+        let all = usize::try_from((round + 1) * 30).unwrap_or(0);
+        scene.wait_or_end("a", all, Duration::from_secs(15));
+        if round == 0 {
+            // Nine tenths of what it takes where there is enough: pages of its program are read again and again.
+            bytes = group.most()? / 10 * 9;
+            group.limit(bytes)?;
+            scene.kill();
+            scene.start_under(&enter);
+        }
         tally.runs += 1;
-        scene.wait_for("a", usize::try_from((round + 1) * 30).unwrap_or(0));
         if !scene.is_running() {
-            tally.note("the kernel ended it for want of memory");
+            ended += 1;
             scene.start_under(&enter);
         }
     }
-    if let Some(books) = tally.must(scene.drain()) {
-        tally.add(&books);
-        tally.problems.extend(books.problems());
-    }
+    group.limit(bytes * 8)?;
+    scene.kill();
+    scene.start_under(&enter);
+    close(&scene, &mut tally);
     tally.problems.extend(scene.key_value_problems("a")?);
+    tally.note(format!("the kernel ended it {ended} times for want of {} KiB", bytes >> 10));
     scene.kill();
     Ok(tally)
 }

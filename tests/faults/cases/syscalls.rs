@@ -116,10 +116,10 @@ fn one(fault: &str, tally: &mut Tally) -> Result<(), String> {
     scene.kill();
     scene.publish("a", "keep", 0..10);
     start(&mut scene, &injecting(fault));
-    scene.broker.wait(Duration::from_secs(2), |look| look.received_on("out/a") >= 5);
+    scene.wait_or_end("a", 5, Duration::from_secs(2));
     scene.publish("a", "keep", 10..20);
     scene.publish("b", "pass", 0..20);
-    scene.broker.wait(Duration::from_millis(800), |look| look.received_on("out/b") >= 20);
+    scene.wait_or_end("b", 20, Duration::from_millis(800));
     scene.kill();
     scene.start();
     tally.runs += 1;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::broker::{Look, Received};
-use super::kept::DeadLetter;
+use super::kept::Kept;
 use super::session::Message;
 
 /// A message's lane and number.
@@ -24,7 +24,9 @@ pub struct Books {
     pub duplicates: usize,
     /// Messages kept aside.
     pub dead: usize,
-    /// Taken over, and neither handled nor kept aside.
+    /// Taken over, not handled yet, and on the runner's disk.
+    pub waiting: Vec<Key>,
+    /// Taken over, and neither handled nor kept.
     pub lost: Vec<Key>,
     /// Neither taken over nor handled: with the broker still.
     pub pending: Vec<Key>,
@@ -51,6 +53,15 @@ fn outgoing(received: &Received) -> Option<Key> {
     Some((lane.to_owned(), number(&received.text)?))
 }
 
+/// The lane and number of what waits, on its way in or on its way out.
+fn either(kept: &Kept) -> Option<Key> {
+    let out = kept.source.strip_prefix("out/");
+    match out {
+        Some(lane) => Some((lane.to_owned(), number(&kept.text)?)),
+        None => incoming(&kept.source, &kept.text),
+    }
+}
+
 /// What the runner took over.
 #[must_use]
 pub fn accepted(from: &Look<'_>) -> BTreeSet<Key> {
@@ -75,13 +86,21 @@ pub fn delivered(to: &Look<'_>) -> (BTreeMap<Key, usize>, Vec<Key>) {
 }
 
 impl Books {
-    /// Closes the books: what went in by the first broker, what came out by the second, what was kept aside.
+    /// Closes the books: what was taken over, what is left with the first broker, what came out at the second, what
+    /// was kept aside, what else lies on the runner's disk. While the runner runs, these must have been looked at in
+    /// the order in which a message passes them, the two brokers last.
     #[must_use]
-    pub fn close(from: &Look<'_>, to: &Look<'_>, letters: &[DeadLetter]) -> Self {
+    pub fn close(
+        accepted: &BTreeSet<Key>,
+        from: &Look<'_>,
+        to: &Look<'_>,
+        letters: &[Kept],
+        waiting: &[Kept],
+    ) -> Self {
         let (seen, disordered) = delivered(to);
         let pending = from.pending();
         let pending = pending.iter().filter_map(|message| of_message(message));
-        Self::balance(&accepted(from), &seen, disordered, pending.collect(), letters)
+        Self::balance(accepted, &seen, disordered, pending.collect(), letters, waiting)
     }
 
     fn balance(
@@ -89,18 +108,22 @@ impl Books {
         seen: &BTreeMap<Key, usize>,
         disordered: Vec<Key>,
         pending: BTreeSet<Key>,
-        letters: &[DeadLetter],
+        letters: &[Kept],
+        waiting: &[Kept],
     ) -> Self {
         let dead: BTreeSet<Key> =
-            letters.iter().filter_map(|letter| incoming(&letter.source, &letter.text)).collect();
-        let is_kept = |key: &Key| seen.contains_key(key) || dead.contains(key);
+            letters.iter().filter_map(|kept| incoming(&kept.source, &kept.text)).collect();
+        let waiting: BTreeSet<Key> = waiting.iter().filter_map(either).collect();
+        let is_done = |key: &Key| seen.contains_key(key) || dead.contains(key);
+        let open = || accepted.iter().filter(|key| !is_done(key));
         Self {
             accepted: accepted.len(),
             delivered: seen.len(),
             duplicates: seen.values().map(|times| times - 1).sum(),
             dead: dead.len(),
-            lost: accepted.iter().filter(|key| !is_kept(key)).cloned().collect(),
-            pending: pending.into_iter().filter(|key| !is_kept(key)).collect(),
+            waiting: open().filter(|key| waiting.contains(key)).cloned().collect(),
+            lost: open().filter(|key| !waiting.contains(key)).cloned().collect(),
+            pending: pending.into_iter().filter(|key| !is_done(key)).collect(),
             disordered,
         }
     }
@@ -116,6 +139,7 @@ impl Books {
         };
         let problems = [
             say("acknowledged and gone", &self.lost),
+            say("on the runner's disk and not handled", &self.waiting),
             say("never taken over", &self.pending),
             say("out of order", &self.disordered),
         ];
@@ -131,14 +155,26 @@ mod tests {
         numbers.iter().map(|number| ("a".to_owned(), *number)).collect()
     }
 
+    fn kept(topic: &str, numbers: &[u64]) -> Vec<Kept> {
+        let one =
+            |number: &u64| Kept { source: topic.to_owned(), text: format!("{number} and more") };
+        numbers.iter().map(one).collect()
+    }
+
     fn balance(accepted: &[u64], seen: &[u64], pending: &[u64], dead: &[u64]) -> Books {
         let seen = keys(seen).into_iter().map(|key| (key, 2)).collect();
-        let letter = |number: &u64| DeadLetter {
-            source: "in/a/pass".to_owned(),
-            text: format!("{number} and more"),
-        };
-        let letters: Vec<DeadLetter> = dead.iter().map(letter).collect();
-        Books::balance(&keys(accepted), &seen, Vec::new(), keys(pending), &letters)
+        let letters = kept("in/a/pass", dead);
+        Books::balance(&keys(accepted), &seen, Vec::new(), keys(pending), &letters, &[])
+    }
+
+    #[test]
+    fn what_waits_on_the_disk_is_not_lost_whichever_way_it_goes() {
+        let waiting = [kept("in/a/pass", &[1]), kept("out/a", &[2])].concat();
+        let none = BTreeMap::new();
+        let books = Books::balance(&keys(&[1, 2, 3]), &none, Vec::new(), keys(&[]), &[], &waiting);
+        let said =
+            ["1 acknowledged and gone: a 3", "2 on the runner's disk and not handled: a 1, a 2"];
+        assert_eq!(books.problems(), said);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::PATIENCE;
 
-/// A message that was kept aside.
+/// A message that lies on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Its topic.
+pub struct Kept {
+    /// Where it came from or goes to: a topic.
     pub source: String,
     /// The first bytes of its payload, as text.
     pub text: String,
@@ -25,8 +25,8 @@ const TEXT_BYTES: usize = 64;
 ///
 /// # Errors
 /// A sentence, if a database cannot be read.
-pub fn dead_letters(list: &mut Command, state: &Path) -> Result<Vec<DeadLetter>, String> {
-    let mut letters = in_all(state, "%letter", letters_in)?;
+pub fn dead_letters(list: &mut Command, state: &Path) -> Result<Vec<Kept>, String> {
+    let mut letters = in_all(state, |name| name.ends_with("letter"), messages_in)?;
     if let Ok(output) = list.output()
         && output.status.success()
     {
@@ -35,16 +35,25 @@ pub fn dead_letters(list: &mut Command, state: &Path) -> Result<Vec<DeadLetter>,
     Ok(letters)
 }
 
+/// What else lies in a state folder with a payload: events that wait for their component, publishes that wait for
+/// their broker.
+///
+/// # Errors
+/// As above.
+pub fn waiting(state: &Path) -> Result<Vec<Kept>, String> {
+    in_all(state, |name| !name.ends_with("letter"), messages_in)
+}
+
 /// The values of the default store's keys, as numbers.
 ///
 /// # Errors
 /// As above.
 pub fn values(state: &Path) -> Result<Vec<(String, u64)>, String> {
-    in_all(state, "spin_key_value", values_in)
+    in_all(state, |name| name == "spin_key_value", values_in)
 }
 
 /// Letters in a list, in an object that holds one, or one a line.
-fn shown(said: &str) -> Vec<DeadLetter> {
+fn shown(said: &str) -> Vec<Kept> {
     let rows = match serde_json::from_str(said) {
         Ok(Value::Array(rows)) => rows,
         Ok(Value::Object(object)) => {
@@ -55,13 +64,13 @@ fn shown(said: &str) -> Vec<DeadLetter> {
     rows.iter().filter_map(letter).collect()
 }
 
-fn letter(row: &Value) -> Option<DeadLetter> {
+fn letter(row: &Value) -> Option<Kept> {
     let word = |names: &[&str]| names.iter().find_map(|name| row.get(*name)?.as_str());
     let source = word(&["source", "topic"])?.to_owned();
     let text =
         word(&["payload", "payload_text", "text", "first_bytes", "head"]).unwrap_or_default();
     let text = text.chars().take(TEXT_BYTES).collect();
-    Some(DeadLetter { source, text })
+    Some(Kept { source, text })
 }
 
 /// The databases of a state folder.
@@ -84,7 +93,7 @@ pub fn databases(state: &Path) -> Result<Vec<PathBuf>, String> {
 /// Reads each table of such a name in each database of a folder.
 fn in_all<T>(
     state: &Path,
-    like: &str,
+    wanted: fn(&str) -> bool,
     read: fn(&Connection, &str) -> rusqlite::Result<Vec<T>>,
 ) -> Result<Vec<T>, String> {
     let mut all = Vec::new();
@@ -94,8 +103,8 @@ fn in_all<T>(
             let db = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             db.busy_timeout(PATIENCE)?;
             let mut rows = Vec::new();
-            for table in tables(&db, like)? {
-                rows.extend(read(&db, &table)?);
+            for table in tables(&db)?.iter().filter(|name| wanted(name)) {
+                rows.extend(read(&db, table)?);
             }
             Ok(rows)
         };
@@ -104,19 +113,28 @@ fn in_all<T>(
     Ok(all)
 }
 
-fn tables(db: &Connection, like: &str) -> rusqlite::Result<Vec<String>> {
-    let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE ?1";
-    db.prepare(names)?.query_map([like], |row| row.get(0))?.collect()
+fn tables(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let names = "SELECT name FROM sqlite_master WHERE type = 'table'";
+    db.prepare(names)?.query_map([], |row| row.get(0))?.collect()
 }
 
-fn letters_in(db: &Connection, table: &str) -> rusqlite::Result<Vec<DeadLetter>> {
-    let mut rows = db.prepare(&format!("SELECT source, payload FROM {table}"))?;
-    let letter = |row: &Row<'_>| {
+/// The messages of a table, if it holds any: it has a payload, and a source or a topic.
+fn messages_in(db: &Connection, table: &str) -> rusqlite::Result<Vec<Kept>> {
+    let mut columns = db.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    let columns: Vec<String> =
+        columns.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let has = |name: &str| columns.iter().any(|column| column == name);
+    let Some(from) = ["source", "topic"].into_iter().find(|name| has(name) && has("payload"))
+    else {
+        return Ok(Vec::new());
+    };
+    let mut rows = db.prepare(&format!("SELECT {from}, payload FROM {table}"))?;
+    let message = |row: &Row<'_>| {
         let payload: Vec<u8> = row.get(1)?;
         let head = &payload[..payload.len().min(TEXT_BYTES)];
-        Ok(DeadLetter { source: row.get(0)?, text: String::from_utf8_lossy(head).into_owned() })
+        Ok(Kept { source: row.get(0)?, text: String::from_utf8_lossy(head).into_owned() })
     };
-    rows.query_map([], letter)?.collect()
+    rows.query_map([], message)?.collect()
 }
 
 fn values_in(db: &Connection, table: &str) -> rusqlite::Result<Vec<(String, u64)>> {

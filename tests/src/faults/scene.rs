@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::books::{self, Books};
 use super::broker::Broker;
-use super::kept::{self, DeadLetter};
+use super::kept::{self, Kept};
 use super::piece;
 pub use super::piece::Piece;
 use super::processes::{children_of, lives};
@@ -247,6 +247,17 @@ impl Scene {
         self.broker.wait(self.stuck, |look| look.received_on(&topic) >= count)
     }
 
+    /// Waits until so many numbers came out of a lane, until the runner ended, or at most so long.
+    pub fn wait_or_end(&mut self, lane: &str, count: usize, at_most: Duration) {
+        let (topic, end) = (format!("out/{lane}"), Instant::now() + at_most);
+        let turn = Duration::from_millis(20);
+        while Instant::now() < end && self.is_running() {
+            if self.broker.wait(turn, |look| look.received_on(&topic) >= count) {
+                return;
+            }
+        }
+    }
+
     /// Waits until the books are even, or until nothing happened for a while.
     ///
     /// # Errors
@@ -284,20 +295,23 @@ impl Scene {
     /// # Errors
     /// As above.
     pub fn books_into(&self, to: &Broker) -> Result<Books, String> {
+        // In the order in which a message passes them, so that none is between two of them.
+        let accepted = books::accepted(&self.broker.look());
+        let waiting = kept::waiting(&self.state)?;
         let letters = self.dead_letters()?;
         if std::ptr::eq(to, &self.broker) {
             let look = to.look();
-            return Ok(Books::close(&look, &look, &letters));
+            return Ok(Books::close(&accepted, &look, &look, &letters, &waiting));
         }
         let (from, to) = (self.broker.look(), to.look());
-        Ok(Books::close(&from, &to, &letters))
+        Ok(Books::close(&accepted, &from, &to, &letters, &waiting))
     }
 
     /// What was kept aside.
     ///
     /// # Errors
     /// A sentence, if it cannot be read.
-    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, String> {
+    pub fn dead_letters(&self) -> Result<Vec<Kept>, String> {
         let mut list = self.pirnd(&["dead-letters", "list", "--format", "json"]);
         kept::dead_letters(&mut list, &self.state)
     }

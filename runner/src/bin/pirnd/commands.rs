@@ -64,11 +64,12 @@ struct Loaded {
 /// `up`, and an `invoke` beside it, would write to the first one's files: both are refused.
 fn load(common: Common) -> Result<Loaded, ExitCode> {
     let app = runnable(&common.files)?;
+    let bare = Printer::new(common.format, common.detail, None);
+    let folder = StateFolder::claim(&app.state_dir, &bare).map_err(|error| wrong(&error))?;
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| wrong(&format!("log folder: {error}")))?;
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, files));
     warn(&app, &*reporter);
-    let folder = StateFolder::claim(&app.state_dir, &*reporter).map_err(|error| wrong(&error))?;
     let runner = Runner::load(app, Arc::clone(&reporter)).map_err(|error| wrong(&error))?;
     Ok(Loaded { runner, reporter, folder })
 }
@@ -169,7 +170,7 @@ pub(crate) fn verify(common: Common) -> ExitCode {
     };
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, None));
     warn(&app, &*reporter);
-    match Runner::load(app, reporter) {
+    match Runner::examine(app, reporter) {
         Ok(runner) => {
             let app = runner.app();
             if let Err(error) = runner.verify(&Chips::Kernel) {

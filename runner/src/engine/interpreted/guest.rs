@@ -72,9 +72,8 @@ impl<'p> Guest<'p> {
         engine: &wasmi::Engine,
         plan: &'p Plan,
         host: Host,
-        memory_bytes_max: usize,
+        limiter: Limiter,
     ) -> Result<Self, Fault> {
-        let limiter = Limiter::new(memory_bytes_max);
         let mut store = Store::new(engine, State { limiter, pending: None });
         store.limiter(|state| &mut state.limiter);
         let components = (0..plan.components).map(|_| Component::default()).collect();
@@ -148,7 +147,8 @@ impl<'p> Guest<'p> {
         results: &mut [Val],
     ) -> Result<(), Fault> {
         if self.nested >= limits::CALLS_NESTED_MAX {
-            return Err(Fault::Stack { backtrace: Vec::new() });
+            let bytes_max = self.store.data().limiter.stack_bytes_max();
+            return Err(Fault::Stack { bytes_max, backtrace: Vec::new() });
         }
         self.nested += 1;
         let done = self.run_core(func, params, results).await;

@@ -31,6 +31,7 @@ use super::canonical::{FuncType, Value};
 use super::component::Allowance;
 use super::door::{Answer, Door};
 use super::fault::Fault;
+use super::limiter::Limiter;
 use super::turns;
 use crate::host::Host;
 use crate::limits::engine as limits;
@@ -39,6 +40,7 @@ use crate::limits::engine as limits;
 pub struct Engine {
     inner: wasmi::Engine,
     door: Door,
+    stack_bytes: usize,
 }
 
 /// A loaded component, linked and ready for instances.
@@ -46,6 +48,7 @@ pub struct Interpreted {
     engine: wasmi::Engine,
     plan: Plan,
     bytes: usize,
+    stack_bytes: usize,
 }
 
 /// Why a component cannot be interpreted.
@@ -89,21 +92,32 @@ impl From<wasmparser::Error> for LoadError {
 }
 
 impl Engine {
-    /// Starts the engine; `offer` fills the door.
+    /// Starts the engine with the stack that most boards give; `offer` fills the door.
     pub fn start(offer: impl FnOnce(&mut Door) -> Answer<()>) -> Answer<Self> {
+        Self::with_stack(limits::FIBER_STACK_BYTES, offer)
+    }
+
+    /// The same with another stack for each instance, in bytes: guests may nest their calls as deep as
+    /// they could if they were compiled.
+    pub fn with_stack(
+        stack_bytes: usize,
+        offer: impl FnOnce(&mut Door) -> Answer<()>,
+    ) -> Answer<Self> {
         let mut door = Door::interpreted();
         offer(&mut door)?;
-        Ok(Self { inner: wasmi::Engine::new(&config()), door })
+        let stack_bytes = limits::wasm_stack_bytes(stack_bytes);
+        Ok(Self { inner: wasmi::Engine::new(&config(stack_bytes)), door, stack_bytes })
     }
 
     /// Takes a component apart. Its code is checked now and translated when it is first called.
     pub fn load(&self, bytes: &[u8]) -> Result<Interpreted, LoadError> {
         let plan = link::link(&self.inner, &self.door, bytes)?;
-        Ok(Interpreted { engine: self.inner.clone(), plan, bytes: bytes.len() })
+        let (engine, stack_bytes) = (self.inner.clone(), self.stack_bytes);
+        Ok(Interpreted { engine, plan, bytes: bytes.len(), stack_bytes })
     }
 }
 
-fn config() -> Config {
+fn config(stack_bytes: usize) -> Config {
     let mut config = Config::default();
     config
         .consume_fuel(true)
@@ -117,8 +131,8 @@ fn config() -> Config {
         // well would save 0.6 ms more, and refuse a broken component only when it is called.
         .compilation_mode(CompilationMode::LazyTranslation)
         .ignore_custom_sections(true)
-        .set_max_recursion_depth(limits::WASM_STACK_BYTES / limits::WASM_FRAME_BYTES)
-        .set_max_stack_height(limits::WASM_STACK_BYTES)
+        .set_max_recursion_depth(stack_bytes / limits::WASM_FRAME_BYTES)
+        .set_max_stack_height(stack_bytes)
         .set_max_cached_stacks(limits::INTERPRETER_STACKS_KEPT);
     config
 }
@@ -180,8 +194,8 @@ impl Interpreted {
         params: Vec<Value>,
     ) -> Result<Option<Value>, Fault> {
         let guest = async {
-            let mut guest =
-                Guest::start(&self.engine, &self.plan, host, allowance.memory_bytes_max).await?;
+            let limiter = Limiter::new(allowance.memory_bytes_max, self.stack_bytes);
+            let mut guest = Guest::start(&self.engine, &self.plan, host, limiter).await?;
             guest.call(function, params).await
         };
         match timeout(allowance.deadline, turns::fairly(None, guest)).await {

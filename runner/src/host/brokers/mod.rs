@@ -167,8 +167,7 @@ impl Brokers {
         let mut brokers = Self::new(&app.name, session::tls(app), store, outbox, reporter);
         brokers.identity.own = app.broker.as_ref().map(|plan| plan.address.clone());
         brokers.identity.certificate_for = Hosts::new(hosts, None, Default::default());
-        locked(&brokers.pool.sessions).own_client_id =
-            session::known_client_id(app).ok().flatten();
+        locked(&brokers.pool.sessions).own_client_id = session::known_client_id(app).ok().flatten();
         brokers
     }
 

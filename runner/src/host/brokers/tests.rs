@@ -134,10 +134,7 @@ async fn what_cannot_be_kept_on_disk_either_is_lost_and_not_taken_for_a_stop() {
     let receipt = left_alone(&brokers).await;
     tokio::time::pause();
     let ended = timeout(BROKER_AWAY_MAX * 3, receipt.ended()).await.unwrap();
-    assert!(
-        matches!(&ended, Ended::Refused(why) if why.contains("mqtt://127.0.0.1")),
-        "{ended:?}"
-    );
+    assert!(matches!(&ended, Ended::Refused(why) if why.contains("mqtt://127.0.0.1")), "{ended:?}");
     assert_eq!(others(&brokers), 0);
 }
 

@@ -1,6 +1,8 @@
+//! An outbox with a disk and a broker that do as they are told.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 

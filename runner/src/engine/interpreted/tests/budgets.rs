@@ -54,7 +54,7 @@ async fn each_cap_ends_a_guest_with_its_own_outcome() {
     let bytes_max = ALLOWANCE.memory_bytes_max;
     assert_eq!(fault("grow").await, Fault::Memory { bytes_max, backtrace: vec![] });
     let table = fault("table").await;
-    assert!(matches!(&table, Fault::Limit(limit) if limit.contains("100000 entries")), "{table}");
+    assert!(matches!(&table, Fault::Limit(limit) if limit.contains("32768 entries")), "{table}");
 }
 
 #[tokio::test]

@@ -121,7 +121,9 @@ impl Run {
                 let (done, receipt) = oneshot::channel();
                 let qos = [Qos::AtLeastOnce, Qos::ExactlyOnce][self.random.below(2)];
                 let number = self.receipts.len().to_string();
-                self.core.publish(message(&number, qos), Some(Done::Receipt(done)), self.now).unwrap();
+                self.core
+                    .publish(message(&number, qos), Some(Done::Receipt(done)), self.now)
+                    .unwrap();
                 self.receipts.push(receipt);
             }
             1 | 2 => self.keys.extend(self.core.take(self.now).map(|queued| queued.key)),

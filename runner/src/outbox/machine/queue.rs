@@ -1,0 +1,74 @@
+//! The publishes of one component, in order: what is ready to be sent, what has to be written first, and how much is on
+//! disk alone between the two.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::{Ticket, Urgency, limits};
+
+#[derive(Debug)]
+pub(super) struct Queue<P, W> {
+    /// To be sent, in order.
+    pub(super) head: VecDeque<Entry<P, W>>,
+    /// Behind the tail: to be written before it can be sent.
+    pub(super) incoming: VecDeque<Entry<P, W>>,
+    /// Rows on disk alone, all after `loaded_to`, and their bytes.
+    pub(super) tail: (u64, u64),
+    pub(super) loaded_to: i64,
+    pub(super) loading: bool,
+    pub(super) load_not_before: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry<P, W> {
+    pub(super) ticket: Ticket,
+    pub(super) publish: P,
+    pub(super) bytes: usize,
+    pub(super) since: Instant,
+    pub(super) urgency: Urgency,
+    pub(super) sent: bool,
+    pub(super) keeping: Keeping,
+    pub(super) waiter: Option<W>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    Memory,
+    Writing,
+    Row(i64),
+}
+
+impl<P, W> Default for Queue<P, W> {
+    fn default() -> Self {
+        Self {
+            head: VecDeque::new(),
+            incoming: VecDeque::new(),
+            tail: (0, 0),
+            loaded_to: 0,
+            loading: false,
+            load_not_before: None,
+        }
+    }
+}
+
+impl<P, W> Queue<P, W> {
+    /// What comes next has to go to disk first.
+    pub(super) fn has_tail(&self) -> bool {
+        self.tail.0 > 0 || !self.incoming.is_empty()
+    }
+
+    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Entry<P, W>> {
+        self.head.iter_mut().chain(&mut self.incoming)
+    }
+}
+
+impl<P, W> Queue<P, W> {
+    pub(super) fn wants_load(&self) -> bool {
+        self.tail.0 > 0 && !self.loading && self.head.len() < limits::HEAD_MAX / 2
+    }
+
+    /// The same, and it may be asked for now.
+    pub(super) fn wants_load_at(&self, now: Instant) -> bool {
+        self.wants_load() && self.load_not_before.is_none_or(|at| at <= now)
+    }
+}
