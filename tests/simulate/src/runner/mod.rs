@@ -124,6 +124,8 @@ pub struct Runner {
     attempts: u32,
     accepted_at: Option<u64>,
     connected: bool,
+    /// A CONNECT went out and no answer came.
+    pub unanswered: bool,
     ended: Arc<Mutex<Vec<(Ticket, Ending)>>>,
     /// Publishes on the wire, oldest first, and those that are not to be sent again: for mutants.
     flying: VecDeque<Flying>,
@@ -172,6 +174,7 @@ impl Runner {
             attempts: 0,
             accepted_at: None,
             connected: false,
+            unanswered: false,
             ended: Arc::default(),
             flying: VecDeque::new(),
             dropped: BTreeSet::new(),
