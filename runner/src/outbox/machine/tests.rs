@@ -341,3 +341,17 @@ fn a_publish_that_the_session_did_not_take_is_the_next_to_be_sent() {
     world.outbox.accept(1, 2, 100, Urgency::Redelivered, None, world.now).unwrap();
     assert_eq!(world.outbox.next_send(), Some((ticket, 1)));
 }
+
+#[test]
+fn nothing_is_due_that_there_is_no_memory_for() {
+    let mut outbox: Outbox<u32, u32> = Outbox::new(BOUNDS);
+    let now = Instant::now();
+    outbox.restore(1, 3, 300);
+    outbox.restored(now);
+    outbox.next_work(now).unwrap();
+    outbox.not_loaded(1, now);
+    outbox.accept(2, 1, limits::MEMORY_BYTES_MAX, Urgency::Redelivered, None, now).unwrap();
+    let Some(Action::Store(_)) = outbox.next_work(now) else { panic!() };
+    assert_eq!(outbox.next_work(now + limits::WRITE_AGAIN_MAX), None);
+    assert_eq!(outbox.deadline(), None, "who sleeps until then would not sleep");
+}

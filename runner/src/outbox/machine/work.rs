@@ -21,7 +21,8 @@ impl<P: Clone, W> Outbox<P, W> {
     pub fn deadline(&self) -> Option<Instant> {
         let write = self.due.filter(|_| !self.writing && self.restored);
         let write = write.map(|due| due.max(self.write_not_before.unwrap_or(due)));
-        let on_disk = self.queues.values().filter(|_| self.rows > 0);
+        let may_load = self.rows > 0 && self.has_memory_to_load();
+        let on_disk = self.queues.values().filter(|_| may_load);
         let loads = on_disk.filter(|queue| queue.wants_load());
         let forget = self.forget_since.map(|since| since + limits::FORGET_AFTER);
         let loads = loads.filter_map(|queue| queue.load_not_before);
