@@ -1,6 +1,11 @@
 //! The world of one history: its clock, its queue of what is going to happen, and what happens outside of the process.
 //! One thing happens at a time, and the books are checked after each.
 
+mod disk_work;
+mod end;
+mod faults;
+mod outside;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
@@ -246,19 +251,6 @@ impl World {
         self.books.problem.take()
     }
 
-    /// At the end the broker holds every subscription, or nothing would come any more.
-    fn look_at_subscriptions(&mut self) {
-        let own = (0..self.plan.components.len()).map(|one| format!("in/{one}"));
-        for filter in own.chain(["all".to_owned()]) {
-            if !self.broker.holds(&filter) {
-                let text = format!(
-                    "the broker holds no subscription to {filter}, and the runner believes it does"
-                );
-                self.books.problem.get_or_insert(text);
-            }
-        }
-    }
-
     /// Remembers what was done, if somebody wants to know.
     pub fn say(&mut self, what: impl FnOnce() -> String) {
         let Some(trace) = &mut self.trace else { return };
@@ -325,7 +317,7 @@ impl World {
                     self.at(at, Happening::ToRunner(connection, packet));
                 }
             }
-            Happening::ToBroker(connection, packet) => self.to_broker(connection, packet),
+            Happening::ToBroker(connection, packet) => self.broker_gets(connection, packet),
             Happening::ToRunner(connection, packet) => {
                 if self.alive && self.runner.connection == Some(connection) {
                     self.received(packet);
@@ -353,7 +345,7 @@ impl World {
         *free
     }
 
-    fn to_broker(&mut self, connection: u32, packet: Outgoing) {
+    fn broker_gets(&mut self, connection: u32, packet: Outgoing) {
         if self.broker.up && self.broker.connection == Some(connection) {
             if packet != Outgoing::Ping {
                 self.say(|| format!("broker gets {}", brief(&packet)));
@@ -374,257 +366,6 @@ impl World {
         for (after, packet) in std::mem::take(&mut self.broker.says) {
             self.at(self.now + after, Happening::BrokerSays(connection, packet));
         }
-    }
-
-    fn arrives(&mut self, number: usize) {
-        let kind = self.plan.arrivals[number].1;
-        match kind {
-            Arrival::Message { component, qos, bytes, .. } => {
-                let shares =
-                    |at: &usize| component == Some(*at) || self.plan.components[*at].shares;
-                let to: Vec<usize> = match component {
-                    Some(one) => vec![one],
-                    None => (0..self.plan.components.len()).filter(shares).collect(),
-                };
-                if to.is_empty() {
-                    return;
-                }
-                let trigger = u32::from(component.is_none());
-                let event = self.books.event(to.clone(), false, qos > 0);
-                let to = to.into_iter().map(|one| (one, trigger)).collect();
-                self.events.push(Event { kind, to, bytes });
-                let topic = component.map_or("all".into(), |one| format!("in/{one}"));
-                let qos = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce][usize::from(qos)];
-                let payload = payload(event as u32, bytes);
-                let message = Message { event, topic, payload, qos };
-                let taken = self.broker.up && self.broker.publish(message, self.plan.window);
-                self.say(|| format!("event {event} for {kind:?}: broker takes it: {taken}"));
-            }
-            Arrival::Edge { component } => {
-                let event = self.local(kind, component, 2);
-                if !self.alive || !self.runner.started {
-                    return;
-                }
-                if self.kernel.len() >= self.plan.kernel_max {
-                    self.kernel.pop_front();
-                    self.kernel_dropped += 1;
-                }
-                self.kernel.push_back(event);
-                self.soon(Task::Edges);
-            }
-            Arrival::Tick { component } => {
-                let event = self.local(kind, component, 3);
-                if self.alive && self.runner.started {
-                    self.tick(event);
-                }
-            }
-        }
-    }
-
-    fn local(&mut self, kind: Arrival, component: usize, trigger: u32) -> usize {
-        let edge = matches!(kind, Arrival::Edge { .. });
-        let event = self.books.event(vec![component], true, edge);
-        self.events.push(Event { kind, to: vec![(component, trigger)], bytes: 0 });
-        event
-    }
-
-    fn fault_begins(&mut self, number: usize) {
-        let (_, fault, until) = self.plan.faults[number];
-        self.say(|| format!("fault begins: {fault:?}"));
-        match fault {
-            Fault::Cut => self.cut(),
-            Fault::Stall => self.link.stalled_until = self.link.stalled_until.max(until),
-            Fault::Unreachable => {
-                self.link.reachable = false;
-                self.cut();
-            }
-            Fault::BrokerDies => {
-                let forgets = self.rng.percent(60);
-                self.cut();
-                self.broker.die(forgets);
-            }
-            Fault::Mute => self.broker.mute = true,
-            Fault::DiskFails => {
-                self.disk.failing = true;
-                self.disk.unreadable = self.rng.percent(50);
-            }
-            Fault::DiskSlow => self.disk.slow = true,
-            Fault::Kill => self.die(false),
-            Fault::PowerCut => self.die(true),
-        }
-    }
-
-    fn fault_ends(&mut self, number: usize) {
-        match self.plan.faults[number].1 {
-            Fault::Unreachable => self.link.reachable = true,
-            Fault::BrokerDies => self.broker.up = true,
-            Fault::Mute => self.broker.mute = false,
-            Fault::DiskFails => self.disk.failing = false,
-            Fault::DiskSlow => self.disk.slow = false,
-            Fault::Cut | Fault::Stall | Fault::Kill | Fault::PowerCut => {}
-        }
-    }
-
-    /// The connection breaks; both ends notice, each in its time.
-    fn cut(&mut self) {
-        if let Some(connection) = self.broker.connection {
-            self.at(self.now + self.link.last as u64 % 3, Happening::BrokerLost(connection));
-        }
-        if self.alive && self.runner.connection.is_some() {
-            self.soon(Task::Lost);
-        }
-    }
-
-    fn calm(&mut self) {
-        self.say(|| "faults stop".into());
-        (self.broker.up, self.broker.mute, self.link.reachable) = (true, false, true);
-        (self.disk.failing, self.disk.slow) = (false, false);
-        self.plan.ack_spread = self.plan.ack_spread.min(20 * MILLI);
-        if !self.alive {
-            self.start_within(MILLI);
-        }
-    }
-
-    /// What is of healthy components is done by now, whatever their neighbours do. From here on all are well.
-    fn heal(&mut self) {
-        let well = |one: &usize| {
-            self.plan.components[*one].health == Health::Well && self.plan.drains_quickly()
-        };
-        let behind: Vec<usize> = (0..self.plan.components.len())
-            .filter(well)
-            .filter(|one| !self.is_done(*one))
-            .collect();
-        if !behind.is_empty() {
-            self.books.problem.get_or_insert(format!(
-                "components {behind:?} are well and have not done their work, long after faults stopped: {}",
-                self.left()
-            ));
-        }
-        self.say(|| "components are healed".into());
-        self.healed = true;
-    }
-
-    /// Whether the broker and the lane have nothing more for a component.
-    fn is_done(&self, component: usize) -> bool {
-        let waits = |event: usize| {
-            self.events[event].to.iter().any(|(to, _)| *to == component)
-                && !self.books.is_handled(event, component, &self.disk.tables)
-        };
-        let idle = !self.alive || !self.runner.lanes[component].lane.is_waiting();
-        idle && !self.broker.pending().any(waits)
-    }
-
-    fn is_drained(&self) -> bool {
-        self.alive
-            && self.runner.is_drained()
-            && self.broker.is_idle()
-            && self.kernel.is_empty()
-            && self.disk.tables.outs.is_empty()
-            && self.disk.tables.events.is_empty()
-    }
-
-    fn left(&self) -> String {
-        let Self { runner, disk, broker, .. } = self;
-        let lanes: Vec<usize> = runner.lanes.iter().map(|lane| lane.lane.len()).collect();
-        format!(
-            "alive {}, lanes {lanes:?}, outbox {}, rows of publishes {}, of events {}, broker idle {}, kernel {}, after {} steps",
-            self.alive,
-            runner.outbox.pending(),
-            disk.tables.outs.len(),
-            disk.tables.events.len(),
-            broker.is_idle(),
-            self.kernel.len(),
-            self.steps,
-        )
-    }
-
-    /// The process dies, now.
-    pub fn die(&mut self, power: bool) {
-        if !self.alive {
-            return;
-        }
-        let there = self.rng.percent(50);
-        self.say(|| {
-            format!("the process dies; power cut: {power}; what is being written is there: {there}")
-        });
-        self.note_given_up();
-        if self.runner.unanswered {
-            // The file of what the broker holds cannot know that a CONNECT of this process may have made a new session.
-            // That is a hole; here it is as if nothing had been written down.
-            self.granted.clear();
-        }
-        self.alive = false;
-        self.life += 1;
-        self.disk.die(there);
-        if power {
-            self.disk.lose_power();
-            self.marks.clear();
-        }
-        self.kernel.clear();
-        self.kernel_dropped = 0;
-        if let Some(connection) = self.broker.connection.filter(|_| !power) {
-            let at = self.wire(false);
-            self.at(at, Happening::BrokerLost(connection));
-        }
-        self.start_within(5 * SECOND);
-    }
-
-    fn start(&mut self) {
-        self.starts = false;
-        if !self.alive {
-            self.alive = true;
-            let after =
-                if self.has(Mutant::NumberFromOne) { 0 } else { self.rng.below(65_536) as u16 };
-            self.runner = Runner::new(&self.plan, &self.granted, after);
-            self.say(|| "the process starts".into());
-            self.begin();
-        }
-    }
-
-    /// Asks the disk; the answer comes as a task.
-    pub fn ask(&mut self, op: Op) -> u64 {
-        let number = self.disk.ask(self.life, op);
-        self.disk_works();
-        number
-    }
-
-    fn disk_works(&mut self) {
-        if self.disk.busy || self.disk.queue.is_empty() {
-            return;
-        }
-        self.disk.busy = true;
-        let takes = match self.disk.slow {
-            true => self.rng.between(200 * MILLI, 4 * SECOND),
-            false => self.rng.between(100, 12 * MILLI),
-        };
-        self.at(self.now + takes, Happening::Disk(self.life));
-    }
-
-    fn disk_finished(&mut self) {
-        let gone = match self.disk.queue.front() {
-            Some((_, _, Op::ForgetEvents(rows))) => {
-                let kept = rows.iter().filter_map(|row| self.disk.tables.events.get(row));
-                kept.map(|kept| (kept.event, kept.component)).collect()
-            }
-            _ => Vec::new(),
-        };
-        let Some((number, life, op, answer)) = self.disk.finish() else { return };
-        self.say(|| format!("disk: {op:?} -> {answer:?}"));
-        if let (Op::KeepEvents(list), Answer::Rows(_)) = (&op, &answer) {
-            list.iter().for_each(|kept| self.books.event_row(kept.event, kept.component));
-        }
-        if matches!(answer, Answer::Done) {
-            for (event, component) in gone {
-                self.books.event_row_gone(event, component, &self.disk.tables);
-            }
-        }
-        if self.disk.synced.is_some() && self.rng.percent(20) {
-            self.disk.synced = Some(Box::new(self.disk.tables.clone()));
-        }
-        if self.alive && life == self.life {
-            self.soon(Task::Answer(number, answer));
-        }
-        self.disk_works();
     }
 }
 
