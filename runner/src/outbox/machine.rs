@@ -293,6 +293,11 @@ impl<P: Clone, W> Outbox<P, W> {
         queue.map_or(0, |q| (q.head.len() + q.incoming.len()) as u64 + q.tail.0)
     }
 
+    /// Bytes of publishes in memory, and of all.
+    pub fn bytes(&self) -> (usize, u64) {
+        (self.memory_bytes, self.kept_bytes)
+    }
+
     /// Publishes on disk.
     pub fn rows(&self) -> u64 {
         self.rows

@@ -20,6 +20,7 @@ use std::time::Duration;
 use pirn_runner::flow::books::Book;
 use pirn_runner::flow::lane::{Lane, Parked, Worth};
 use pirn_runner::flow::pace::Pace;
+use pirn_runner::limits::outbox as limits;
 use pirn_runner::outbox::Urgency;
 use pirn_runner::outbox::machine::{Outbox, Ticket};
 use pirn_triggers::mqtt::core::{Core, Ending};
@@ -34,6 +35,9 @@ use keeper::Keeper;
 use outlet::{Receipt, Task as OutletTask};
 use session::Flying;
 use settling::Finish;
+
+/// The largest publish of any component, with all that it takes.
+const LARGEST: usize = 41_000;
 
 /// What the process does next.
 #[derive(Debug)]
@@ -326,6 +330,24 @@ impl World {
         let ended = tally.delivered + tally.refused + tally.dropped + tally.expired;
         if tally.accepted != ended + pending {
             let text = format!("the outbox counts {tally:?}, and {pending} are pending");
+            self.books.problem.get_or_insert(text);
+        }
+        self.look_at_bounds();
+    }
+
+    /// Nothing grows beyond what it may, but for what is read or written at once.
+    fn look_at_bounds(&mut self) {
+        let (memory, kept) = self.runner.outbox.bytes();
+        let read = limits::MEMORY_BYTES_MAX / 2 + limits::ROWS_PER_READ * LARGEST;
+        let in_memory = (limits::MEMORY_BYTES_MAX / limits::PUBLISH_OVERHEAD_BYTES) as u64;
+        let rows = self.runner.outbox.rows();
+        let kept_max = self.plan.outbox.bytes_max + LARGEST as u64;
+        let rows_max = self.plan.outbox.rows_max + in_memory;
+        // An earlier process left what it had and what it had not deleted yet, whatever the bounds are.
+        let beyond = self.life == 0 && (rows > rows_max || kept > kept_max);
+        if memory > read.max(limits::MEMORY_BYTES_MAX + LARGEST) || beyond {
+            let text =
+                format!("the outbox holds {memory} bytes in memory, {kept} in all, in {rows} rows");
             self.books.problem.get_or_insert(text);
         }
     }
