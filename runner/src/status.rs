@@ -10,10 +10,11 @@ use pirn_triggers::gpio::{InputHandle, Level, Outputs};
 use pirn_triggers::mqtt::{Session, State};
 use serde::{Deserialize, Serialize};
 
+use crate::flow::all::Lanes;
 use crate::flow::books::Balance;
 use crate::host::brokers::Brokers;
 use crate::limits::status as limits;
-use crate::runner::{Lanes, Outside, Runner};
+use crate::runner::{Outside, Runner};
 use crate::worlds::Outcome;
 
 /// What one component did since the start.
