@@ -246,7 +246,7 @@ impl Outlet {
             let result = work(&mut machine);
             let after = machine.deadline();
             let sooner = after.is_some_and(|after| before.is_none_or(|before| after < before));
-            let look = sooner || machine.wants_load();
+            let look = sooner || machine.wants_load(now());
             (result, machine.told(), look)
         };
         for (waiter, told) in told {

@@ -36,8 +36,8 @@ struct Event {
     acked: bool,
     /// The runner took it over in this life.
     life: Option<u32>,
-    /// It was on the disk once.
-    was_row: bool,
+    /// It was on the disk once, for these components.
+    rows: Vec<usize>,
     runs: Vec<(usize, Run)>,
 }
 
@@ -60,8 +60,8 @@ impl Books {
 
     /// Something happened; its number.
     pub fn event(&mut self, to: Vec<usize>, local: bool, kept: bool) -> usize {
-        let (acked, life, was_row, runs) = (false, None, false, Vec::new());
-        self.events.push(Event { to, local, kept, acked, life, was_row, runs });
+        let (acked, life, rows, runs) = (false, None, Vec::new(), Vec::new());
+        self.events.push(Event { to, local, kept, acked, life, rows, runs });
         self.events.len() - 1
     }
 
@@ -156,7 +156,6 @@ impl Books {
         self.events[event].acked = true;
         for component in self.events[event].to.clone() {
             if tables.has_event(event, component) {
-                self.events[event].was_row = true;
                 continue;
             }
             if let Err(why) = self.settle(event, component, tables) {
@@ -168,8 +167,8 @@ impl Books {
     }
 
     /// An event's row was written.
-    pub fn event_row(&mut self, event: usize) {
-        self.events[event].was_row = true;
+    pub fn event_row(&mut self, event: usize, component: usize) {
+        self.events[event].rows.push(component);
     }
 
     /// An event's row was deleted.
@@ -240,13 +239,11 @@ impl Books {
             self.fail(text);
         }
         for event in 0..self.events.len() {
-            let Event { local, kept, acked, life: taken, was_row, .. } = self.events[event];
-            let promised = acked || was_row || local && kept && taken == Some(life);
-            if !promised {
-                continue;
-            }
+            let Event { local, kept, acked, life: taken, .. } = self.events[event];
+            let promised = acked || local && kept && taken == Some(life);
             for component in self.events[event].to.clone() {
-                if !self.is_handled(event, component, tables) {
+                let promised = promised || self.events[event].rows.contains(&component);
+                if promised && !self.is_handled(event, component, tables) {
                     self.fail(format!(
                         "event {event} was neither handled by component {component} nor kept aside"
                     ));

@@ -216,10 +216,12 @@ impl Broker {
         let Some(number) = number else { return };
         let known = qos == Qos::ExactlyOnce && session.taken.contains(&id);
         let refused = (!known && rng.percent(plan.refuses)).then_some(0x97);
-        self.seen.push(match refused {
-            Some(_) => Seen::RefusedOut(number),
-            None => Seen::Out(number),
-        });
+        match refused {
+            Some(_) => self.seen.push(Seen::RefusedOut(number)),
+            // A copy is not looked at, or what the broker takes for one.
+            None if known => {}
+            None => self.seen.push(Seen::Out(number)),
+        }
         if qos == Qos::ExactlyOnce && refused.is_none() {
             session.taken.insert(id);
         }

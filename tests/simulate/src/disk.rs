@@ -56,6 +56,12 @@ pub enum Op {
 }
 
 impl Op {
+    /// What a process reads when it starts. If that cannot be read, the runner says so and leaves it for the next
+    /// start, which is no history of ours.
+    fn begins(&self) -> bool {
+        matches!(self, Self::Totals | Self::Waiting)
+    }
+
     fn writes(&self) -> bool {
         !matches!(self, Self::Totals | Self::ReadOuts { .. } | Self::Waiting | Self::ReadEvent(_))
     }
@@ -95,6 +101,8 @@ pub struct Disk {
     pub queue: VecDeque<(u64, Life, Op)>,
     pub busy: bool,
     pub failing: bool,
+    /// Reads fail too while it fails.
+    pub unreadable: bool,
     pub slow: bool,
     /// A commit that failed half-way: the next process may find it, if nothing is written before.
     ghost: Option<Op>,
@@ -113,8 +121,8 @@ impl Disk {
     pub fn finish(&mut self) -> Option<(u64, Life, Op, Answer)> {
         self.busy = false;
         let (number, life, op) = self.queue.pop_front()?;
-        if self.failing && op.writes() {
-            self.ghost = Some(op.clone());
+        if self.failing && (op.writes() || self.unreadable && !op.begins()) {
+            self.ghost = Some(op.clone()).filter(Op::writes).or(self.ghost.take());
             return Some((number, life, op, Answer::Failed));
         }
         if op.writes() {

@@ -36,6 +36,8 @@ pub enum Mutant {
     DropAtSessionLoss,
     /// After a reconnect, what was under way is sent again in another order.
     ResendOutOfOrder,
+    /// Each process begins with the same packet identifiers.
+    NumberFromOne,
     /// An acknowledgement that matches nothing is taken for the oldest message's.
     AckForAnother,
     /// Where the session has no room for a publish, smaller ones behind it are sent.
@@ -46,7 +48,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::AcknowledgeBeforeSafe,
         Self::SafeBeforeCommit,
         Self::ForgetFsync,
@@ -63,6 +65,7 @@ impl Mutant {
         Self::SessionAlwaysPresent,
         Self::DropAtSessionLoss,
         Self::ResendOutOfOrder,
+        Self::NumberFromOne,
         Self::AckForAnother,
         Self::SendPastTheFull,
         Self::IgnoreFailedWrite,

@@ -142,7 +142,7 @@ impl Plan {
         Self {
             slots: taken as usize + rng.between(1, 3) as usize,
             outbox: outbox(rng),
-            heavy: rng.percent(8),
+            heavy: rng.percent(15),
             age_max_secs: if rng.percent(4) { 20 } else { 1_000_000 },
             window: rng.pick(&[1, 5, 20, 20, 20]).max(window_min),
             five,
@@ -229,6 +229,7 @@ fn fault(rng: &mut Rng, calm_at: u64) -> (u64, Fault, u64) {
         Fault::Unreachable,
         Fault::BrokerDies,
         Fault::BrokerDies,
+        Fault::Mute,
         Fault::Mute,
         Fault::DiskFails,
         Fault::DiskSlow,

@@ -171,7 +171,7 @@ impl World {
         let mut rng = Rng::new(seed);
         let plan = Plan::of(&mut rng);
         let base = Instant::now();
-        let runner = Runner::new(&plan, &[]);
+        let runner = Runner::new(&plan, &[], 0);
         let mut world = Self {
             now: 0,
             base,
@@ -439,12 +439,15 @@ impl World {
                 self.cut();
             }
             Fault::BrokerDies => {
-                let forgets = self.rng.percent(40);
+                let forgets = self.rng.percent(60);
                 self.cut();
                 self.broker.die(forgets);
             }
             Fault::Mute => self.broker.mute = true,
-            Fault::DiskFails => self.disk.failing = true,
+            Fault::DiskFails => {
+                self.disk.failing = true;
+                self.disk.unreadable = self.rng.percent(50);
+            }
             Fault::DiskSlow => self.disk.slow = true,
             Fault::Kill => self.die(false),
             Fault::PowerCut => self.die(true),
@@ -476,6 +479,7 @@ impl World {
         self.say(|| "faults stop".into());
         (self.broker.up, self.broker.mute, self.link.reachable) = (true, false, true);
         (self.disk.failing, self.disk.slow) = (false, false);
+        self.plan.ack_spread = self.plan.ack_spread.min(20 * MILLI);
         if !self.alive {
             self.start_within(MILLI);
         }
@@ -544,6 +548,11 @@ impl World {
             format!("the process dies; power cut: {power}; what is being written is there: {there}")
         });
         self.note_given_up();
+        if self.runner.unanswered {
+            // The file of what the broker holds cannot know that a CONNECT of this process may have made a new session.
+            // That is a hole; here it is as if nothing had been written down.
+            self.granted.clear();
+        }
         self.alive = false;
         self.life += 1;
         self.disk.die(there);
@@ -564,7 +573,9 @@ impl World {
         self.starts = false;
         if !self.alive {
             self.alive = true;
-            self.runner = Runner::new(&self.plan, &self.granted);
+            let after =
+                if self.has(Mutant::NumberFromOne) { 0 } else { self.rng.below(65_536) as u16 };
+            self.runner = Runner::new(&self.plan, &self.granted, after);
             self.say(|| "the process starts".into());
             self.begin();
         }
@@ -600,7 +611,7 @@ impl World {
         let Some((number, life, op, answer)) = self.disk.finish() else { return };
         self.say(|| format!("disk: {op:?} -> {answer:?}"));
         if let (Op::KeepEvents(list), Answer::Rows(_)) = (&op, &answer) {
-            list.iter().for_each(|kept| self.books.event_row(kept.event));
+            list.iter().for_each(|kept| self.books.event_row(kept.event, kept.component));
         }
         if matches!(answer, Answer::Done) {
             for (event, component) in gone {

@@ -72,6 +72,8 @@ pub struct Core {
     stop: Stop,
     /// A message for which there was no room, and how long to wait for it.
     held: Option<(Arrival, Instant)>,
+    /// A CONNECT went out, and no answer came to it or to any after it.
+    unanswered: bool,
     /// The inbox has overflowed: QoS 1 and 2 stay with the broker until it is empty.
     overflowing: bool,
     keep_alive: Duration,
@@ -97,6 +99,8 @@ struct Link {
     opened: Instant,
     pulse: Pulse,
     session_present: bool,
+    /// An earlier CONNECT was not answered: it may have made a new session, and the one that is present may be that.
+    doubtful: bool,
     /// When the broker accepted us.
     since: Instant,
     announced: bool,
@@ -134,6 +138,7 @@ impl Core {
             link: None,
             stop: Stop::No,
             held: None,
+            unanswered: false,
             overflowing: false,
             keep_alive: options.keep_alive,
             persistent: !matches!(options.persistence, Persistence::Clean),
@@ -158,6 +163,7 @@ impl Core {
             opened: now,
             pulse: Pulse::new(self.keep_alive, now),
             session_present: false,
+            doubtful: self.unanswered,
             since: now,
             announced: false,
             acks_ignored: false,
@@ -202,7 +208,10 @@ impl Core {
         link.pulse.heard(now);
         match (link.stage, packet) {
             (Stage::Greeted, Incoming::Accepted(accepted)) => self.accepted(accepted, now),
-            (Stage::Greeted, Incoming::Refused(why)) => return Err(Fault::Broken(why)),
+            (Stage::Greeted, Incoming::Refused(why)) => {
+                self.unanswered = link.doubtful;
+                return Err(Fault::Broken(why));
+            }
             (_, Incoming::Disconnect(why)) => return Err(Fault::Broken(why)),
             (Stage::Fresh | Stage::Greeted, _) => {
                 return Err(Fault::Protocol("its first packet was no CONNACK"));

@@ -199,6 +199,15 @@ impl Outbound {
         }
     }
 
+    /// The session that is present may be a new one, whose broker has forgotten what it had received: a PUBREL alone would
+    /// be answered, and the message be nowhere. Sent whole, under its identifier and with DUP, it comes once to a
+    /// broker that has it, unless it was released before.
+    pub(super) fn doubt(&mut self) {
+        for flying in &mut self.flying {
+            flying.stage = Stage::Again;
+        }
+    }
+
     /// A connection is made.
     pub(super) fn connected(&mut self, accepted: Accepted) {
         self.accepted = accepted;

@@ -88,6 +88,11 @@ impl Subscriptions {
         }
     }
 
+    /// The session that is present may be another than the one in which `held` was granted.
+    pub(super) fn doubt(&mut self) {
+        self.believed = Belief::Weak;
+    }
+
     /// A new connection; whether the broker resumed the session decides what it holds.
     pub(super) fn connected(&mut self, session_present: bool) {
         (self.pause, self.due, self.asked) = (limits::RESUBSCRIBE_FIRST, None, None);

@@ -66,4 +66,9 @@ impl<P, W> Queue<P, W> {
     pub(super) fn wants_load(&self) -> bool {
         self.tail.0 > 0 && !self.loading && self.head.len() < limits::HEAD_MAX / 2
     }
+
+    /// The same, and it may be asked for now.
+    pub(super) fn wants_load_at(&self, now: Instant) -> bool {
+        self.wants_load() && self.load_not_before.is_none_or(|at| at <= now)
+    }
 }

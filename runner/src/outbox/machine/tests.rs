@@ -302,3 +302,42 @@ fn at_the_end_everything_is_written_though_the_broker_is_there() {
     assert_eq!(world.safe, [1]);
     assert!(!world.outbox.hurry(world.now));
 }
+
+#[test]
+fn rows_that_cannot_be_read_are_not_asked_for_again_at_once() {
+    let mut outbox: Outbox<u32, u32> = Outbox::new(BOUNDS);
+    let now = Instant::now();
+    outbox.restore(1, 3, 300);
+    outbox.restored(now);
+    assert!(outbox.wants_load(now));
+    assert_eq!(outbox.next_work(now), Some(Action::Load(1, 0)));
+    outbox.not_loaded(1, now);
+    assert!(!outbox.wants_load(now), "who looks again whenever it is wanted would do nothing else");
+    let later = outbox.deadline().unwrap();
+    assert!(later > now && outbox.wants_load(later));
+    assert_eq!(outbox.next_work(later), Some(Action::Load(1, 0)));
+}
+
+#[test]
+fn rows_that_cannot_be_deleted_are_deleted_later_and_not_at_once() {
+    let mut outbox: Outbox<u32, u32> = Outbox::new(BOUNDS);
+    let now = Instant::now();
+    outbox.restored(now);
+    let rows: Vec<i64> = (0..1000).collect();
+    outbox.not_forgotten(rows.clone(), now);
+    assert_eq!(outbox.next_work(now), None);
+    let later = outbox.deadline().unwrap();
+    assert!(later > now);
+    assert_eq!(outbox.next_work(later), Some(Action::Forget(rows)));
+    assert_eq!(outbox.next_work(later), None);
+}
+
+#[test]
+fn a_publish_that_the_session_did_not_take_is_the_next_to_be_sent() {
+    let mut world = World::online(BOUNDS);
+    world.publish(1, 1, Urgency::Redelivered).unwrap();
+    let (ticket, _) = world.sent[0];
+    world.outbox.unsent(ticket);
+    world.outbox.accept(1, 2, 100, Urgency::Redelivered, None, world.now).unwrap();
+    assert_eq!(world.outbox.next_send(), Some((ticket, 1)));
+}

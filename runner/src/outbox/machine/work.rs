@@ -11,9 +11,10 @@ impl<P: Clone, W> Outbox<P, W> {
         self.store(now).or_else(|| self.load(now)).or_else(|| self.forget(now))
     }
 
-    /// Whether there is something to read.
-    pub fn wants_load(&self) -> bool {
-        self.rows > 0 && self.has_memory_to_load() && self.queues.values().any(Queue::wants_load)
+    /// Whether there is something to read now.
+    pub fn wants_load(&self, now: Instant) -> bool {
+        let wants = |queue: &Queue<P, W>| queue.wants_load_at(now);
+        self.rows > 0 && self.has_memory_to_load() && self.queues.values().any(wants)
     }
 
     /// When `next` has something to do, if nothing happens before.
@@ -100,10 +101,8 @@ impl<P: Clone, W> Outbox<P, W> {
         if self.rows == 0 || !self.has_memory_to_load() {
             return None;
         }
-        let wants = |queue: &Queue<P, W>| {
-            queue.wants_load() && queue.load_not_before.is_none_or(|at| at <= now)
-        };
-        let (component, queue) = self.queues.iter_mut().find(|(_, queue)| wants(queue))?;
+        let wants = |(_, queue): &(&u32, &mut Queue<P, W>)| queue.wants_load_at(now);
+        let (component, queue) = self.queues.iter_mut().find(wants)?;
         queue.loading = true;
         Some(Action::Load(*component, queue.loaded_to))
     }

@@ -172,8 +172,8 @@ impl World {
                     }
                 }
             };
-            // Most components give up when a publish is not taken.
-            if told.is_err() && self.rng.percent(70) {
+            // Most components give up when a publish is not taken; those that are healed do not mind.
+            if told.is_err() && !self.healed && self.rng.percent(70) {
                 run.fails = true;
                 return false;
             }

@@ -124,6 +124,8 @@ pub struct Runner {
     attempts: u32,
     accepted_at: Option<u64>,
     connected: bool,
+    /// A CONNECT went out and no answer came.
+    pub unanswered: bool,
     ended: Arc<Mutex<Vec<(Ticket, Ending)>>>,
     /// Publishes on the wire, oldest first, and those that are not to be sent again: for mutants.
     flying: VecDeque<Flying>,
@@ -154,7 +156,7 @@ pub struct Runner {
 
 impl Runner {
     /// A process that has done nothing yet.
-    pub fn new(plan: &Plan, granted: &[Subscription]) -> Self {
+    pub fn new(plan: &Plan, granted: &[Subscription], numbered_after: u16) -> Self {
         let options = options(plan, granted);
         let lane = |one: &crate::plan::Component| LaneOf {
             lane: Lane::new(one.bounds, Pace::new(100_000, Duration::from_secs(1))),
@@ -164,7 +166,7 @@ impl Runner {
         };
         Self {
             started: false,
-            core: Core::new(&options),
+            core: Core::new(&options).numbered_after(numbered_after),
             connection: None,
             unread: VecDeque::new(),
             pump_due: false,
@@ -172,6 +174,7 @@ impl Runner {
             attempts: 0,
             accepted_at: None,
             connected: false,
+            unanswered: false,
             ended: Arc::default(),
             flying: VecDeque::new(),
             dropped: BTreeSet::new(),

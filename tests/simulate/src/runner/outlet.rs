@@ -52,7 +52,7 @@ impl World {
         let result = work(outbox, now);
         let after = outbox.deadline();
         let sooner = after.is_some_and(|after| before.is_none_or(|before| after < before));
-        let look = sooner || outbox.wants_load();
+        let look = sooner || outbox.wants_load(now);
         for (receipt, told) in outbox.told() {
             self.tell(receipt, told);
         }
@@ -71,7 +71,6 @@ impl World {
             Waiter::Finish(finish) => Next::Finish(finish),
         };
         self.soon(task);
-        self.there_is_room();
     }
 
     fn there_is_room(&mut self) {
@@ -115,6 +114,11 @@ impl World {
 
     /// The session is done with a publish.
     pub(super) fn sent(&mut self, ticket: Ticket, ending: &Ending) {
+        self.ended(ticket, ending);
+        self.there_is_room();
+    }
+
+    fn ended(&mut self, ticket: Ticket, ending: &Ending) {
         match ending {
             Ok(()) => self.with_outbox(|outbox, now| outbox.acked(ticket, now)),
             Err(DeliveryError::Stopped | DeliveryError::ConnectionLost) => {

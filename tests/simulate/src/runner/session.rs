@@ -81,6 +81,7 @@ impl World {
                 self.runner.flying.clear();
                 accepted.session_present |= self.has(Mutant::SessionAlwaysPresent);
                 self.runner.accepted_at = Some(self.now);
+                self.runner.unanswered = false;
                 Incoming::Accepted(accepted)
             }
             Incoming::Ack { kind: AckKind::Ack, id, refused }
@@ -170,6 +171,7 @@ impl World {
                 packets.swap(first, last);
             }
         }
+        self.runner.unanswered |= packets.contains(&Outgoing::Connect);
         let left = packets.last() == Some(&Outgoing::Disconnect);
         for packet in packets {
             if let Outgoing::Publish { id, publish, .. } = &packet

@@ -12,7 +12,13 @@ impl Core {
             link.pulse.set_keep_alive(Duration::from_secs(seconds.into()));
         }
         self.counters.connects += 1;
-        self.inbound.connected(accepted.session_present);
+        self.unanswered = false;
+        let doubtful = accepted.session_present && link.doubtful;
+        if doubtful {
+            self.outbound.doubt();
+            self.subscriptions.doubt();
+        }
+        self.inbound.connected(accepted.session_present && !doubtful);
         self.outbound.connected(accepted);
         self.outbound.set_status(self.online.clone());
         self.subscriptions.connected(accepted.session_present);
@@ -129,6 +135,7 @@ impl Core {
             Stage::Greeted | Stage::Left => return None,
             Stage::Fresh => {
                 link.stage = Stage::Greeted;
+                self.unanswered = true;
                 return Some(Outgoing::Connect);
             }
             Stage::Open | Stage::Leaving => {}

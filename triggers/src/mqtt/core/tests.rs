@@ -1,6 +1,7 @@
 //! The core without a socket: what it says when, and what noise does to it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod doubt;
 mod noise;
 
 use super::*;
