@@ -152,8 +152,8 @@ impl Runner {
         made.map_err(|error| LoadAppError::State { path: path.clone(), error })
     }
 
-    /// Hands one event to a component, without retries; what it published is waited for. `None` if
-    /// there is no such component.
+    /// Hands one event to a component, without retries; what it published is waited for, and what a broker does not
+    /// acknowledge for long stays in the outbox. `None` if there is no such component.
     pub async fn invoke(&self, component: &str, event: &Event) -> Option<Outcome> {
         let unit = self.units.iter().find(|unit| unit.grants.component == component)?;
         let (outcome, receipts) = unit.invoke(event).await;
@@ -165,6 +165,16 @@ impl Runner {
                     return Some(Outcome::Undelivered("its session with the broker ended".into()));
                 }
             }
+        }
+        for outlet in self.brokers.outlets() {
+            if !outlet.drained(limits::INVOKE_GRACE).await {
+                let pending = outlet.pending();
+                let sentence = format!(
+                    "the broker has not acknowledged what was published: {pending} wait in the outbox for the next run"
+                );
+                self.reporter.report(&Report::Warning(&sentence));
+            }
+            outlet.make_safe(limits::SAFE_GRACE).await;
         }
         Some(outcome)
     }
