@@ -16,7 +16,7 @@ use crate::app::{App, Durable, Pin, TriggerPlan, TriggerPlanKind};
 use crate::engine::private::Private;
 use crate::event::Event;
 use crate::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
-use crate::flow::books::Balance;
+use crate::flow::all::Lanes;
 use crate::flow::house::House;
 use crate::flow::lanes::Entry;
 use crate::flow::unit::Unit;
@@ -31,7 +31,7 @@ use crate::report::{Report, Reporter};
 use crate::session;
 use crate::state_folder;
 use crate::status::ComponentCounters;
-use crate::store::{Layout, Store, StoreError};
+use crate::store::{Layout, Store};
 use crate::worlds::Outcome;
 
 /// A loaded app.
@@ -63,83 +63,6 @@ impl Outside {
     /// The lines that are read, for those who look at them; in the order of the plan.
     pub fn inputs(&self) -> Vec<InputHandle> {
         self.inputs.iter().map(Input::handle).collect()
-    }
-}
-
-/// The lanes of an app, and what they have in common.
-pub struct Lanes {
-    house: Arc<House>,
-    entries: Vec<Entry>,
-    /// Told when an event is settled.
-    settled: Arc<Notify>,
-}
-
-impl Lanes {
-    /// The books of every trigger: the component's place in the plan, the trigger's id, its balance.
-    pub fn balances(&self) -> Vec<(usize, Arc<str>, Balance)> {
-        let of = |(index, entry): (usize, &Entry)| {
-            entry.balances().into_iter().map(move |(id, balance)| (index, id, balance))
-        };
-        self.entries.iter().enumerate().flat_map(of).collect()
-    }
-
-    /// Events that ended and that the disk does not take as dead letters now.
-    pub fn unburied(&self) -> u64 {
-        self.house.unburied()
-    }
-
-    /// Events that wait on disk.
-    pub fn on_disk(&self) -> usize {
-        self.entries.iter().map(Entry::on_disk).sum()
-    }
-
-    /// Puts what an earlier process wrote down into the lanes; what is of a trigger that is gone becomes a dead letter.
-    async fn restore<'a>(&self, triggers: impl Iterator<Item = (u32, &'a TriggerPlan)>, app: &App) {
-        let warn = |error: &dyn std::fmt::Display| {
-            let sentence = format!(
-                "events that an earlier run wrote down cannot be read; they wait for the next start: {error}"
-            );
-            self.house.reporter().report(&Report::Warning(&sentence));
-        };
-        let waiting = match self.house.store().waiting_events().await {
-            Ok(waiting) => waiting,
-            Err(error) => return warn(&error),
-        };
-        if waiting.is_empty() {
-            return;
-        }
-        let triggers: Vec<_> = triggers.collect();
-        for event in waiting {
-            let known = triggers.iter().find(|(_, trigger)| {
-                let component = app.components.get(trigger.component).map(|plan| plan.id.as_str());
-                trigger.id == event.trigger && component == Some(&*event.component)
-            });
-            let to = known.and_then(|(number, trigger)| {
-                Some((*number, self.entries.get(trigger.component)?))
-            });
-            match to {
-                Some((number, entry)) => {
-                    entry.restore(event.row, number, event.bytes, event.attempts);
-                }
-                None => {
-                    if let Err(error) = self.bury_orphan(event.row).await {
-                        warn(&error);
-                    }
-                }
-            }
-        }
-    }
-
-    async fn bury_orphan(&self, row: i64) -> Result<(), StoreError> {
-        let store = self.house.store();
-        if let Some(kept) = store.kept_event(row).await? {
-            let reason = "it waited for a trigger that the app no longer has";
-            let (component, attempts) = (kept.component.clone(), kept.attempts);
-            if let Some(event) = Event::of_kept(kept, Arc::clone(&self.settled)) {
-                store.bury(event.letter(&component, attempts, reason)).await?;
-            }
-        }
-        store.forget_events(vec![row]).await
     }
 }
 
@@ -229,8 +152,8 @@ impl Runner {
         made.map_err(|error| LoadAppError::State { path: path.clone(), error })
     }
 
-    /// Hands one event to a component, without retries; what it published is waited for. `None` if
-    /// there is no such component.
+    /// Hands one event to a component, without retries; what it published is waited for, and what a broker does not
+    /// acknowledge for long stays in the outbox. `None` if there is no such component.
     pub async fn invoke(&self, component: &str, event: &Event) -> Option<Outcome> {
         let unit = self.units.iter().find(|unit| unit.grants.component == component)?;
         let (outcome, receipts) = unit.invoke(event).await;
@@ -242,6 +165,16 @@ impl Runner {
                     return Some(Outcome::Undelivered("its session with the broker ended".into()));
                 }
             }
+        }
+        for outlet in self.brokers.outlets() {
+            if !outlet.drained(limits::INVOKE_GRACE).await {
+                let pending = outlet.pending();
+                let sentence = format!(
+                    "the broker has not acknowledged what was published: {pending} wait in the outbox for the next run"
+                );
+                self.reporter.report(&Report::Warning(&sentence));
+            }
+            outlet.make_safe(limits::SAFE_GRACE).await;
         }
         Some(outcome)
     }

@@ -1,7 +1,8 @@
 //! Counters of a running app and their snapshot: what `pirnd status` shows. It travels as one line of
 //! JSON; `control.rs` is what serves it.
 
-use std::fmt::Write as _;
+mod table;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -10,11 +11,14 @@ use pirn_triggers::gpio::{InputHandle, Level, Outputs};
 use pirn_triggers::mqtt::{Session, State};
 use serde::{Deserialize, Serialize};
 
+use crate::flow::all::Lanes;
 use crate::flow::books::Balance;
 use crate::host::brokers::Brokers;
 use crate::limits::status as limits;
-use crate::runner::{Lanes, Outside, Runner};
+use crate::runner::{Outside, Runner};
 use crate::worlds::Outcome;
+
+pub use table::table;
 
 /// What one component did since the start.
 #[derive(Debug, Default)]
@@ -331,116 +335,6 @@ fn rss_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
-/// A snapshot as a table for people; `None` if it is none of this version.
-pub fn table(json: &str) -> Option<String> {
-    let (snapshot, _) = serde_json_core::from_str::<Snapshot<'_>>(json).ok()?;
-    let mut text = String::new();
-    let Snapshot { app, board, version, pid, uptime_s, rss_kib, .. } = snapshot;
-    let _ = writeln!(
-        text,
-        "{app} on {board}: pirnd {version}, process {pid}, up {uptime_s} s, {rss_kib} KiB resident"
-    );
-    if let Some(broker) = &snapshot.broker {
-        let state = if broker.connected { "connected" } else { "NOT CONNECTED" };
-        let Broker {
-            address,
-            received,
-            redelivered,
-            dropped,
-            published,
-            acknowledged,
-            connects,
-            ..
-        } = broker;
-        let _ = writeln!(
-            text,
-            "{address}: {state} ({connects} connects), received {received} ({redelivered} again), dropped {dropped}, published {published}, acknowledged {acknowledged}"
-        );
-        if broker.subscriptions_refused > 0 {
-            let _ = writeln!(
-                text,
-                "! the broker refused {} subscriptions",
-                broker.subscriptions_refused
-            );
-        }
-    }
-    for Line { name, way, level } in &snapshot.lines {
-        let level = if level.is_empty() { "NOT THERE" } else { level };
-        let _ = writeln!(text, "line {name} ({way}): {level}");
-    }
-    sentences(&mut text, &snapshot);
-    let width = snapshot.components.iter().map(|c| c.id.len()).max().unwrap_or(0).max(9);
-    let _ = writeln!(
-        text,
-        "{:width$} {:8} {:>9} {:>9} {:>12} {:>8} {:>8} {:>8} {:>8} {:>11} {:>9}",
-        "component",
-        "code",
-        "accepted",
-        "delivered",
-        "dead letters",
-        "dropped",
-        "pending",
-        "refused",
-        "faulted",
-        "undelivered",
-        "mean"
-    );
-    for c in &snapshot.components {
-        let runs = (c.done + c.refused + c.faulted).max(1);
-        let mean = Duration::from_micros(c.busy_us / runs);
-        let _ = writeln!(
-            text,
-            "{:width$} {:8} {:>9} {:>9} {:>12} {:>8} {:>8} {:>8} {:>8} {:>11} {:>9}",
-            c.id,
-            c.code,
-            c.accepted,
-            c.delivered,
-            c.dead_letters,
-            c.dropped,
-            c.pending,
-            c.refused,
-            c.faulted,
-            c.undelivered,
-            format!("{mean:.1?}")
-        );
-    }
-    if snapshot.components_total > snapshot.components.len() {
-        let more = snapshot.components_total - snapshot.components.len();
-        let _ = writeln!(text, "and {more} more");
-    }
-    Some(text)
-}
-
-/// What an operator should read before the table.
-fn sentences(text: &mut String, snapshot: &Snapshot<'_>) {
-    let Outbox { pending, on_disk, refused, dropped, expired, .. } = snapshot.outbox;
-    if pending > 0 {
-        let _ = writeln!(text, "outbox: {pending} publishes pending, {on_disk} of them on disk");
-    }
-    if refused + dropped + expired > 0 {
-        let _ = writeln!(
-            text,
-            "! publishes that did not arrive: {refused} refused by a broker, {dropped} given up for newer ones, {expired} too old"
-        );
-    }
-    let Disk { outbox_failures, unburied, waiting } = snapshot.disk;
-    if waiting > 0 {
-        let _ = writeln!(text, "{waiting} events wait on disk for components that do not keep up");
-    }
-    if outbox_failures > 0 {
-        let _ = writeln!(
-            text,
-            "! the outbox cannot be written ({outbox_failures} times in a row); publishes wait in memory"
-        );
-    }
-    if unburied > 0 {
-        let _ = writeln!(
-            text,
-            "! {unburied} dead letters cannot be written; they are tried again, and not acknowledged until then"
-        );
-    }
 }
 
 #[cfg(test)]

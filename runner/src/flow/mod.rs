@@ -4,6 +4,7 @@
 //! [`lane`], [`strikes`] and [`pace`] decide and do nothing; [`lanes`] runs what they decide, [`keeper`] writes down
 //! what waits for too long, [`running`] remembers what ran when the process died, [`books`] counts.
 
+pub mod all;
 pub mod books;
 mod endings;
 pub(crate) mod house;

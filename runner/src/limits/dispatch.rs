@@ -40,6 +40,8 @@ pub const BURY_AGAIN_FIRST: Duration = Duration::from_millis(500);
 pub const BURY_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Dead letters that are taken at once to be tried again: their payloads are in memory then.
 pub const LETTERS_TAKEN_MAX: u32 = 16;
+/// How long `pirnd invoke` waits for a broker to acknowledge what its component published.
+pub const INVOKE_GRACE: Duration = Duration::from_secs(10);
 /// How long a stopping runner lets invocations end.
 pub const STOP_GRACE: Duration = Duration::from_millis(2_000);
 /// How long it then takes to make safe what is not.

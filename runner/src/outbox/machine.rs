@@ -259,11 +259,13 @@ impl<P: Clone, W> Outbox<P, W> {
         std::mem::take(&mut self.told)
     }
 
-    /// The runner stops: what is not safe is to be written now. Whether anything is left to be made safe.
+    /// The runner stops: what is not safe is to be written now, and what is acknowledged to be forgotten, so that
+    /// nothing is sent again after an orderly end. Whether anything of that is left.
     pub fn hurry(&mut self, now: Instant) -> bool {
         self.hurried = true;
         self.due = Some(now);
-        self.queues.values_mut().flat_map(Queue::all).any(|e| !matches!(e.keeping, Keeping::Row(_)))
+        let unsafe_yet = |entry: &mut Entry<P, W>| !matches!(entry.keeping, Keeping::Row(_));
+        !self.forget.is_empty() || self.queues.values_mut().flat_map(Queue::all).any(unsafe_yet)
     }
 
     /// The session is given up: whoever waits for a publish that is not safe learns that it is lost.

@@ -329,6 +329,20 @@ impl Outlet {
         });
     }
 
+    /// Waits until everything is acknowledged, for as long as `grace`. Whether it is.
+    pub async fn drained(self: &Arc<Self>, grace: Duration) -> bool {
+        let all = async {
+            loop {
+                let safe = self.safe.notified();
+                if self.pending() == 0 {
+                    return;
+                }
+                safe.await;
+            }
+        };
+        timeout(grace, all).await.is_ok()
+    }
+
     /// The runner stops: writes down what is not safe, for as long as `grace`. Whether all of it is safe.
     pub async fn make_safe(self: &Arc<Self>, grace: Duration) -> bool {
         let all = async {

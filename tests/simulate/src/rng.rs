@@ -10,12 +10,12 @@ impl Rng {
     pub fn new(seed: u64) -> Self {
         // Neighbouring seeds must not give neighbouring histories.
         let mut rng = Self(seed ^ 0x5851_F42D_4C95_7F2D);
-        rng.any();
-        Self(rng.any())
+        rng.roll();
+        Self(rng.roll())
     }
 
     /// Any number.
-    pub fn any(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -25,7 +25,7 @@ impl Rng {
 
     /// Less than `end`, which is not nought.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.any() % end.max(1)
+        self.roll() % end.max(1)
     }
 
     /// From `first` to `last`, both included.

@@ -317,7 +317,7 @@ impl World {
                     self.at(at, Happening::ToRunner(connection, packet));
                 }
             }
-            Happening::ToBroker(connection, packet) => self.broker_gets(connection, packet),
+            Happening::ToBroker(connection, packet) => self.towards_broker(connection, packet),
             Happening::ToRunner(connection, packet) => {
                 if self.alive && self.runner.connection == Some(connection) {
                     self.received(packet);
@@ -345,7 +345,7 @@ impl World {
         *free
     }
 
-    fn broker_gets(&mut self, connection: u32, packet: Outgoing) {
+    fn towards_broker(&mut self, connection: u32, packet: Outgoing) {
         if self.broker.up && self.broker.connection == Some(connection) {
             if packet != Outgoing::Ping {
                 self.say(|| format!("broker gets {}", brief(&packet)));

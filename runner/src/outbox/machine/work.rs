@@ -111,7 +111,7 @@ impl<P: Clone, W> Outbox<P, W> {
     fn forget(&mut self, now: Instant) -> Option<Action<P>> {
         let since = self.forget_since?;
         let many = self.forget.len() >= limits::FORGET_BATCH && since <= now;
-        if !many && since + limits::FORGET_AFTER > now {
+        if !many && !self.hurried && since + limits::FORGET_AFTER > now {
             return None;
         }
         self.forget_since = None;

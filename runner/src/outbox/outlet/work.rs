@@ -26,6 +26,7 @@ impl Outlet {
                     if self.store.forget_publishes(rows.clone()).await.is_err() {
                         self.with(|machine| machine.not_forgotten(rows, now()));
                     }
+                    self.safe.notify_waiters();
                 }
                 None => return,
             }
