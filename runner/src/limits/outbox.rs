@@ -19,6 +19,8 @@ pub const ROWS_PER_WRITE_MAX: usize = 256;
 pub const BYTES_PER_WRITE_MAX: usize = 256 << 10;
 /// Publishes read back at once.
 pub const ROWS_PER_READ: usize = 32;
+/// Their bytes, beside the last: what is read may come on top of a memory that filled meanwhile.
+pub const BYTES_PER_READ_MAX: usize = MEMORY_BYTES_MAX / 4;
 /// First pause after a write that failed; doubled each time.
 pub const WRITE_AGAIN_FIRST: Duration = Duration::from_millis(250);
 /// The longest such pause.

@@ -65,13 +65,15 @@ impl Store {
         self.write(Place::State, terms, work).await
     }
 
-    /// Publishes of a component after a row, in their order, each with its row.
+    /// Publishes of a component after a row, in their order, each with its row: so many, or fewer once they have more
+    /// than so many bytes together.
     pub async fn kept_publishes(
         &self,
         broker: &str,
         component: &str,
         after: i64,
         most: usize,
+        bytes_most: usize,
     ) -> Result<Vec<(i64, KeptPublish)>, StoreError> {
         let (broker, component) = (broker.to_owned(), component.to_owned());
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -92,8 +94,16 @@ impl Store {
                 };
                 Ok((row.get(0)?, publish))
             };
-            let rows = query.query_map(params![broker, component, after, most], publish)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            for read in query.query_map(params![broker, component, after, most], publish)? {
+                let (row, kept): (i64, KeptPublish) = read?;
+                bytes += kept.topic.len() + kept.payload.len();
+                rows.push((row, kept));
+                if bytes > bytes_most {
+                    break;
+                }
+            }
+            Ok(rows)
         };
         self.read(Place::State, work).await
     }
@@ -127,5 +137,36 @@ impl Store {
             Ok(totals.collect::<Result<_, _>>()?)
         };
         self.read(Place::State, work).await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Layout;
+    use super::*;
+
+    #[tokio::test]
+    async fn large_publishes_are_read_a_few_at_a_time_and_at_least_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { state_dir: dir.path().to_path_buf(), ..Layout::default() };
+        let store = Store::start(layout).unwrap();
+        let kept = |bytes: usize| KeptPublish {
+            component: "c".into(),
+            topic: "t".into(),
+            payload: vec![0; bytes].into(),
+            qos: 1,
+            retain: false,
+            at: 0,
+        };
+        let all = [kept(1000), kept(10), kept(500), kept(500)];
+        let rows = store.keep_publishes("b", all.to_vec()).await.unwrap();
+        let read = async |after| {
+            let read = store.kept_publishes("b", "c", after, 32, 400).await.unwrap();
+            read.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
+        };
+        assert_eq!(read(0).await, rows[..1]);
+        assert_eq!(read(rows[0]).await, rows[1..3]);
+        assert_eq!(read(rows[3]).await, []);
     }
 }

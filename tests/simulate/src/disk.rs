@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
+use pirn_runner::limits::outbox::BYTES_PER_READ_MAX;
+
 use crate::world::{Life, Out};
 
 /// A publish in a row.
@@ -184,7 +186,14 @@ impl Tables {
             Op::ReadOuts { component, after, most } => {
                 let rows = self.outs.range(after + 1..);
                 let of = rows.filter(|(_, kept)| kept.component == *component);
-                Answer::Outs(of.take(*most).map(|(row, kept)| (*row, kept.clone())).collect())
+                let mut bytes = 0;
+                let fits = |(_, kept): &(&i64, &KeptOut)| {
+                    let before = bytes;
+                    bytes += kept.out.bytes();
+                    before <= BYTES_PER_READ_MAX
+                };
+                let of = of.take(*most).take_while(fits);
+                Answer::Outs(of.map(|(row, kept)| (*row, kept.clone())).collect())
             }
             Op::KeepEvents(list) => {
                 Answer::Rows(list.iter().map(|one| self.keep_event(*one)).collect())

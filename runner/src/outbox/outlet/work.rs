@@ -69,9 +69,9 @@ impl Outlet {
 
     async fn load(self: &Arc<Self>, component: u32, after: i64) {
         let name = locked(&self.components).name(component);
-        let most = limits::ROWS_PER_READ;
+        let (most, bytes_most) = (limits::ROWS_PER_READ, limits::BYTES_PER_READ_MAX);
         let today = clock();
-        match self.store.kept_publishes(&self.broker, &name, after, most).await {
+        match self.store.kept_publishes(&self.broker, &name, after, most, bytes_most).await {
             Ok(rows) => {
                 let row = |(row, kept): (i64, KeptPublish)| {
                     let expired = self.is_expired(kept.at, today);

@@ -335,17 +335,17 @@ impl World {
         self.look_at_bounds();
     }
 
-    /// Nothing grows beyond what it may, but for what is read or written at once.
+    /// Nothing grows beyond what it may, but by one, and by what is read at once.
     fn look_at_bounds(&mut self) {
         let (memory, kept) = self.runner.outbox.bytes();
-        let read = limits::MEMORY_BYTES_MAX / 2 + limits::ROWS_PER_READ * LARGEST;
         let in_memory = (limits::MEMORY_BYTES_MAX / limits::PUBLISH_OVERHEAD_BYTES) as u64;
+        let memory_max = limits::MEMORY_BYTES_MAX + limits::BYTES_PER_READ_MAX + LARGEST;
         let rows = self.runner.outbox.rows();
         let kept_max = self.plan.outbox.bytes_max + LARGEST as u64;
         let rows_max = self.plan.outbox.rows_max + in_memory;
         // An earlier process left what it had and what it had not deleted yet, whatever the bounds are.
         let beyond = self.life == 0 && (rows > rows_max || kept > kept_max);
-        if memory > read.max(limits::MEMORY_BYTES_MAX + LARGEST) || beyond {
+        if memory > memory_max || beyond {
             let text =
                 format!("the outbox holds {memory} bytes in memory, {kept} in all, in {rows} rows");
             self.books.problem.get_or_insert(text);
