@@ -114,7 +114,8 @@ impl World {
         }
         for _ in 0..rng.below(outputs_max + 1) {
             let qos = match rng.below(100) {
-                0..8 => Qos::AtMostOnce,
+                // They fill the session, so that it has no room for others.
+                share if share < if heavy { 40 } else { 8 } => Qos::AtMostOnce,
                 _ if rng.percent(twos) => Qos::ExactlyOnce,
                 _ => Qos::AtLeastOnce,
             };
