@@ -206,8 +206,10 @@ fn tighten(folder: &Path, reporter: &dyn Reporter) -> io::Result<()> {
 fn is_ours(entry: &fs::DirEntry) -> bool {
     let name = entry.file_name();
     let name = name.to_string_lossy();
-    let known = ["logs", "client-id", "client-id.new", LOCK_FILE, "pirnd.sock", "pins.sock"];
+    const WRITTEN: [&str; 3] = ["client-id", "subscriptions", "kept"];
+    let known = ["logs", "code", "running", LOCK_FILE, "pirnd.sock", "pins.sock"];
     known.contains(&&*name)
+        || WRITTEN.contains(&name.strip_suffix(".new").unwrap_or(&name))
         || [".db", ".db-wal", ".db-shm", ".db-mark", ".log", ".log.1"]
             .iter()
             .any(|end| name.ends_with(end))

@@ -51,11 +51,16 @@ impl Lanes {
             );
             self.house.reporter().report(&Report::Warning(&sentence));
         };
+        if !self.house.store().has_kept() {
+            return;
+        }
         let waiting = match self.house.store().waiting_events().await {
             Ok(waiting) => waiting,
             Err(error) => return warn(&error),
         };
         if waiting.is_empty() {
+            // If that fails, the next start looks again.
+            let _ = self.house.store().nothing_is_kept().await;
             return;
         }
         let triggers: Vec<_> = triggers.collect();

@@ -158,6 +158,9 @@ async fn unseen(
             return (None, HashMap::new());
         }
     };
+    if died.is_empty() && !store.has_kept() {
+        return (Some(running), HashMap::new());
+    }
     match store.count_attempts(died).await {
         Ok(tries) => {
             if let Err(error) = running.clear() {

@@ -17,6 +17,9 @@ use crate::store::{Kept, StoreError};
 /// Runs for as long as the lanes do. Dropped half-way, a letter in work is tried again after the next start.
 pub(crate) async fn retry(app: App, house: Arc<House>, lanes: Vec<Entry>) {
     let wanted = house.store().retry_wanted();
+    if !house.store().has_kept() {
+        wanted.notified().await;
+    }
     loop {
         let told = wanted.notified();
         match house.store().take_retries(limits::LETTERS_TAKEN_MAX).await {

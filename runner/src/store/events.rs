@@ -50,6 +50,7 @@ impl Store {
         let size = |event: &KeptEvent| event.source.len() + event.payload.len();
         let terms = Terms::holding(events.iter().map(size).sum());
         let work = move |db: &super::Tx<'_>| {
+            super::kept::note(db)?;
             let mut insert = db.prepare_cached(
                 "INSERT INTO pirn_event (component, trigger_id, kind, source, payload, detail, attempts)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -132,6 +133,9 @@ impl Store {
         unseen: Vec<(u64, u32)>,
     ) -> Result<Vec<(u64, u32)>, StoreError> {
         let work = move |db: &super::Tx<'_>| {
+            if !unseen.is_empty() {
+                super::kept::note(db)?;
+            }
             for (event, attempts) in &unseen {
                 db.execute(
                     "INSERT INTO pirn_attempt (event, attempts) VALUES (?1, ?2)

@@ -21,6 +21,7 @@ mod notices;
 // What is in it.
 mod dead_letters;
 mod events;
+mod kept;
 mod key_value;
 mod publishes;
 

@@ -49,6 +49,7 @@ impl Store {
         let size = |publish: &KeptPublish| publish.topic.len() + publish.payload.len();
         let terms = Terms::holding(publishes.iter().map(size).sum());
         let work = move |db: &super::Tx<'_>| {
+            super::kept::note(db)?;
             let mut insert = db.prepare_cached(
                 "INSERT INTO pirn_publish (broker, component, topic, payload, qos, retain, at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",

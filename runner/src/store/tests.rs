@@ -285,3 +285,26 @@ async fn a_component_s_stores_together_hold_no_more_than_its_state_may() {
     store.set_within("default", "a", vec![0; 300], smaller).await.unwrap();
     store.set_within("default", "a", vec![0; 301], smaller).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn a_start_looks_into_the_database_only_if_something_was_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = || Layout { state_dir: dir.path().into(), ..Layout::default() };
+    let store = Store::start(layout()).unwrap();
+    assert!(!store.has_kept());
+    let publish = KeptPublish {
+        component: "c".into(),
+        topic: "t".into(),
+        payload: Default::default(),
+        qos: 1,
+        retain: false,
+        at: 0,
+    };
+    let rows = store.keep_publishes("b", vec![publish]).await.unwrap();
+    assert!(store.has_kept());
+    store.nothing_is_kept().await.unwrap();
+    assert!(store.has_kept(), "a publish is there");
+    store.forget_publishes(rows).await.unwrap();
+    store.nothing_is_kept().await.unwrap();
+    assert!(!Store::start(layout()).unwrap().has_kept());
+}

@@ -93,6 +93,9 @@ impl Outlet {
     /// Reads what an earlier process left. If that cannot be read, publishes go their way without: it stays for the
     /// next start.
     async fn restore(self: &Arc<Self>) {
+        if !self.store.has_kept() {
+            return self.with(|machine| machine.restored(now()));
+        }
         let mut pause = limits::WRITE_AGAIN_FIRST;
         for again in [true, true, false] {
             match self.store.kept_publish_totals(&self.broker).await {

@@ -133,6 +133,7 @@ impl Store {
                 "SELECT count(*) FROM pirn_letter WHERE length(payload) < payload_bytes AND {}",
                 Pick::SQL
             );
+            super::kept::note(tx)?;
             let cut: i64 = tx.query_row(&cut, &pick.params()[..], |row| row.get(0))?;
             let mark = format!(
                 "UPDATE pirn_letter SET retry = max(retry, 1)
