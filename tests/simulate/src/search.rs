@@ -63,5 +63,6 @@ pub fn explain(seed: u64, mutant: Option<Mutant>, words_max: usize) -> String {
         return format!("seed {seed} does not fail when it is run alone");
     };
     let steps = outcome.words.join("\n  ");
-    format!("  {steps}\nseed {seed}: {why}\nAgain: tests/simulate/run --seed {seed}")
+    let without = mutant.map_or(String::new(), |mutant| format!(" --mutant {mutant:?}"));
+    format!("  {steps}\nseed {seed}: {why}\nAgain: tests/simulate/run --seed {seed}{without}")
 }
