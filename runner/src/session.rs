@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use pirn_triggers::mqtt::{
@@ -178,15 +179,26 @@ pub async fn keep_subscriptions(
     state_dir: PathBuf,
     reporter: Arc<dyn Reporter>,
 ) {
+    let path = state_dir.join(SUBSCRIPTIONS_FILE);
+    let mut last = std::fs::read_to_string(&path).unwrap_or_default();
     while granted.changed().await.is_ok() {
-        let list = granted.borrow_and_update().clone();
-        let path = state_dir.join(SUBSCRIPTIONS_FILE);
-        let write = move || write_atomically(&path, written(&list).as_bytes());
+        if granted.borrow_and_update().is_empty() {
+            // A CONNECT is under way. It is mostly answered at once, and then nothing has changed.
+            let _ = tokio::time::timeout(CONNECT_PATIENCE, granted.changed()).await;
+        }
+        let text = written(&granted.borrow_and_update());
+        if text == last {
+            continue;
+        }
+        last.clone_from(&text);
+        let path = path.clone();
+        let write = move || write_atomically(&path, text.as_bytes());
         // An fsync: not on the loop.
         if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
+            last.clear();
             let sentence = format!(
-                "{}: {error}; after a restart retained messages may come again",
-                state_dir.join(SUBSCRIPTIONS_FILE).display()
+                "{SUBSCRIPTIONS_FILE} in {}: {error}; after a restart retained messages may come again",
+                state_dir.display()
             );
             reporter.report(&Report::Warning(&sentence));
         }
@@ -217,6 +229,9 @@ fn written(list: &[Subscription]) -> String {
 }
 
 const SUBSCRIPTIONS_FILE: &str = "subscriptions";
+
+/// How long a CONNECT may be unanswered before it is written down that nothing is known of the session.
+const CONNECT_PATIENCE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -37,6 +37,8 @@ pub(super) struct Subscriptions {
     believed: Belief,
     pause: Duration,
     due: Option<Instant>,
+    /// A CONNECT has not been answered.
+    unanswered: bool,
     /// A change of `held` that has not been told.
     news: bool,
 }
@@ -84,6 +86,7 @@ impl Subscriptions {
             },
             pause: limits::RESUBSCRIBE_FIRST,
             due: None,
+            unanswered: false,
             news: false,
         }
     }
@@ -188,9 +191,20 @@ impl Subscriptions {
         self.asked.is_none() && self.target().iter().all(|one| self.held.contains(one))
     }
 
-    /// What the broker holds, if that has changed since the last call.
+    /// What the broker holds, if that has changed since the last call. Nothing, as long as a CONNECT is not answered:
+    /// it may have made a new session, and a later process must not take that for the old one.
     pub(super) fn news(&mut self) -> Option<Arc<[Subscription]>> {
-        std::mem::take(&mut self.news).then(|| self.held.clone().into())
+        let told = || if self.unanswered { Vec::new() } else { self.held.clone() };
+        self.news.then(told).map(|list| {
+            self.news = false;
+            list.into()
+        })
+    }
+
+    /// A CONNECT was given out, or was answered.
+    pub(super) fn set_unanswered(&mut self, unanswered: bool) {
+        let changed = std::mem::replace(&mut self.unanswered, unanswered) != unanswered;
+        self.news |= changed && !self.held.is_empty();
     }
 
     /// What the broker refuses at present.

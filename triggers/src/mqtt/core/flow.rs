@@ -13,6 +13,7 @@ impl Core {
         }
         self.counters.connects += 1;
         self.unanswered = false;
+        self.subscriptions.set_unanswered(false);
         let doubtful = accepted.session_present && link.doubtful;
         if doubtful {
             self.outbound.doubt();
@@ -136,6 +137,7 @@ impl Core {
             Stage::Fresh => {
                 link.stage = Stage::Greeted;
                 self.unanswered = true;
+                self.subscriptions.set_unanswered(true);
                 return Some(Outgoing::Connect);
             }
             Stage::Open | Stage::Leaving => {}

@@ -148,3 +148,14 @@ fn what_a_refused_filter_covers_is_asked_for_by_itself_until_that_is_granted() {
     assert_eq!(step(&mut all, later, &[]), "- a/b");
     assert_eq!((all.refused().len(), all.due()), (0, None));
 }
+
+#[test]
+fn nothing_is_told_to_be_held_while_a_connect_is_not_answered() {
+    let mut subscriptions = subscriptions(Protocol::V311, &["a"], &["a"]);
+    assert!(subscriptions.news().is_none());
+    subscriptions.set_unanswered(true);
+    assert!(subscriptions.news().unwrap().is_empty());
+    subscriptions.set_unanswered(false);
+    subscriptions.connected(true);
+    assert_eq!(subscriptions.news().unwrap().len(), 1);
+}
