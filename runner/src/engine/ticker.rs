@@ -31,7 +31,7 @@ struct Handle {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The turn that a guest has, as [`Turn::word`]; the last one's number and [`NOBODY`] if none has.
+    /// The turn that a guest has, as a [`Turn`] in one word; the last one's number and [`NOBODY`] if none has.
     turn: AtomicU32,
     /// The number of the turn that was ended by us.
     ended: AtomicU32,
