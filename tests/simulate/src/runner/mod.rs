@@ -1,8 +1,8 @@
 //! The process: the real machines, driven as the adapters drive them. What is an async function there is a chain of
 //! tasks here, each at a time of its own, so that anything may happen between two of them; a crash too.
 //!
-//! [`session`] is the connection's task, [`outlet`] the outbox's, [`lanes`] the workers and the feeds, [`guest`] the
-//! components, [`settling`] what follows when a run has ended, [`keeper`] the keeper.
+//! `session` is the connection's task, `outlet` the outbox's, `lanes` the workers and the feeds, `guest` the
+//! components, `settling` what follows when a run has ended, `keeper` the keeper.
 
 mod guest;
 mod keeper;
