@@ -90,9 +90,9 @@ fn not_claimed(error: ClaimError) -> Failure {
 async fn run_app(runner: &Runner, bench: &Bench, folder: &StateFolder, volume: Volume) -> Outcome {
     let socket = ControlSocket::bind(folder);
     let socket = socket.map_err(|error| Failure::failed(format!("no control socket: {error}")))?;
+    let pins = bind_pins(runner.app(), bench)?;
     let outside = runner.connect(&bench.chips()).map_err(Failure::wrong)?;
     let lanes = Arc::new(runner.lanes().await);
-    let pins = bind_pins(runner.app(), bench)?;
     say_running(runner, bench, volume);
     let status = Source::new(runner, &outside, &lanes);
     let control = Arc::new(Control { status, store: runner.store().clone() });
@@ -107,7 +107,8 @@ async fn run_app(runner: &Runner, bench: &Bench, folder: &StateFolder, volume: V
     outcome
 }
 
-/// The socket through which others press the simulated buttons; there before anybody is told that the app runs.
+/// The socket through which others press the simulated buttons; there before anybody is told that the app runs
+/// or is connected.
 fn bind_pins(app: &App, bench: &Bench) -> Result<Option<pins::Server>, Failure> {
     let Bench::Simulated(simulated) = bench else { return Ok(None) };
     let server = pins::Server::bind(app, simulated.clone());
