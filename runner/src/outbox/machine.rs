@@ -36,6 +36,8 @@ pub struct Outbox<P, W> {
     last: u32,
     connected: bool,
     restored: bool,
+    /// The broker has not acknowledged anything since it took too long.
+    slow: bool,
     /// The runner stops.
     hurried: bool,
     sending: usize,
@@ -64,6 +66,7 @@ impl<P: Clone, W> Outbox<P, W> {
             last: 0,
             connected: false,
             restored: false,
+            slow: false,
             hurried: false,
             sending: 0,
             next_number: 0,
@@ -150,6 +153,7 @@ impl<P: Clone, W> Outbox<P, W> {
     /// The broker acknowledged it.
     pub fn acked(&mut self, ticket: Ticket, now: Instant) {
         if let Some(entry) = self.take(ticket, now) {
+            self.slow = false;
             self.tally.delivered += 1;
             self.tell(entry, Told::Safe);
         }

@@ -140,6 +140,21 @@ fn a_broker_that_is_slow_costs_a_write_and_not_the_order() {
 }
 
 #[test]
+fn a_broker_that_is_slow_is_not_waited_for_again_and_again() {
+    let mut world = World::online(BOUNDS);
+    world.publish(0, 1, Urgency::Redelivered).unwrap();
+    world.pass(BOUNDS.slow_after);
+    world.publish(0, 2, Urgency::Redelivered).unwrap();
+    world.pass(limits::GRACE);
+    assert_eq!(world.safe, [1, 2]);
+    // It answers again: nothing needs to be written any more.
+    world.drain();
+    world.publish(0, 3, Urgency::Redelivered).unwrap();
+    world.pass(limits::GRACE);
+    assert_eq!((&world.safe[..], world.writes), (&[1, 2][..], 2));
+}
+
+#[test]
 fn what_nobody_sends_again_is_written_unless_the_acknowledgement_is_quicker() {
     let mut world = World::online(BOUNDS);
     world.publish(0, 1, Urgency::Lasting).unwrap();

@@ -31,10 +31,11 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// How long a publish of this urgency may wait for its acknowledgement before it is written.
     pub(super) fn patience(&self, urgency: Urgency) -> Duration {
-        match (self.connected && !self.hurried, urgency) {
+        let soon = urgency == Urgency::Lasting || self.slow;
+        match (self.connected && !self.hurried, soon) {
             (false, _) => Duration::ZERO,
-            (true, Urgency::Redelivered) => self.bounds.slow_after,
-            (true, Urgency::Lasting) => limits::GRACE.min(self.bounds.slow_after),
+            (true, false) => self.bounds.slow_after,
+            (true, true) => limits::GRACE.min(self.bounds.slow_after),
         }
     }
 
@@ -52,6 +53,7 @@ impl<P: Clone, W> Outbox<P, W> {
         let due_at = |entry: &Entry<P, W>| {
             entry.since + patience[usize::from(entry.urgency == Urgency::Lasting)]
         };
+        let (slow_after, mut slow) = (self.bounds.slow_after, self.slow);
         let mut writing = Vec::new();
         let mut bytes = 0;
         for queue in self.queues.values_mut() {
@@ -71,6 +73,7 @@ impl<P: Clone, W> Outbox<P, W> {
                     break;
                 }
                 entry.keeping = Keeping::Writing;
+                slow |= entry.since + slow_after <= now;
                 bytes += entry.bytes;
                 writing.push((entry.ticket, entry.publish.clone()));
             }
@@ -78,7 +81,8 @@ impl<P: Clone, W> Outbox<P, W> {
         if writing.is_empty() {
             return None;
         }
-        self.writing = true;
+        // What comes until the broker acknowledges something again need not wait as long to learn the same.
+        (self.writing, self.slow) = (true, slow);
         Some(Action::Store(writing))
     }
 
