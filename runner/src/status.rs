@@ -101,6 +101,10 @@ struct Disk {
     unburied: u64,
     /// Events that wait on disk for components that do not keep up.
     waiting: usize,
+    /// Dead letters that gave way to newer ones.
+    letters_dropped: u64,
+    /// Times that something was found to be gone that had been on the disk.
+    losses: u64,
 }
 
 /// A trigger's book: accepted = delivered + dead letters + dropped + pending.
@@ -198,6 +202,8 @@ impl Source {
             outbox_failures,
             unburied: lanes.map_or(0, |lanes| lanes.unburied()),
             waiting: lanes.map_or(0, |lanes| lanes.on_disk()),
+            letters_dropped: lanes.map_or(0, |lanes| lanes.house.store().letters_dropped()),
+            losses: lanes.map_or(0, |lanes| lanes.house.store().losses()),
         };
         let of = |index: usize| {
             let own = balances.iter().filter(|(of, ..)| *of == index);

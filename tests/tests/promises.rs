@@ -147,7 +147,10 @@ fn the_books_balance_at_any_moment() {
     }
     scene.drain().unwrap();
     let table = String::from_utf8(scene.pirnd(&["status"]).output().unwrap().stdout).unwrap();
-    assert!(table.contains("accepted") && table.contains("pending"), "{table}");
+    assert!(
+        ["accepted", "pending", "\ntrigger"].iter().all(|word| table.contains(word)),
+        "{table}"
+    );
     assert!(scene.is_running());
 }
 

@@ -78,6 +78,7 @@ pub fn table(json: &str) -> Option<String> {
             format!("{mean:.1?}")
         );
     }
+    triggers(&mut text, &snapshot);
     if snapshot.components_total > snapshot.components.len() {
         let more = snapshot.components_total - snapshot.components.len();
         let _ = writeln!(text, "and {more} more");
@@ -97,7 +98,13 @@ fn sentences(text: &mut String, snapshot: &Snapshot<'_>) {
             "! publishes that did not arrive: {refused} refused by a broker, {dropped} given up for newer ones, {expired} too old"
         );
     }
-    let Disk { outbox_failures, unburied, waiting } = snapshot.disk;
+    let Disk { outbox_failures, unburied, waiting, letters_dropped, losses } = snapshot.disk;
+    if letters_dropped > 0 {
+        let _ = writeln!(text, "! {letters_dropped} dead letters gave way to newer ones");
+    }
+    if losses > 0 {
+        let _ = writeln!(text, "! the disk lost something {losses} times; the log says what");
+    }
     if waiting > 0 {
         let _ = writeln!(text, "{waiting} events wait on disk for components that do not keep up");
     }
@@ -112,5 +119,30 @@ fn sentences(text: &mut String, snapshot: &Snapshot<'_>) {
             text,
             "! {unburied} dead letters cannot be written; they are tried again, and not acknowledged until then"
         );
+    }
+}
+
+/// The books of each trigger, where a component has more than one.
+fn triggers(text: &mut String, snapshot: &Snapshot<'_>) {
+    if snapshot.triggers_total <= snapshot.components_total {
+        return;
+    }
+    let width = snapshot.triggers.iter().map(|t| t.id.len()).max().unwrap_or(0).max(7);
+    let _ = writeln!(
+        text,
+        "{:width$} {:>9} {:>9} {:>12} {:>8} {:>8}",
+        "trigger", "accepted", "delivered", "dead letters", "dropped", "pending"
+    );
+    for t in &snapshot.triggers {
+        let dropped = t.dropped_no_room + t.dropped_coalesced + t.dropped_missed + t.dropped_gone;
+        let _ = writeln!(
+            text,
+            "{:width$} {:>9} {:>9} {:>12} {:>8} {:>8}",
+            t.id, t.accepted, t.delivered, t.dead_letters, dropped, t.pending
+        );
+    }
+    if snapshot.triggers_total > snapshot.triggers.len() {
+        let more = snapshot.triggers_total - snapshot.triggers.len();
+        let _ = writeln!(text, "and {more} more");
     }
 }

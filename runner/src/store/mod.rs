@@ -145,6 +145,15 @@ impl Store {
         self.0.notices.losses.load(Relaxed)
     }
 
+    /// Dead letters that gave way to newer ones since the start.
+    pub fn letters_dropped(&self) -> u64 {
+        self.0.notices.letters_dropped.load(Relaxed)
+    }
+
+    fn count_letters_dropped(&self, letters: u64) {
+        self.0.notices.letters_dropped.fetch_add(letters, Relaxed);
+    }
+
     /// Folds every log back and closes the files, so that the next start has nothing to recover and
     /// little to check. A request that comes later opens its file again. Dropped half-way, the files
     /// close all the same, unless the process ends first: then the next start recovers.

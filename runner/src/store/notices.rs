@@ -12,6 +12,8 @@ pub(super) struct Notices {
     reporter: Option<Arc<dyn Reporter>>,
     /// Times that something was gone that had been on the disk.
     pub(super) losses: AtomicU64,
+    /// Dead letters that gave way to newer ones.
+    pub(super) letters_dropped: AtomicU64,
 }
 
 impl Notices {

@@ -73,7 +73,10 @@ impl Store {
     pub async fn bury(&self, letter: DeadLetter) -> Result<i64, StoreError> {
         let (letter, bounds) = (letter.cut(), self.layout().letters);
         let terms = Terms::holding(usize::try_from(letter.size()).unwrap_or(usize::MAX));
-        self.write(Place::State, terms, move |tx| bury(tx, &letter, bounds)).await
+        let (id, gave_way) =
+            self.write(Place::State, terms, move |tx| bury(tx, &letter, bounds)).await?;
+        self.count_letters_dropped(gave_way);
+        Ok(id)
     }
 
     /// One letter.
@@ -219,9 +222,10 @@ pub enum Payloads {
 const COLUMNS: &str = "id, retry, time, component, kind, source, qos, retained, attempts, reason, \
     payload_bytes, length(payload)";
 
-fn bury(tx: &Tx<'_>, letter: &DeadLetter, bounds: LetterBounds) -> Result<i64, StoreError> {
+/// Its number, and how many gave way to it.
+fn bury(tx: &Tx<'_>, letter: &DeadLetter, bounds: LetterBounds) -> Result<(i64, u64), StoreError> {
     let size = letter.size();
-    make_room(tx, size, bounds)?;
+    let gave_way = make_room(tx, size, bounds)?;
     let last = "UPDATE pirn_letter_total SET last_id = last_id + 1, letters = letters + 1,
                 bytes = bytes + ?1 RETURNING last_id";
     let id: i64 = tx.prepare_cached(last)?.query_row([size as i64], |row| row.get(0))?;
@@ -238,19 +242,20 @@ fn bury(tx: &Tx<'_>, letter: &DeadLetter, bounds: LetterBounds) -> Result<i64, S
         ":reason": letter.reason, ":payload_bytes": letter.payload_bytes as i64,
         ":payload": letter.payload,
     })?;
-    Ok(id)
+    Ok((id, gave_way))
 }
 
-/// Makes room for one letter, as the operator wants it.
-fn make_room(tx: &Tx<'_>, size: u64, bounds: LetterBounds) -> Result<(), StoreError> {
+/// Makes room for one letter, as the operator wants it. How many had to go.
+fn make_room(tx: &Tx<'_>, size: u64, bounds: LetterBounds) -> Result<u64, StoreError> {
     let LetterBounds { letters_max, bytes_max, when_full } = bounds;
     let full = |now: LetterTotals| {
         now.letters > 0 && (now.letters >= letters_max.into() || now.bytes + size > bytes_max)
     };
     let mut now = totals(tx)?;
     if !full(now) {
-        return Ok(());
+        return Ok(0);
     }
+    let before = now.dropped_oldest;
     if when_full == WhenFull::Refuse {
         return Err(StoreError::Limit(format!(
             "dead letters are full ({} letters, {} bytes): look at them with `pirnd dead-letters list`, \
@@ -271,7 +276,7 @@ fn make_room(tx: &Tx<'_>, size: u64, bounds: LetterBounds) -> Result<(), StoreEr
             now.dropped_oldest
         ));
     }
-    Ok(())
+    Ok(now.dropped_oldest - before)
 }
 
 fn remove(tx: &Tx<'_>, id: i64, dropped: i64) -> Result<(), StoreError> {
