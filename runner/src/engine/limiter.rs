@@ -11,6 +11,9 @@ pub(super) struct Limiter {
     memory_bytes: usize,
     /// Entries of all its tables together.
     table_elements: usize,
+    /// What was granted last, of each: it is given back if the growth fails all the same. An interpreted guest that
+    /// runs out of its slice there asks once more.
+    last_granted: (usize, usize),
     /// What its calls may take of its stack; the engine holds this, here it is for messages.
     stack_bytes_max: usize,
     refused: Option<Refused>,
@@ -25,8 +28,16 @@ pub(super) enum Refused {
 
 impl Limiter {
     pub(super) fn new(memory_bytes_max: usize, stack_bytes_max: usize) -> Self {
-        let (memory_bytes, table_elements) = (0, 0);
-        Self { memory_bytes_max, memory_bytes, table_elements, stack_bytes_max, refused: None }
+        let (memory_bytes, table_elements, last_granted) = (0, 0, (0, 0));
+        let refused = None;
+        Self {
+            memory_bytes_max,
+            memory_bytes,
+            table_elements,
+            last_granted,
+            stack_bytes_max,
+            refused,
+        }
     }
 
     pub(super) fn refused(&self) -> Option<Refused> {
@@ -44,29 +55,41 @@ impl Limiter {
     /// Whether all memories together may grow by as much as one of them wants to.
     fn memory_may_grow(&mut self, current: usize, desired: usize) -> bool {
         let total = self.memory_bytes.saturating_sub(current).saturating_add(desired);
+        self.last_granted.0 = 0;
         if total > self.memory_bytes_max {
             self.refused.get_or_insert(Refused::Memory);
             return false;
         }
+        self.last_granted.0 = total.saturating_sub(self.memory_bytes);
         self.memory_bytes = total;
         true
+    }
+
+    fn memory_did_not_grow(&mut self) {
+        self.memory_bytes -= std::mem::take(&mut self.last_granted.0);
     }
 
     /// The same of all tables.
     fn table_may_grow(&mut self, current: usize, desired: usize) -> bool {
         let total = self.table_elements.saturating_sub(current).saturating_add(desired);
+        self.last_granted.1 = 0;
         if total > limits::TABLE_ELEMENTS_MAX {
             self.refused.get_or_insert(Refused::Table);
             return false;
         }
+        self.last_granted.1 = total.saturating_sub(self.table_elements);
         self.table_elements = total;
         true
+    }
+
+    fn table_did_not_grow(&mut self) {
+        self.table_elements -= std::mem::take(&mut self.last_granted.1);
     }
 }
 
 /// Each engine has a trait of its own for the same questions.
 macro_rules! limits {
-    ($limiter:path, $error:ty) => {
+    ($limiter:path, $error:ty, $memory:ty, $table:ty) => {
         impl $limiter for Limiter {
             fn memory_growing(
                 &mut self,
@@ -86,6 +109,16 @@ macro_rules! limits {
                 Ok(self.table_may_grow(current, desired))
             }
 
+            fn memory_grow_failed(&mut self, _: $memory) -> Result<(), $error> {
+                self.memory_did_not_grow();
+                Ok(())
+            }
+
+            fn table_grow_failed(&mut self, _: $table) -> Result<(), $error> {
+                self.table_did_not_grow();
+                Ok(())
+            }
+
             fn instances(&self) -> usize {
                 limits::CORE_INSTANCES_MAX
             }
@@ -101,8 +134,13 @@ macro_rules! limits {
     };
 }
 
-limits!(wasmtime::ResourceLimiter, wasmtime::Error);
-limits!(wasmi::ResourceLimiter, wasmi_core::LimiterError);
+limits!(wasmtime::ResourceLimiter, wasmtime::Error, wasmtime::Error, wasmtime::Error);
+limits!(
+    wasmi::ResourceLimiter,
+    wasmi_core::LimiterError,
+    &wasmi_core::MemoryError,
+    &wasmi_core::TableError
+);
 
 #[cfg(test)]
 mod tests {
@@ -115,6 +153,20 @@ mod tests {
         assert!(limiter.memory_may_grow(0, 40));
         assert!(!limiter.memory_may_grow(40, 41));
         assert_eq!(limiter.refused(), Some(Refused::Memory));
+    }
+
+    #[test]
+    fn what_did_not_grow_after_all_is_not_counted() {
+        let mut limiter = Limiter::new(100, 0);
+        assert!(limiter.memory_may_grow(0, 60));
+        for _ in 0..5 {
+            assert!(limiter.memory_may_grow(60, 100));
+            limiter.memory_did_not_grow();
+        }
+        assert!(!limiter.memory_may_grow(60, 101));
+        // Refused, nothing was granted that could be given back.
+        limiter.memory_did_not_grow();
+        assert!(limiter.memory_may_grow(60, 100) && !limiter.memory_may_grow(100, 101));
     }
 
     #[test]
