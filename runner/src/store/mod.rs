@@ -5,7 +5,8 @@
 //! is under way shares the next (group commit), each piece behind a savepoint, so that one that fails does
 //! not take its neighbours along. Nobody is turned away: who finds the queue full waits for room.
 //!
-//! SQLite in WAL mode with `synchronous = FULL`: about 8 kB written and one fsync for a transaction.
+//! SQLite in WAL mode with `synchronous = FULL`: one fsync for a transaction, and 12 to 21 kB written for a value of
+//! 16 to 1 000 bytes, the folding of the log included (`examples/store.rs` measures it).
 
 // How a file is kept.
 mod task;
