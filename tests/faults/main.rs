@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use cases::{CASES, Case, Context};
+use cases::{CASES, Case, Context, Unfinished};
 use table::{Row, Tally, Verdict};
 
 const USAGE: &str = "\
@@ -24,7 +24,7 @@ usage: faults [--long] [--list] [--seed N] [--minutes N] [--workers N] [--table 
   --long          each fault as often as the promise says, which takes hours
   --list          names the cases, runs none
   --seed N        for what is left to chance; a failure prints it
-  --minutes N     how long the chaos lasts (20 seconds; 3 minutes with --long)
+  --minutes N     how long the chaos lasts (3; 60 with --long)
   --workers N     cases at once (2)
   --table FILE    writes the table there too, as Markdown
   NAME            only cases whose names contain one of these
@@ -134,22 +134,27 @@ fn at_once(context: &Context, cases: Vec<&'static Case>, workers: u64) -> Vec<Ro
     rows.into_inner().unwrap_or_default()
 }
 
-/// Runs a case. One that panics has failed; the others go on.
+/// Runs a case. One that panics or cannot go on has failed; one whose tools are missing is skipped.
 fn one(context: &Context, case: &'static Case) -> Row {
     let begun = Instant::now();
     let verdict = match catch_unwind(AssertUnwindSafe(|| (case.run)(context))) {
         Ok(Ok(tally)) if tally.problems.is_empty() => Verdict::Passed(tally),
         Ok(Ok(tally)) => Verdict::Failed(tally),
-        Ok(Err(why)) => Verdict::Skipped(why),
+        Ok(Err(Unfinished::Missing(why))) => Verdict::Skipped(why),
+        Ok(Err(Unfinished::Broken(why))) => failed(&why),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            let mut tally = Tally::of(1);
-            tally.expect(false, text.unwrap_or_default().chars().take(600).collect::<String>());
-            Verdict::Failed(tally)
+            failed(&text.unwrap_or_default())
         }
     };
     Row { name: case.name, verdict, took: begun.elapsed() }
+}
+
+fn failed(why: &str) -> Verdict {
+    let mut tally = Tally::of(1);
+    tally.expect(false, why.chars().take(600).collect::<String>());
+    Verdict::Failed(tally)
 }
 
 fn finish(options: &Options, rows: &[Row]) -> ExitCode {

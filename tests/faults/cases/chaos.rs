@@ -21,8 +21,8 @@ struct Chaos {
 }
 
 pub(super) fn chaos(context: &Context) -> Outcome {
-    let quick = if context.long { 180 } else { 20 };
-    let lasts = Duration::from_secs(context.minutes.map_or(quick, |minutes| minutes * 60));
+    let minutes = context.minutes.unwrap_or_else(|| context.times(3, 60));
+    let lasts = Duration::from_secs(minutes * 60);
     let pieces = [Piece::ledger("a"), Piece::ledger("b").at(2), Piece::misbehaving("c")];
     let scene = Scene::of(&pieces);
     let proxy = Proxy::before(scene.broker.port());

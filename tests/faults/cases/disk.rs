@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pirn_tests::faults::scene::{Piece, Scene};
 
-use super::{Context, Outcome, close};
+use super::{Context, Outcome, Unfinished, close};
 use crate::table::Tally;
 
 /// A file system of four MiB, a few times what a log takes before it is folded back, that goes with this value.
@@ -16,10 +16,10 @@ struct Small {
 }
 
 impl Small {
-    fn mounted() -> Result<Self, String> {
+    fn mounted() -> Result<Self, Unfinished> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let small = Self { folder };
-        small.mount("size=4m")?;
+        small.mount("size=4m").map_err(Unfinished::Missing)?;
         Ok(small)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pirn_tests::faults::kept;
 use pirn_tests::faults::scene::{Piece, Scene};
 
-use super::{Context, Outcome, close};
+use super::{Context, Outcome, Unfinished, close};
 use crate::dice::Dice;
 use crate::table::Tally;
 
@@ -95,9 +95,7 @@ pub(super) fn client_id_emptied(_: &Context) -> Outcome {
     scene.publish("a", "pass", 20..60);
     let file = scene.state().join("client-id");
     if !file.is_file() {
-        return Err(
-            "there is no client-id file in the state folder any more: mend this case".into()
-        );
+        return Err(Unfinished::Broken("the state folder has no client-id file".into()));
     }
     std::fs::write(&file, []).map_err(|error| error.to_string())?;
     scene.start_under(&[]);

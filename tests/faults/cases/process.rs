@@ -7,7 +7,7 @@ use std::time::Duration;
 use pirn_tests::faults::proxy::Proxy;
 use pirn_tests::faults::scene::{Piece, STOPPED, Scene};
 
-use super::{Context, Outcome, close};
+use super::{Context, Outcome, Unfinished, close};
 use crate::dice::Dice;
 use crate::table::Tally;
 
@@ -114,7 +114,7 @@ struct Group {
 }
 
 impl Group {
-    fn new(name: &str) -> Result<Self, String> {
+    fn new(name: &str) -> Result<Self, Unfinished> {
         let name = format!("pirn-faults-{}-{name}", std::process::id());
         let first = Path::new("/sys/fs/cgroup/memory");
         let (folder, limit, most) = match first.is_dir() {
@@ -123,23 +123,26 @@ impl Group {
         };
         match std::fs::create_dir(&folder) {
             Ok(()) => Ok(Self { folder, limit, most }),
-            Err(error) => Err(format!(
+            Err(error) => Err(Unfinished::Missing(format!(
                 "a memory control group is needed: run as root, with /sys/fs/cgroup writable ({error})"
-            )),
+            ))),
         }
     }
 
-    fn limit(&self, bytes: u64) -> Result<(), String> {
+    fn limit(&self, bytes: u64) -> Result<(), Unfinished> {
         let limited = std::fs::write(self.folder.join(self.limit), bytes.to_string());
-        limited
-            .map_err(|error| format!("a memory control group that takes {}: {error}", self.limit))
+        limited.map_err(|error| {
+            let needed = format!("a memory control group that takes {}: {error}", self.limit);
+            Unfinished::Missing(needed)
+        })
     }
 
     /// The most bytes that its processes had at once.
-    fn most(&self) -> Result<u64, String> {
+    fn most(&self) -> Result<u64, Unfinished> {
         let text = std::fs::read_to_string(self.folder.join(self.most));
         let bytes = text.ok().and_then(|text| text.trim().parse().ok());
-        bytes.ok_or(format!("a kernel whose memory control groups have {}", self.most))
+        let needed = format!("a kernel whose memory control groups have {}", self.most);
+        bytes.ok_or(Unfinished::Missing(needed))
     }
 }
 

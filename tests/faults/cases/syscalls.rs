@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pirn_tests::faults::scene::{Piece, Scene};
 
-use super::{Context, Outcome, close};
+use super::{Context, Outcome, Unfinished, close};
 use crate::dice::Dice;
 use crate::table::Tally;
 
@@ -13,26 +13,28 @@ use crate::table::Tally;
 ///
 /// # Errors
 /// Says what to install.
-pub(super) fn needs(program: &str, package: &str) -> Result<(), String> {
+pub(super) fn needs(program: &str, package: &str) -> Result<(), Unfinished> {
     let there = std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     });
     match there {
         true => Ok(()),
-        false => Err(format!("{program} is missing: apt-get install {package}")),
+        false => {
+            Err(Unfinished::Missing(format!("{program} is missing: apt-get install {package}")))
+        }
     }
 }
 
 /// Whether strace is there and may trace.
-fn tracing() -> Result<(), String> {
+fn tracing() -> Result<(), Unfinished> {
     needs("strace", "strace")?;
     let tried = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
     match tried.is_ok_and(|status| status.success()) {
         true => Ok(()),
-        false => Err(
+        false => Err(Unfinished::Missing(
             "strace may not trace here: allow ptrace (CAP_SYS_PTRACE, kernel.yama.ptrace_scope)"
                 .into(),
-        ),
+        )),
     }
 }
 

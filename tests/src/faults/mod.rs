@@ -6,6 +6,7 @@ pub mod broker;
 pub mod kept;
 mod link;
 pub mod manners;
+pub mod names;
 pub mod packet;
 pub mod piece;
 pub mod processes;

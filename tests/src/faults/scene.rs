@@ -184,6 +184,20 @@ impl Scene {
         format!("{}{now}", self.printed_before)
     }
 
+    /// Waits until a runner of this scene says this, beyond so many bytes of what was printed.
+    #[must_use]
+    pub fn wait_until_it_says(&self, beyond: usize, words: &str) -> bool {
+        let end = Instant::now() + LINK_BACK;
+        let says = || self.printed().get(beyond..).is_some_and(|text| text.contains(words));
+        while !says() {
+            if Instant::now() > end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        true
+    }
+
     /// Ends the runner with -9, also if it was started under strace, which would let it go on.
     pub fn kill(&mut self) {
         let children = self.signal_children("KILL");
