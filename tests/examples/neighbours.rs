@@ -4,7 +4,7 @@
 //!
 //! ```sh
 //! cross/targets/pirnd x86_64-unknown-linux-musl && tests/guests/build
-//! cargo build --workspace --all-targets && target/debug/examples/neighbours [ENGINE …]
+//! cargo build --workspace --all-targets && target/debug/examples/neighbours [ENGINE …] [HOSTILITY …]
 //! ```
 #![allow(clippy::unwrap_used)]
 
@@ -125,13 +125,17 @@ fn measured(engine: &str, what: &str, again: Again) -> (Times, Times) {
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let all = ["native", "pulley", "interpreted"];
+    let (engines, hostile): (Vec<&String>, Vec<&String>) =
+        wanted.iter().partition(|word| all.contains(&word.as_str()));
+    let among =
+        |words: &[&String], name: &str| words.is_empty() || words.iter().any(|word| *word == name);
     let here = all.into_iter().filter(|wish| machine::engine(wish) == *wish);
-    let engines = here.filter(|wish| wanted.is_empty() || wanted.iter().any(|name| name == wish));
+    let engines = here.filter(|wish| among(&engines, wish));
     for engine in engines {
         println!("{engine}, milliseconds{:>21}{:>27}{:>18}", "alone", "beside", "");
         let columns = format!("{:>9}{:>9}{:>9}", "p50", "p99", "max");
         println!("{:20}{columns}{columns}{:>10}", "", "p99 more");
-        for (what, again) in HOSTILE {
+        for (what, again) in HOSTILE.iter().filter(|(what, _)| among(&hostile, what)) {
             let (alone, beside) = measured(engine, what, *again);
             let more = beside.at(0.99) - alone.at(0.99);
             println!("{what:20}{}{}{more:>10.2}", alone.cells(), beside.cells());
