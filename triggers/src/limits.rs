@@ -57,6 +57,11 @@ pub mod mqtt {
     /// be told.
     pub const WINDOW_QOS2: usize = 16;
 
+    /// Packet identifiers of QoS 2 publishes, from 1. Few, because a process that goes on with the session of
+    /// another releases them all at first; many times the window, so that an acknowledgement that comes late
+    /// or twice is not taken for one of a later message.
+    pub const QOS2_IDENTIFIERS: u16 = 16 * WINDOW_QOS2 as u16;
+
     /// Answers to what came that may wait to be sent (PUBCOMP, PUBREL); then nothing is read. A broker that
     /// asks without end and takes no answers would fill the memory with them.
     pub const REPLIES_MAX: usize = 1024;

@@ -1,7 +1,6 @@
 //! What all lanes of an app have in common: instances, memory, the store, and what is known of tries whose end nobody
 //! saw.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -12,6 +11,7 @@ use tokio::time::timeout;
 
 use super::lanes::locked;
 use super::running::Running;
+use super::tries::Tries;
 use crate::limits::dispatch as limits;
 use crate::report::{Report, Reporter};
 use crate::store::Store;
@@ -26,7 +26,7 @@ pub(crate) struct House {
     pub(crate) memory: Arc<Semaphore>,
     pub(super) running: Option<Running>,
     /// Tries whose end nobody saw, by the events' digests.
-    pub(super) tries: Mutex<HashMap<u64, u32>>,
+    pub(super) tries: Mutex<Tries>,
     pub(super) stopping: AtomicBool,
     /// Events that ended and are not settled.
     pub(super) open: AtomicUsize,
@@ -114,24 +114,10 @@ impl House {
         timeout(grace, all).await.is_ok()
     }
 
-    pub(super) fn tries(&self, digest: impl FnOnce() -> u64) -> u32 {
-        let tries = locked(&self.tries);
-        if tries.is_empty() { 0 } else { tries.get(&digest()).copied().unwrap_or(0) }
-    }
-
-    /// The digest of an event, if attempts at it are remembered.
-    pub(super) fn remembered(&self, digest: impl FnOnce() -> u64) -> Option<u64> {
-        let tries = locked(&self.tries);
-        if tries.is_empty() {
-            return None;
-        }
-        Some(digest()).filter(|digest| tries.contains_key(digest))
-    }
-
     /// Events are settled: how often they were tried is nobody's business any more.
     pub(super) fn forget_tries(&self, digests: Vec<u64>) {
         for digest in digests {
-            if locked(&self.tries).remove(&digest).is_some() {
+            if locked(&self.tries).settle(digest) {
                 let store = self.store.clone();
                 tokio::spawn(async move { store.forget_attempts(digest).await });
             }
@@ -144,7 +130,7 @@ async fn unseen(
     state_dir: &Path,
     store: &Store,
     reporter: &dyn Reporter,
-) -> (Option<Running>, HashMap<u64, u32>) {
+) -> (Option<Running>, Tries) {
     let warn = |error: &dyn std::fmt::Display| {
         let sentence = format!(
             "attempts at messages that end the runner are not counted over a restart: {error}"
@@ -155,22 +141,22 @@ async fn unseen(
         Ok(opened) => opened,
         Err(error) => {
             warn(&error);
-            return (None, HashMap::new());
+            return (None, Tries::default());
         }
     };
     if died.is_empty() && !store.has_kept() {
-        return (Some(running), HashMap::new());
+        return (Some(running), Tries::default());
     }
     match store.count_attempts(died).await {
         Ok(tries) => {
             if let Err(error) = running.clear() {
                 warn(&error);
             }
-            (Some(running), tries.into_iter().collect())
+            (Some(running), Tries::stored(tries))
         }
         Err(error) => {
             warn(&error);
-            (Some(running), HashMap::new())
+            (Some(running), Tries::default())
         }
     }
 }

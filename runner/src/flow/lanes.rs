@@ -12,7 +12,7 @@ use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 
 use super::books::{Balance, Book, Dropped};
 use super::house::House;
-use super::lane::{Arrival, Bounds, Lane, Loaded, Next, Offer, Then};
+use super::lane::{Arrival, Bounds, Lane, Left, Loaded, Next, Offer, Then};
 use super::pace::Pace;
 use super::unit::Unit;
 use crate::event::Event;
@@ -79,7 +79,11 @@ impl Entry {
     pub(crate) fn offer(&self, event: Arc<Event>, trigger: u32) {
         let Inner { unit, house, .. } = &*self.0;
         let worth = event.worth();
-        let tries = house.tries(|| event.digest(&unit.grants.component));
+        let digest = || event.digest(&unit.grants.component);
+        if event.letter_id().is_some() {
+            locked(&house.tries).pardon(digest);
+        }
+        let tries = locked(&house.tries).of(digest);
         let arrival = Arrival {
             event: Arc::clone(&event),
             trigger,
@@ -111,7 +115,7 @@ impl Entry {
             }
             Offer::Spent(left) => {
                 book.accept();
-                self.give_up(left, trigger, spent(tries));
+                self.give_up_spent(left, trigger, tries);
             }
             Offer::Behind(left) => {
                 book.accept();
@@ -284,21 +288,29 @@ impl Entry {
         }
     }
 
+    /// An event that killed its runner as often as it was tried.
+    fn give_up_spent(&self, left: Left<Arc<Event>>, trigger: u32, tries: u32) {
+        let Inner { unit, house, .. } = &*self.0;
+        locked(&house.tries).spend(left.event.digest(&unit.grants.component));
+        self.give_up(left, trigger, format!("the runner died {tries} times while it ran"));
+    }
+
     async fn load(&self, key: u64, row: i64) {
         let Inner { unit, house, .. } = &*self.0;
         match house.store.kept_event(row).await {
             Ok(kept) => {
                 let settled = Arc::clone(&house.settled);
                 let event = kept.and_then(|kept| Event::of_kept(kept, settled)).map(Arc::new);
-                let digest = |event: &Arc<Event>| event.digest(&unit.grants.component);
-                let tries = event.as_ref().map_or(0, |event| house.tries(|| digest(event)));
+                let tries = event.as_ref().map_or(0, |event| {
+                    locked(&house.tries).of(|| event.digest(&unit.grants.component))
+                });
                 let loaded = self.lane().loaded(key, event, tries, now());
                 match loaded {
                     Loaded::Waits => {}
                     Loaded::Gone(trigger) => {
                         self.book(trigger).inspect(|book| book.drop_accepted(1, Dropped::Gone));
                     }
-                    Loaded::Spent(left, trigger) => self.give_up(left, trigger, spent(tries)),
+                    Loaded::Spent(left, trigger) => self.give_up_spent(left, trigger, tries),
                 }
             }
             Err(error) => {
@@ -309,11 +321,6 @@ impl Entry {
             }
         }
     }
-}
-
-/// Why an event is kept aside that killed its runner as often as it was tried.
-fn spent(tries: u32) -> String {
-    format!("the runner died {tries} times while it ran")
 }
 
 /// By tokio's clock, which stands still for tests that ask.

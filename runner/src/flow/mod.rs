@@ -15,4 +15,5 @@ pub(crate) mod letters;
 pub mod pace;
 mod running;
 pub mod strikes;
+pub mod tries;
 pub mod unit;

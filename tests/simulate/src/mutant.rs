@@ -36,8 +36,8 @@ pub enum Mutant {
     DropAtSessionLoss,
     /// After a reconnect, what was under way is sent again in another order.
     ResendOutOfOrder,
-    /// Each process begins with the same packet identifiers.
-    NumberFromOne,
+    /// What the broker holds of an earlier process's QoS 2 messages is not released.
+    KeepStrangers,
     /// An acknowledgement that matches nothing is taken for the oldest message's.
     AckForAnother,
     /// Where the session has no room for a publish, smaller ones behind it are sent.
@@ -65,7 +65,7 @@ impl Mutant {
         Self::SessionAlwaysPresent,
         Self::DropAtSessionLoss,
         Self::ResendOutOfOrder,
-        Self::NumberFromOne,
+        Self::KeepStrangers,
         Self::AckForAnother,
         Self::SendPastTheFull,
         Self::IgnoreFailedWrite,

@@ -176,7 +176,7 @@ impl World {
         let mut rng = Rng::new(seed);
         let plan = Plan::of(&mut rng);
         let base = Instant::now();
-        let runner = Runner::new(&plan, &[], 0);
+        let runner = Runner::new(&plan, &[]);
         let mut world = Self {
             now: 0,
             base,

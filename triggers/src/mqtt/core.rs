@@ -147,14 +147,6 @@ impl Core {
         }
     }
 
-    /// Packet identifiers begin after this one. A process that follows another in the same session begins
-    /// somewhere else each time: the broker may still hold a QoS 2 message of the one before, and would
-    /// take a new one under its identifier for its copy.
-    pub fn numbered_after(mut self, id: u16) -> Self {
-        self.outbound.number_after(id);
-        self
-    }
-
     /// A connection is there.
     pub fn opened(&mut self, now: Instant) {
         self.lost();

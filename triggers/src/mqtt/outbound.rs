@@ -7,8 +7,11 @@
 //! broker would deliver it twice, and keep the old one for ever); otherwise as new.
 //!
 //! An acknowledgement that matches nothing is counted and otherwise ignored: clusters and bridges repeat
-//! them. It cannot be mistaken for one of a later message, since identifiers go round through all of
-//! 65 535 before one is used again.
+//! them. It cannot be mistaken for one of a later message, since identifiers go round before one is used again.
+//!
+//! QoS 2 has few identifiers of its own. In a session of an earlier process the broker may still hold messages of it:
+//! it would take a new one under the same identifier for its copy, and drop it. So all of these are released before the
+//! first such message leaves.
 
 use super::message::{DeliveryError, Publish, Qos};
 use super::packet::{Accepted, AckKind, Outgoing, Retain};
@@ -35,6 +38,17 @@ impl fmt::Debug for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Done")
     }
+}
+
+/// QoS 2 messages of an earlier process that the broker may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strangers {
+    /// It holds none.
+    None,
+    /// Nobody knows.
+    Perhaps,
+    /// They are released; what the broker receives from here on is ours.
+    Released,
 }
 
 /// An accepted message.
@@ -80,7 +94,9 @@ pub(super) struct Outbound {
     /// There may be something in `flying` that is to be sent again.
     resending: bool,
     accepted: Accepted,
-    last_id: u16,
+    strangers: Strangers,
+    /// Given out last: of all messages and requests but QoS 2, and of QoS 2.
+    last_ids: (u16, u16),
     /// Of messages, and of their topics and payloads, in `waiting` and `flying`.
     messages: usize,
     bytes: usize,
@@ -123,16 +139,13 @@ impl Outbound {
             releases: VecDeque::new(),
             resending: false,
             accepted: Accepted::plain(false),
-            last_id: 0,
+            strangers: Strangers::Perhaps,
+            last_ids: (limits::QOS2_IDENTIFIERS, 0),
             messages: 0,
             bytes: 0,
             ended: Vec::new(),
             tally: Tally::default(),
         }
-    }
-
-    pub(super) fn number_after(&mut self, id: u16) {
-        self.last_id = id;
     }
 
     /// Whether a message fits. One alone always does.
@@ -182,6 +195,11 @@ impl Outbound {
     pub(super) fn lost(&mut self) {
         self.releases.clear();
         self.flying.retain(|flying| flying.entry.kind == Kind::Message);
+        if self.strangers == Strangers::Released {
+            // Perhaps they were not, and what followed them was taken for theirs: once more, all of it.
+            self.strangers = Strangers::Perhaps;
+            self.renew();
+        }
         for flying in &mut self.flying {
             flying.stage = match flying.stage {
                 Stage::Again | Stage::Sent => Stage::Again,
@@ -213,11 +231,17 @@ impl Outbound {
         self.accepted = accepted;
         self.tally.resent += self.flying.len() as u64;
         if !accepted.session_present {
-            for flying in self.flying.drain(..).rev() {
-                self.waiting.push_front(flying.entry);
-            }
+            self.strangers = Strangers::None;
+            self.renew();
         }
         self.resending = !self.flying.is_empty();
+    }
+
+    /// What is on the wire is to be sent as new.
+    fn renew(&mut self) {
+        for flying in self.flying.drain(..).rev() {
+            self.waiting.push_front(flying.entry);
+        }
     }
 
     /// The next packet to send now. Repeat until `None`.
@@ -251,11 +275,20 @@ impl Outbound {
                 }
             }
             let publish = entry.publish.clone();
-            if publish.qos == Qos::AtMostOnce {
-                self.finish(entry, Ok(()));
-                return Some(Outgoing::Publish { id: 0, dup: false, publish });
-            }
-            let id = self.free_id(&is_used);
+            let id = match publish.qos {
+                Qos::AtMostOnce => {
+                    self.finish(entry, Ok(()));
+                    return Some(Outgoing::Publish { id: 0, dup: false, publish });
+                }
+                Qos::AtLeastOnce => self.free_id(&is_used),
+                Qos::ExactlyOnce if self.strangers == Strangers::Perhaps => {
+                    self.waiting.push_front(entry);
+                    self.strangers = Strangers::Released;
+                    self.releases.extend(2..=limits::QOS2_IDENTIFIERS);
+                    return Some(Outgoing::Ack { kind: AckKind::Release, id: 1 });
+                }
+                Qos::ExactlyOnce => self.free_id_of_qos2(),
+            };
             self.flying.push_back(Flying { entry, id, stage: Stage::Sent });
             return Some(Outgoing::Publish { id, dup: false, publish });
         }
@@ -276,15 +309,30 @@ impl Outbound {
         }
     }
 
-    /// A packet identifier that is not in use, here or by a SUBSCRIBE.
+    /// A packet identifier that is not in use, here or by a SUBSCRIBE, for anything but QoS 2.
     pub(super) fn free_id(&mut self, is_used: &impl Fn(u16) -> bool) -> u16 {
         loop {
-            self.last_id = self.last_id % u16::MAX + 1;
-            let id = self.last_id;
-            if !is_used(id) && !self.flying.iter().any(|flying| flying.id == id) {
+            let id = self.last_ids.0.checked_add(1).unwrap_or(limits::QOS2_IDENTIFIERS + 1);
+            self.last_ids.0 = id;
+            if !is_used(id) && !self.is_flying_as(id) {
                 return id;
             }
         }
+    }
+
+    /// There are more of them than may be on the wire.
+    fn free_id_of_qos2(&mut self) -> u16 {
+        loop {
+            let id = self.last_ids.1 % limits::QOS2_IDENTIFIERS + 1;
+            self.last_ids.1 = id;
+            if !self.is_flying_as(id) {
+                return id;
+            }
+        }
+    }
+
+    fn is_flying_as(&self, id: u16) -> bool {
+        self.flying.iter().any(|flying| flying.id == id)
     }
 
     /// PUBACK, PUBREC or PUBCOMP.
@@ -292,6 +340,9 @@ impl Outbound {
         let found = self.flying.iter().position(|flying| flying.id == id);
         let known = found.filter(|&at| self.flying[at].expects(kind));
         let Some(at) = known else {
+            if kind == AckKind::Complete && self.strangers == Strangers::Released {
+                return Meaning::Later;
+            }
             self.tally.ignored += 1;
             if kind == AckKind::Received && found.is_none() {
                 // The broker still holds what we have forgotten: let it finish [MQTT-4.3.3].
@@ -301,6 +352,7 @@ impl Outbound {
         };
         match (kind, refused) {
             (AckKind::Received, None) => {
+                self.strangers = Strangers::None;
                 self.flying[at].stage = Stage::Received;
                 self.releases.push_back(id);
             }

@@ -1,6 +1,6 @@
 //! What the session's ends and its task share: the core behind its lock, and the ways to wait.
 
-use super::backoff::{now, random};
+use super::backoff::now;
 use super::codec::Reader;
 use super::core::{Core, Done, News, NotTaken};
 use super::message::{
@@ -39,7 +39,7 @@ struct Locked {
 
 impl Shared {
     pub(super) fn new(options: Options) -> Self {
-        let core = Core::new(&options).numbered_after((random() >> 48) as u16);
+        let core = Core::new(&options);
         Self {
             locked: Mutex::new(Locked { core, sleeper: None }),
             granted: watch::Sender::new(options.kept.clone().into()),

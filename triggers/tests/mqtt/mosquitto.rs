@@ -3,8 +3,9 @@
 use super::support::{
     Mosquitto, both, clean, connected, local, next, publish, say, subscribe, take,
 };
-use pirn_triggers::mqtt::{Credentials, Options, Qos, Session, State};
+use pirn_triggers::mqtt::{Credentials, Options, Protocol, Qos, Session, State};
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 const QOS: [Qos; 3] = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
@@ -301,4 +302,33 @@ async fn the_longest_topic_and_the_largest_payload_pass() {
         assert_eq!(session.counters().connects, 1);
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_left_half_published_at_qos_2_swallows_nothing_that_is_published_now()
+ {
+    let broker = Mosquitto::start();
+    let mut options = broker.options("observer", Protocol::V311);
+    subscribe(&mut options, &[("two", Qos::ExactlyOnce)]);
+    let (observer, mut inbox) = Session::start(options).unwrap();
+    connected(&observer).await;
+    // The earlier process died before it released anything.
+    let mut earlier = std::net::TcpStream::connect(("127.0.0.1", broker.port)).unwrap();
+    earlier.write_all(b"\x10\x12\0\x04MQTT\x04\0\0\x3c\0\x06device").unwrap();
+    earlier.read_exact(&mut [0; 4]).unwrap();
+    for id in 1..=16 {
+        earlier.write_all(&[0x34, 8, 0, 3, b't', b'w', b'o', 0, id, b'o']).unwrap();
+        earlier.read_exact(&mut [0; 4]).unwrap();
+    }
+    drop(earlier);
+    let (session, _inbox) = Session::start(broker.options("device", Protocol::V311)).unwrap();
+    connected(&session).await;
+    // Of the same words, or this broker would see that they are none of those.
+    for _ in 0..16 {
+        say(&session, "two", "o", Qos::ExactlyOnce).await;
+    }
+    for _ in 0..32 {
+        assert_eq!(take(&mut inbox).await.1, "o");
+    }
+    assert_eq!(session.counters().acks_ignored, 0);
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use pirn_runner::flow::books::Dropped;
 use pirn_runner::flow::lane::{Arrival, Left, Loaded, Next, Offer, Worth};
+use pirn_runner::flow::tries::Tries;
 use pirn_runner::limits::dispatch as limits;
 use pirn_runner::outbox::Urgency;
 use pirn_triggers::mqtt::Qos;
@@ -22,7 +23,7 @@ impl World {
         if let Answer::Attempts(tries) = answer {
             self.marks.clear();
             if !self.has(Mutant::ForgetDeaths) {
-                self.runner.tries = tries.into_iter().collect();
+                self.runner.tries = Tries::stored(tries);
             }
         }
         self.ask_for(Op::Waiting, Waits::WaitingEvents);
@@ -180,7 +181,11 @@ impl World {
                 book.accept_and_drop(1, Dropped::NoRoom);
                 self.settle_event(&event, None);
             }
-            Offer::Spent(left) | Offer::Behind(left) => {
+            Offer::Spent(left) => {
+                book.accept();
+                self.give_up_spent(component, trigger, left);
+            }
+            Offer::Behind(left) => {
                 book.accept();
                 self.give_up(component, trigger, left);
             }
@@ -189,7 +194,7 @@ impl World {
 
     /// How often a run of an event was begun whose end nobody saw.
     fn tries(&self, component: usize, event: usize) -> u32 {
-        self.runner.tries.get(&digest(component, event)).copied().unwrap_or(0)
+        self.runner.tries.of(|| digest(component, event))
     }
 
     /// One lane is done with an event.
@@ -210,7 +215,7 @@ impl World {
     /// Events are settled: how often they were tried is nobody's business any more.
     pub(super) fn forget_tries(&mut self, digests: Vec<u64>) {
         for digest in digests {
-            if self.runner.tries.remove(&digest).is_some() {
+            if self.runner.tries.settle(digest) {
                 self.ask_for(Op::ForgetAttempts(digest), Waits::Nobody);
             }
         }
@@ -268,9 +273,15 @@ impl World {
             Loaded::Gone(trigger) => {
                 lane.books[trigger as usize].drop_accepted(1, Dropped::Gone);
             }
-            Loaded::Spent(left, trigger) => self.give_up(component, trigger, left),
+            Loaded::Spent(left, trigger) => self.give_up_spent(component, trigger, left),
         }
         self.work(component);
+    }
+
+    /// An event that killed its runner as often as it was tried.
+    fn give_up_spent(&mut self, component: usize, trigger: u32, left: Left<Rc<Event>>) {
+        self.runner.tries.spend(digest(component, left.event.number));
+        self.give_up(component, trigger, left);
     }
 
     /// Keeps an event aside that could not be handled. What promised nothing is counted only.

@@ -20,6 +20,7 @@ use std::time::Duration;
 use pirn_runner::flow::books::Book;
 use pirn_runner::flow::lane::{Lane, Parked, Worth};
 use pirn_runner::flow::pace::Pace;
+use pirn_runner::flow::tries::Tries;
 use pirn_runner::limits::outbox as limits;
 use pirn_runner::outbox::Urgency;
 use pirn_runner::outbox::machine::{Outbox, Ticket};
@@ -134,6 +135,8 @@ pub struct Runner {
     /// Publishes on the wire, oldest first, and those that are not to be sent again: for mutants.
     flying: VecDeque<Flying>,
     dropped: BTreeSet<u32>,
+    /// Identifiers that PUBREC came for: for a mutant.
+    received: BTreeSet<u16>,
     pub outbox: Outbox<Out, usize>,
     outlet: OutletTask,
     receipts: Vec<Receipt>,
@@ -150,7 +153,7 @@ pub struct Runner {
     next_run: u32,
     finishes: BTreeMap<u32, Finish>,
     next_finish: u32,
-    tries: BTreeMap<u64, u32>,
+    tries: Tries,
     forget: Vec<i64>,
     keeper: Keeper,
     waits: BTreeMap<u64, Waits>,
@@ -160,7 +163,7 @@ pub struct Runner {
 
 impl Runner {
     /// A process that has done nothing yet.
-    pub fn new(plan: &Plan, granted: &[Subscription], numbered_after: u16) -> Self {
+    pub fn new(plan: &Plan, granted: &[Subscription]) -> Self {
         let options = options(plan, granted);
         let lane = |one: &crate::plan::Component| LaneOf {
             lane: Lane::new(one.bounds, Pace::new(100_000, Duration::from_secs(1))),
@@ -170,7 +173,7 @@ impl Runner {
         };
         Self {
             started: false,
-            core: Core::new(&options).numbered_after(numbered_after),
+            core: Core::new(&options),
             connection: None,
             unread: VecDeque::new(),
             pump_due: false,
@@ -182,6 +185,7 @@ impl Runner {
             ended: Arc::default(),
             flying: VecDeque::new(),
             dropped: BTreeSet::new(),
+            received: BTreeSet::new(),
             outbox: Outbox::new(plan.outbox),
             outlet: OutletTask::default(),
             receipts: Vec::new(),
@@ -198,7 +202,7 @@ impl Runner {
             next_run: 0,
             finishes: BTreeMap::new(),
             next_finish: 0,
-            tries: BTreeMap::new(),
+            tries: Tries::default(),
             forget: Vec::new(),
             keeper: Keeper::default(),
             waits: BTreeMap::new(),

@@ -95,6 +95,9 @@ impl World {
             }
             other => other,
         };
+        if let Incoming::Ack { kind: AckKind::Received, id, .. } = packet {
+            self.runner.received.insert(id);
+        }
         self.runner.unread.push_back(packet);
         self.pump();
     }
@@ -162,6 +165,13 @@ impl World {
         }
         if self.has(Mutant::DropAtSessionLoss) {
             self.drop_packets(&mut packets);
+        }
+        if self.has(Mutant::KeepStrangers) {
+            let received = &self.runner.received;
+            packets.retain(|packet| match packet {
+                Outgoing::Ack { kind: AckKind::Release, id } => received.contains(id),
+                _ => true,
+            });
         }
         if self.has(Mutant::ResendOutOfOrder) {
             let again = |packet: &Outgoing| matches!(packet, Outgoing::Publish { dup: true, .. });

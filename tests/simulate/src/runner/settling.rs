@@ -109,7 +109,7 @@ impl World {
     ) {
         self.say(|| format!("component {component} settles event {}", left.event.number));
         let digest = digest(component, left.event.number);
-        let tried = Some(digest).filter(|digest| self.runner.tries.contains_key(digest));
+        let tried = self.runner.tries.digest(|| digest);
         match left.row {
             None => self.settle_event(&left.event, tried),
             Some(row) => {

@@ -85,9 +85,7 @@ impl World {
         self.starts = false;
         if !self.alive {
             self.alive = true;
-            let after =
-                if self.has(Mutant::NumberFromOne) { 0 } else { self.rng.below(65_536) as u16 };
-            self.runner = Runner::new(&self.plan, &self.granted, after);
+            self.runner = Runner::new(&self.plan, &self.granted);
             self.say(|| "the process starts".into());
             self.begin();
         }

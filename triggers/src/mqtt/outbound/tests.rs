@@ -14,6 +14,8 @@ const RESUMED: Accepted = Accepted {
 
 fn record(messages: usize, qos: Qos) -> Outbound {
     let mut outbound = Outbound::new();
+    // A session of this process: nothing of another's is to be released.
+    outbound.connected(Accepted { session_present: false, ..RESUMED });
     outbound.connected(RESUMED);
     for number in 0..messages {
         outbound.push(publish(number, qos), None);
@@ -25,6 +27,13 @@ fn publish(number: usize, qos: Qos) -> Publish {
     Publish { topic: "t".into(), payload: number.to_string().into(), qos, retain: false }
 }
 
+/// The first identifier of all but QoS 2; shown as 1, the next as 2.
+const BELOW: u16 = limits::QOS2_IDENTIFIERS;
+
+fn shown(id: u16, qos: Qos) -> u16 {
+    if qos == Qos::ExactlyOnce { id } else { id - BELOW }
+}
+
 /// Gives out all that may go, in words.
 fn send(outbound: &mut Outbound) -> Vec<String> {
     let mut sent = Vec::new();
@@ -32,6 +41,7 @@ fn send(outbound: &mut Outbound) -> Vec<String> {
         sent.push(match packet {
             Outgoing::Publish { id, dup, publish } => {
                 let text = String::from_utf8(publish.payload.to_vec()).unwrap();
+                let id = shown(id, publish.qos);
                 format!("{id}:{text}{}", if dup { " again" } else { "" })
             }
             Outgoing::Ack { kind: AckKind::Release, id } => format!("release {id}"),
@@ -42,7 +52,7 @@ fn send(outbound: &mut Outbound) -> Vec<String> {
 }
 
 fn ack(outbound: &mut Outbound, id: u16) -> Meaning {
-    outbound.acked(AckKind::Ack, id, None)
+    outbound.acked(AckKind::Ack, BELOW + id, None)
 }
 
 #[test]
@@ -69,7 +79,7 @@ fn an_acknowledgement_of_nothing_is_counted_and_changes_nothing() {
     assert_eq!((outbound.tally.acknowledged, outbound.tally.ignored), (2, 2));
     let mut outbound = record(1, Qos::ExactlyOnce);
     send(&mut outbound);
-    assert_eq!(ack(&mut outbound, 1), Meaning::None, "PUBACK for QoS 2");
+    assert_eq!(outbound.acked(AckKind::Ack, 1, None), Meaning::None, "PUBACK for QoS 2");
     assert_eq!(outbound.acked(AckKind::Complete, 1, None), Meaning::None, "before PUBREC");
     assert_eq!(outbound.tally.ignored, 2);
 }
@@ -79,14 +89,44 @@ fn identifiers_go_round_through_all_there_are_and_pass_over_those_in_use() {
     let mut outbound = record(0, Qos::AtLeastOnce);
     outbound.push(publish(0, Qos::AtLeastOnce), None);
     assert_eq!(send(&mut outbound), ["1:0"]);
-    for number in 1..=65_534 {
+    for number in 1..usize::from(u16::MAX - BELOW) {
         outbound.push(publish(number, Qos::AtLeastOnce), None);
         let id = u16::try_from(number).unwrap() + 1;
         assert_eq!(send(&mut outbound), [format!("{id}:{number}")]);
         ack(&mut outbound, id);
     }
     outbound.push(publish(7, Qos::AtLeastOnce), None);
-    assert!(matches!(outbound.next(|id| id == 2), Some(Outgoing::Publish { id: 3, .. })));
+    let first = BELOW + 1;
+    let next = outbound.next(|id| id == first + 1);
+    assert!(matches!(next, Some(Outgoing::Publish { id, .. }) if id == first + 2), "{next:?}");
+}
+
+#[test]
+fn what_an_earlier_process_left_at_qos_2_is_released_before_anything_can_be_taken_for_it() {
+    let mut outbound = Outbound::new();
+    outbound.connected(RESUMED);
+    outbound.push(publish(0, Qos::AtLeastOnce), None);
+    outbound.push(publish(1, Qos::ExactlyOnce), None);
+    let releases = (1..=limits::QOS2_IDENTIFIERS).map(|id| format!("release {id}"));
+    let all: Vec<String> =
+        ["1:0".into()].into_iter().chain(releases).chain(["1:1".into()]).collect();
+    assert_eq!(send(&mut outbound), all);
+    assert_eq!(outbound.acked(AckKind::Complete, 1, None), Meaning::Later);
+    // Whether they arrived is not known, so nothing of it counts.
+    outbound.lost();
+    outbound.connected(RESUMED);
+    let renewed = send(&mut outbound);
+    assert_eq!(
+        (&renewed[0], renewed.len(), &renewed[257]),
+        (&"2:0".to_owned(), 258, &"2:1".to_owned())
+    );
+    // Now it is: what was received came after them.
+    assert_eq!(outbound.acked(AckKind::Received, 2, None), Meaning::Later);
+    assert_eq!(send(&mut outbound), ["release 2"]);
+    outbound.lost();
+    outbound.connected(RESUMED);
+    assert_eq!(send(&mut outbound), ["2:0 again", "release 2"]);
+    assert_eq!(outbound.tally.ignored, 0);
 }
 
 #[test]
