@@ -20,7 +20,19 @@ impl Mosquitto {
     /// If there is no mosquitto on this machine.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts one with these settings too.
+    ///
+    /// # Panics
+    /// As above.
+    #[must_use]
+    pub fn start_with(settings: &str) -> Self {
         let mut broker = Self::stopped();
+        let file = broker.folder.path().join("mosquitto.conf");
+        let own = std::fs::read_to_string(&file).expect("its settings");
+        std::fs::write(file, own + settings).expect("its settings");
         broker.restart();
         broker
     }

@@ -4,6 +4,7 @@
 use pirn_tests::apps::{Part, ScratchApp};
 use pirn_tests::broker::Mosquitto;
 use pirn_tests::eventually;
+use pirn_tests::guests::guest;
 use pirn_tests::peer::Peer;
 use pirn_tests::process::{Ended, run};
 
@@ -73,4 +74,37 @@ fn a_folder_in_which_nothing_was_ever_kept_is_said_and_not_made() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("no app has kept anything there"), "{}", ended.err);
     assert!(!nowhere.exists());
+}
+
+#[test]
+fn a_message_whose_answer_the_broker_never_takes_is_a_dead_letter_that_says_so()
+ {
+    let broker = Mosquitto::start_with("max_packet_size 400\n");
+    let address = broker.address();
+    let long = "x".repeat(500);
+    let app = ScratchApp::with_manifest(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"scratch\"\n\
+         [application.trigger.mqtt]\naddress = \"{address}\"\nusername = \"\"\npassword = \"\"\n\
+         keep_alive_interval = \"5\"\n[application.tool.pirn.mqtt]\nprotocol = \"5\"\n\
+         [[trigger.mqtt]]\ncomponent = \"c\"\ntopic = \"c/#\"\nqos = \"1\"\n\
+         [component.c]\nsource = \"c.wasm\"\nallowed_outbound_hosts = [\"{address}\"]\n\
+         [component.c.variables]\nbroker = \"{address}\"\nlong = \"{long}\"\nshort = \"x\"\n\
+         [component.c.tool.pirn]\nattempts_max = 2\n"
+    ));
+    app.copy(&guest("mqtt-sync"), "c.wasm");
+    let app = app.built();
+    let pirnd = app.connected(&[]);
+    let outside = Peer::subscribed(broker.port(), "answer/#");
+    outside.publish("c/var", "long");
+    wait_for(&app, 1);
+    let shown = printed(&app, &["show", "1"]);
+    assert!(shown.contains("undelivered: ") && shown.contains("400"), "{shown}");
+    let status = run(&mut app.pirnd(&["status", "--format", "json"])).out;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let component = &status["components"][0];
+    assert_eq!(component["undelivered"], 1, "{component}");
+    assert_eq!(component["dead_letters"], 1, "{component}");
+    assert!(pirnd.printed().contains("undelivered"), "{}", pirnd.printed());
+    outside.publish("c/var", "short");
+    assert_eq!(outside.next().1, "x");
 }
