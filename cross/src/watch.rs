@@ -4,12 +4,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstyle::Style;
-use pirn_runner::event::Happening;
-use pirn_runner::host::log::Stream;
+use pirn_runner::engine::outcome::Outcome;
+use pirn_runner::happening::Happening;
 use pirn_runner::log_files::LogFiles;
+use pirn_runner::report::Stream;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::shown;
-use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{Error, Rate};
+use crate::limits::bounds::OutboxBounds;
 use crate::pins::PinSettings;
 
 mod read;
@@ -38,7 +39,7 @@ pub struct Board {
     /// `[gpio.<NAME>]`: names for lines, and how lines may be driven.
     pub gpio: BTreeMap<String, PinSettings>,
     /// `[outbox]`: what is kept of publishes while the broker is away.
-    pub outbox: crate::outbox::Settings,
+    pub outbox: OutboxBounds,
     /// `[clock] not_before`, in seconds since the epoch: a clock that shows less was never set.
     pub clock_not_before: Option<u64>,
 }

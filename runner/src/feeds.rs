@@ -10,8 +10,9 @@ use pirn_triggers::mqtt::{Inbox, Message, topic_matches};
 use pirn_triggers::time::{Schedule, Scheduled, Tick};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::event::{Event, Happening};
+use crate::flow::event::Event;
 use crate::flow::lanes::Entry;
+use crate::happening::Happening;
 use crate::limits::dispatch::{EVENT_OVERHEAD_BYTES, WAITING_BYTES_MAX};
 
 /// Where a trigger's events go.

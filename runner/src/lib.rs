@@ -11,7 +11,6 @@ pub mod variables;
 
 // From an event to its outcome.
 pub mod engine;
-pub mod event;
 mod feeds;
 pub mod flow;
 pub mod host;
@@ -25,6 +24,7 @@ pub mod worlds;
 
 // What the rest leans on.
 pub mod control;
+pub mod happening;
 pub mod limits;
 pub mod log_files;
 pub mod report;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::config::Rate;
+use self::units::Rate;
 
 /// A configuration file. The longest manifest in the wild that we know has under 20 KB, one with 5 000
 /// timers 600 KB; a file of megabytes is a mistake (a component named as a manifest) and would not fit a
@@ -372,7 +372,9 @@ pub mod store {
     );
 }
 
+pub mod bounds;
 pub mod dispatch;
+pub mod units;
 
 pub mod outbox;
 

@@ -12,12 +12,12 @@ use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;
 use crate::engine::private::Private;
 use crate::engine::{Component, Engine, interpreted};
+use crate::flow::counters::ComponentCounters;
 use crate::flow::unit::Unit;
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
 use crate::host::{self, Grants, log::Log, wasi};
 use crate::report::Reporter;
-use crate::status::ComponentCounters;
 use crate::store::Store;
 use crate::worlds::{WorldError, WorldKind, Worlds};
 

@@ -14,10 +14,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel}
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::host::log::Stream;
 use crate::limits::host::{
     LOG_FAREWELL, LOG_FILE_BYTES_MAX, LOG_FILE_LINES_WAITING_MAX, LOG_THREAD_STACK_BYTES,
 };
+use crate::report::Stream;
 use crate::shown;
 use crate::state_folder;
 

@@ -13,6 +13,7 @@ use pirn_triggers::time::{ClockNotice, First, Interval, Rule, Schedule, WallCloc
 use rustix::fs::{Access, access};
 
 use crate::app::{App, TriggerPlanKind};
+use crate::host::brokers::options::options;
 use crate::loading::LoadAppError;
 use crate::manifest::FirstTick;
 use crate::report::{Report, Reporter};
@@ -41,7 +42,8 @@ pub(crate) fn ready(
     let session = match &app.broker {
         None => None,
         Some(plan) => {
-            let options = session::options(app, plan, client_id.clone(), Arc::clone(reporter));
+            let kept = session::kept_subscriptions(&app.state_dir);
+            let options = options(app, plan, client_id.clone(), kept, Arc::clone(reporter));
             let started = Session::start(options);
             Some(started.map_err(|error| LoadAppError::Session(error.to_string()))?)
         }

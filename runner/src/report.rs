@@ -6,9 +6,8 @@ use std::time::Duration;
 use pirn_triggers::gpio;
 use pirn_triggers::mqtt::{Notice, Qos};
 
-use crate::event::Happening;
-use crate::host::log::Stream;
-use crate::worlds::Outcome;
+use crate::engine::outcome::Outcome;
+use crate::happening::Happening;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -74,6 +73,15 @@ pub enum Report<'a> {
     Warning(&'a str),
     /// A sentence about the runner's own life.
     Note(&'a str),
+}
+
+/// Which of a guest's two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// stdout
+    Out,
+    /// stderr
+    Err,
 }
 
 /// Takes reports, on the loop's thread and on those of the store: it must not wait.

@@ -13,10 +13,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::app::{App, Durable, Pin, TriggerPlan, TriggerPlanKind};
+use crate::engine::outcome::Outcome;
 use crate::engine::private::Private;
-use crate::event::Event;
 use crate::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
 use crate::flow::all::Lanes;
+use crate::flow::counters::ComponentCounters;
+use crate::flow::event::Event;
 use crate::flow::house::House;
 use crate::flow::lanes::Entry;
 use crate::flow::unit::Unit;
@@ -30,9 +32,7 @@ use crate::readiness::{self, Ready};
 use crate::report::{Report, Reporter};
 use crate::session;
 use crate::state_folder;
-use crate::status::ComponentCounters;
 use crate::store::{Layout, Store};
-use crate::worlds::Outcome;
 
 /// A loaded app.
 pub struct Runner {
@@ -99,7 +99,9 @@ impl Runner {
         let layout = Layout { state_dir, paths, letters };
         let store = Store::start_reporting(layout, Arc::clone(&reporter));
         let store = store.map_err(LoadAppError::Store)?;
-        let brokers = Arc::new(Brokers::for_app(&app, store.clone(), Arc::clone(&reporter)));
+        let client_id = session::known_client_id(&app).ok().flatten();
+        let brokers =
+            Arc::new(Brokers::for_app(&app, client_id, store.clone(), Arc::clone(&reporter)));
         let lines = Arc::<Lines>::default();
         let shared = Shared {
             app: &app,
@@ -321,7 +323,7 @@ impl Runner {
             }
             house.all_settled(limits::SAFE_GRACE / 2).await;
             for entry in entries {
-                keeper::write_down(house, entry, |event| !event.is_sent_again()).await;
+                keeper::write_down(house, entry, |event| !event.what.is_sent_again()).await;
             }
             keeper::forget(house).await;
         };

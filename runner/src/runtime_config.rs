@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::config::Error;
+use crate::limits::bounds::LetterBounds;
 use crate::manifest::{BlockedNetworks, HostPattern, TopicFilter};
 use crate::pins::PinSettings;
-use crate::store::LetterBounds;
 
 mod read;
 

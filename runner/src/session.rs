@@ -1,108 +1,21 @@
-//! From the plan's broker to the options of its session: the two crates' words for the same things
-//! meet here and nowhere else.
+//! What an app keeps of its session with its broker, so that the broker's is still its own after a restart: the client
+//! id, and which subscriptions are there.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use pirn_triggers::mqtt::{
-    Address, ClientCertificate, Credentials, Options, Persistence, Protocol, Publish, Qos,
-    Security, Subscription, TlsOptions, validate_filter,
-};
+use pirn_triggers::mqtt::{Qos, Subscription, validate_filter};
 use tokio::sync::watch;
 
-use crate::app::{App, BrokerMessage, BrokerPlan, Transport, TriggerPlanKind};
-use crate::host::brokers::on_notice;
-use crate::manifest::{self, Hosts, MqttProtocol, Retain};
+use crate::app::App;
+use crate::host::brokers::options::{first_of, random_name};
 use crate::report::{Report, Reporter};
 use crate::state_folder::write_atomically;
 
 /// A longer one in the file was not written by us. Brokers take at least 23 bytes, most 65 535.
 const CLIENT_ID_BYTES_MAX: usize = 256;
-
-/// The session that the plan asks for: persistent, under a name that stays the same, so that the
-/// broker keeps what comes while the board is away.
-pub fn options(
-    app: &App,
-    plan: &BrokerPlan,
-    client_id: String,
-    reporter: Arc<dyn Reporter>,
-) -> Options {
-    let security = match plan.address.transport {
-        Transport::Plain => Security::Plain,
-        Transport::Tls => Security::Tls(tls(app)),
-    };
-    let address = Address { host: plan.address.host.clone(), port: plan.address.port, security };
-    let mut options = Options::new(address, client_id);
-    options.credentials = plan.username.clone().map(|username| Credentials {
-        username,
-        password: plan.password.clone().unwrap_or_default(),
-    });
-    options.keep_alive = plan.keep_alive;
-    if let Some(protocol) = plan.protocol {
-        options.protocol = match protocol {
-            MqttProtocol::V311 => Protocol::V311,
-            MqttProtocol::V5 => Protocol::V5,
-        };
-    }
-    if let Some(expiry) = plan.session_expiry {
-        options.persistence = Persistence::Persistent { expiry };
-    }
-    options.subscriptions = subscriptions(app);
-    options.kept = kept_subscriptions(&app.state_dir);
-    let said = plan.online.as_ref();
-    options.will = plan.will.as_ref().or(said.map(|said| &said.offline)).map(message);
-    options.online = said.map(|said| message(&said.online));
-    let blocked = app.runtime_config.block_networks.clone();
-    let hosts = Hosts::new(Vec::new(), None, blocked);
-    options.address_filter = Some(Arc::new(move |ip| hosts.permits_address(ip)));
-    options.on_notice = Some(on_notice(plan.address.to_string(), reporter));
-    options
-}
-
-/// The device's TLS files, for every broker.
-pub fn tls(app: &App) -> TlsOptions {
-    let own = &app.runtime_config.mqtt;
-    let client = own.client_cert_file.clone().zip(own.client_key_file.clone());
-    TlsOptions {
-        ca_file: own.ca_file.clone(),
-        client: client
-            .map(|(certificate_file, key_file)| ClientCertificate { certificate_file, key_file }),
-    }
-}
-
-/// One subscription per filter, at the highest quality of service that a trigger asks for.
-fn subscriptions(app: &App) -> Vec<Subscription> {
-    let mut subscriptions: Vec<Subscription> = Vec::new();
-    for trigger in &app.triggers {
-        let TriggerPlanKind::Mqtt { topic, qos } = &trigger.kind else { continue };
-        let (filter, qos) = (topic.as_str(), on_the_wire(*qos));
-        match subscriptions.iter_mut().find(|known| known.filter == filter) {
-            Some(known) => known.qos = known.qos.max(qos),
-            None => subscriptions.push(Subscription { filter: filter.into(), qos }),
-        }
-    }
-    subscriptions
-}
-
-fn on_the_wire(qos: manifest::Qos) -> Qos {
-    match qos {
-        manifest::Qos::AtMostOnce => Qos::AtMostOnce,
-        manifest::Qos::AtLeastOnce => Qos::AtLeastOnce,
-        manifest::Qos::ExactlyOnce => Qos::ExactlyOnce,
-    }
-}
-
-fn message(message: &BrokerMessage) -> Publish {
-    Publish {
-        topic: message.topic.clone(),
-        payload: Bytes::from(message.payload.clone()),
-        qos: on_the_wire(message.qos),
-        retain: message.retain == Retain::Yes,
-    }
-}
 
 /// The client id of the app's session: the plan's, else one that is the same after a restart and differs between
 /// devices, be they flashed from one image: made once at random and kept with the state. Where nothing can be kept,
@@ -161,17 +74,6 @@ fn is_client_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= CLIENT_ID_BYTES_MAX && !text.contains(char::is_control)
 }
 
-/// Eight characters at random.
-pub fn random_name() -> String {
-    first_of("/proc/sys/kernel/random/uuid", 8)
-}
-
-/// The first so many characters of a file of the system's.
-fn first_of(file: &str, chars: usize) -> String {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.trim().get(..chars).unwrap_or("0").to_owned()
-}
-
 /// Which subscriptions the broker holds for us, so that the next start unsubscribes what is gone and does not ask
 /// anew for what is there: that would bring every retained message again. Runs for as long as the session.
 pub async fn keep_subscriptions(
@@ -206,7 +108,7 @@ pub async fn keep_subscriptions(
 }
 
 /// What an earlier run wrote down; what cannot be read is subscribed to again.
-fn kept_subscriptions(state_dir: &Path) -> Vec<Subscription> {
+pub fn kept_subscriptions(state_dir: &Path) -> Vec<Subscription> {
     let text = std::fs::read_to_string(state_dir.join(SUBSCRIPTIONS_FILE)).unwrap_or_default();
     let line = |line: &str| {
         let (qos, filter) = line.split_once(' ')?;

@@ -4,8 +4,8 @@
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use pirn_triggers::gpio::{InputHandle, Level, Outputs};
 use pirn_triggers::mqtt::{Session, State};
@@ -13,42 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow::all::Lanes;
 use crate::flow::books::Balance;
+use crate::flow::counters::ComponentCounters;
 use crate::host::brokers::Brokers;
 use crate::limits::status as limits;
 use crate::runner::{Outside, Runner};
-use crate::worlds::Outcome;
 
 pub use table::table;
-
-/// What one component did since the start.
-#[derive(Debug, Default)]
-pub struct ComponentCounters {
-    /// Invocations that took their event.
-    pub done: AtomicU64,
-    /// Invocations that said no.
-    pub refused: AtomicU64,
-    /// Invocations that failed.
-    pub faulted: AtomicU64,
-    /// Events that were taken but whose publishes a broker refused.
-    pub undelivered: AtomicU64,
-    /// Time in invocations, in microseconds.
-    pub busy_us: AtomicU64,
-}
-
-impl ComponentCounters {
-    /// Counts one ended invocation.
-    pub fn count(&self, outcome: &Outcome, took: Duration) {
-        let counter = match outcome {
-            Outcome::Done => &self.done,
-            Outcome::Refused(_) => &self.refused,
-            Outcome::Faulted(_) => &self.faulted,
-            Outcome::Undelivered(_) => &self.undelivered,
-        };
-        counter.fetch_add(1, Relaxed);
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.busy_us.fetch_add(took, Relaxed);
-    }
-}
 
 /// A snapshot, as it goes over the socket.
 #[derive(Debug, Serialize, Deserialize)]
@@ -347,6 +317,8 @@ fn rss_kib() -> u64 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::engine::outcome::Outcome;
+    use std::time::Duration;
 
     impl Source {
         /// An app that is connected to nothing.

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use pirn_runner::app::{App, AppFiles};
 use pirn_runner::board::ArtifactKind;
-use pirn_runner::event::{Event, Happening};
+use pirn_runner::engine::outcome::Outcome;
+use pirn_runner::flow::event::Event;
+use pirn_runner::happening::Happening;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::runner::Runner;
-use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio::Chips;
 use pirn_triggers::mqtt::Qos;
 use pirn_triggers::mqtt::broker::Broker;

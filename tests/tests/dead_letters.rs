@@ -77,8 +77,7 @@ fn a_folder_in_which_nothing_was_ever_kept_is_said_and_not_made() {
 }
 
 #[test]
-fn a_message_whose_answer_the_broker_never_takes_is_a_dead_letter_that_says_so()
- {
+fn a_message_whose_answer_the_broker_never_takes_is_a_dead_letter_that_says_so() {
     let broker = Mosquitto::start_with("max_packet_size 400\n");
     let address = broker.address();
     let long = "x".repeat(500);

@@ -6,11 +6,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{ArtifactKind, Board, BoardMemory, Bound, Chip, ComponentBounds, Line};
 use crate::config::{Bytes, Document, Error, Rate, Seconds, Table, Value, unknown};
 use crate::limits::INSTANCES_MAX;
+use crate::limits::bounds::{OutboxBounds, WhenFull};
 use crate::limits::engine::STACK_BYTES_MIN;
 use crate::limits::gpio::LINE_OFFSET_MAX;
 use crate::limits::outbox::BYTES_CEILING;
 use crate::manifest::{deadline, memory};
-use crate::outbox::{Settings, WhenFull};
 use crate::pins;
 
 pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> {
@@ -47,19 +47,18 @@ pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> 
 }
 
 /// `[outbox]`: every key is optional.
-fn outbox(table: Table<'_>) -> Result<Settings, Error> {
+fn outbox(table: Table<'_>) -> Result<OutboxBounds, Error> {
     let table = table.only(&["slow_after", "bytes", "age", "when_full"])?;
-    let mut settings = Settings::default();
-    let bounds = &mut settings.bounds;
+    let mut bounds = OutboxBounds::default();
     bounds.slow_after = table.duration("slow_after")?.unwrap_or(bounds.slow_after);
     bounds.bytes_max = table.bytes("bytes")?.unwrap_or(bounds.bytes_max);
     if bounds.bytes_max > BYTES_CEILING {
         let most = Bytes(BYTES_CEILING);
         return Err(table.error("bytes", format!("at most {most} may be kept")));
     }
-    settings.age_max = table.duration("age")?.unwrap_or(settings.age_max);
+    bounds.age_max = table.duration("age")?.unwrap_or(bounds.age_max);
     if let Some(value) = table.get("when_full") {
-        settings.bounds.when_full = match value.string()? {
+        bounds.when_full = match value.string()? {
             "refuse" => WhenFull::Refuse,
             "oldest" => WhenFull::DropOldest,
             other => {
@@ -71,7 +70,7 @@ fn outbox(table: Table<'_>) -> Result<Settings, Error> {
             }
         };
     }
-    Ok(settings)
+    Ok(bounds)
 }
 
 fn table<'a>(root: &Table<'a>, key: &str) -> Result<Table<'a>, Error> {

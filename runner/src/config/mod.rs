@@ -9,10 +9,9 @@
 mod error;
 mod read;
 mod suggest;
-mod units;
 
+pub use crate::limits::units::{Bytes, Rate, Seconds, parse_duration};
+pub(crate) use crate::limits::units::{parse_bytes, parse_rate};
 pub use error::Error;
 pub(crate) use read::{Document, Table, Value, read_file};
 pub(crate) use suggest::{nearest, unknown};
-pub use units::{Bytes, Rate, Seconds, parse_duration};
-pub(crate) use units::{parse_bytes, parse_rate};

@@ -12,6 +12,7 @@ pub mod door;
 pub mod fault;
 pub mod interpreted;
 mod limiter;
+pub mod outcome;
 pub mod private;
 pub mod ticker;
 pub mod turns;

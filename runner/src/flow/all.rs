@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::books::Balance;
+use super::event::Event;
 use super::house::House;
 use super::lanes::Entry;
 use crate::app::{App, TriggerPlan};
-use crate::event::Event;
 use crate::report::Report;
 use crate::store::StoreError;
 

@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::books::Book;
+use super::event::Event;
 use super::house::Open;
 use super::lane::Left;
 use super::lanes::{Entry, Inner, locked};
-use crate::event::Event;
+use crate::engine::outcome::Outcome;
 use crate::limits::dispatch as limits;
 use crate::outbox::{Ended, Receipt};
 use crate::report::Report;
 use crate::store::StoreError;
-use crate::worlds::Outcome;
 
 impl Entry {
     /// Settles an event once everything published for it is safe. The lane goes on meanwhile.
@@ -72,7 +72,7 @@ impl Entry {
 
     /// Keeps an event aside that could not be handled. What promised nothing is counted only.
     pub(super) fn give_up(&self, left: Left<Arc<Event>>, trigger: u32, reason: String) {
-        if !left.event.is_kept() {
+        if !left.event.what.worth().is_kept() {
             return self.settle(&left, trigger, Book::bury);
         }
         let (entry, open) = (self.clone(), Open::new(&self.0.house));

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::timeout;
 
+use super::event::Event;
 use super::house::House;
 use super::lane::Parked;
 use super::lanes::{Entry, locked, now};
-use crate::event::Event;
 use crate::limits::dispatch as limits;
 use crate::report::Report;
 

@@ -14,6 +14,7 @@
 
 mod words;
 
+use crate::happening::Worth;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use super::pace::Pace;
 use super::strikes::Strikes;
 use crate::limits::dispatch as limits;
 
-pub use words::{Arrival, Bounds, Left, Loaded, Next, Offer, Parked, Then, Worth};
+pub use words::{Arrival, Bounds, Left, Loaded, Next, Offer, Parked, Then};
 
 #[derive(Debug)]
 struct Item<E> {

@@ -11,15 +11,15 @@ use tokio::sync::Notify;
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 
 use super::books::{Balance, Book, Dropped};
+use super::event::Event;
 use super::house::House;
 use super::lane::{Arrival, Bounds, Lane, Left, Loaded, Next, Offer, Then};
 use super::pace::Pace;
 use super::unit::Unit;
-use crate::event::Event;
+use crate::engine::outcome::Outcome;
 use crate::limits::dispatch as limits;
 use crate::limits::gpio::FAILURES_BEFORE_SAFE;
 use crate::report::Report;
-use crate::worlds::Outcome;
 
 /// A component's lane, for those who bring events and those who look; cheap to clone.
 #[derive(Clone)]
@@ -78,7 +78,7 @@ impl Entry {
     /// the lane is stuck, or kept aside.
     pub(crate) fn offer(&self, event: Arc<Event>, trigger: u32) {
         let Inner { unit, house, .. } = &*self.0;
-        let worth = event.worth();
+        let worth = event.what.worth();
         let digest = || event.digest(&unit.grants.component);
         if event.letter_id().is_some() {
             locked(&house.tries).pardon(digest);
@@ -242,9 +242,9 @@ impl Entry {
         }
         let component = &unit.grants.component;
         let (source, what) = (&*event.source, &event.what);
-        let payload = event.payload();
+        let payload = event.what.payload();
         unit.reporter().report(&Report::Event { component, source, payload: &payload, what });
-        let mark = event.is_kept().then(|| {
+        let mark = event.what.worth().is_kept().then(|| {
             let running = house.running.as_ref();
             running.and_then(|running| running.mark(event.digest(component), attempt))
         });

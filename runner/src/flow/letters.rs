@@ -6,10 +6,11 @@ use std::sync::Arc;
 use pirn_triggers::mqtt::topic_matches;
 use tokio::time::sleep;
 
+use super::event::Event;
 use super::house::House;
 use super::lanes::Entry;
 use crate::app::{App, TriggerPlan, TriggerPlanKind};
-use crate::event::{Event, Happening};
+use crate::happening::Happening;
 use crate::limits::dispatch as limits;
 use crate::report::Report;
 use crate::store::{Kept, StoreError};

@@ -6,7 +6,9 @@
 
 pub mod all;
 pub mod books;
+pub mod counters;
 mod endings;
+pub mod event;
 pub(crate) mod house;
 pub(crate) mod keeper;
 pub mod lane;

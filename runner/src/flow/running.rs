@@ -108,7 +108,7 @@ fn folder() -> io::Result<PathBuf> {
 /// Of the state folder: two apps must not share a file.
 fn name(state_dir: &Path) -> String {
     let whole = std::fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned());
-    format!("running-{:016x}", crate::event::digest(&[whole.as_os_str().as_encoded_bytes()]))
+    format!("running-{:016x}", super::event::digest(&[whole.as_os_str().as_encoded_bytes()]))
 }
 
 fn open(path: &Path) -> io::Result<File> {

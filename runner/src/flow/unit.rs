@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use super::counters::ComponentCounters;
+use super::event::Event;
 use crate::app::ComponentLimits;
+use crate::engine::outcome::Outcome;
 use crate::engine::{Allowance, Component};
-use crate::event::Event;
 use crate::host::{Grants, Host};
 use crate::outbox::Receipt;
 use crate::report::Reporter;
-use crate::status::ComponentCounters;
-use crate::worlds::{Outcome, Worlds};
+use crate::worlds::Worlds;
 
 /// What runs a component.
 pub struct Unit {
@@ -33,7 +34,10 @@ impl Unit {
             memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
             deadline: self.limits.deadline,
         };
-        let outcome = self.worlds.handle(&self.code, host.clone(), allowance, event).await;
+        let outcome = self
+            .worlds
+            .handle(&self.code, host.clone(), allowance, &event.source, &event.what)
+            .await;
         (outcome, host.take_receipts())
     }
 

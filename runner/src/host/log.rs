@@ -5,19 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::locked;
-use crate::config;
 use crate::limits::host::LOG_LINE_BYTES_MAX;
-use crate::report::{Report, Reporter};
+use crate::limits::units::Rate;
+use crate::report::{Report, Reporter, Stream};
 use crate::shown;
-
-/// Which of a guest's two streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// stdout
-    Out,
-    /// stderr
-    Err,
-}
 
 /// One component's log; cheap to clone.
 #[derive(Clone)]
@@ -32,7 +23,7 @@ struct Window {
     since: Instant,
     lines: u32,
     dropped: u32,
-    rate: config::Rate,
+    rate: Rate,
 }
 
 impl Window {
@@ -62,7 +53,7 @@ enum Verdict {
 
 impl Log {
     /// A log for this component that takes so many lines.
-    pub fn new(component: &str, rate: config::Rate, reporter: Arc<dyn Reporter>) -> Self {
+    pub fn new(component: &str, rate: Rate, reporter: Arc<dyn Reporter>) -> Self {
         let window = Window { since: Instant::now(), lines: 0, dropped: 0, rate };
         Self { component: component.into(), reporter, window: Arc::new(Mutex::new(window)) }
     }
@@ -150,8 +141,8 @@ mod tests {
         }
     }
 
-    fn rate(events: u32) -> config::Rate {
-        config::Rate { events, period: std::time::Duration::from_secs(1) }
+    fn rate(events: u32) -> Rate {
+        Rate { events, period: std::time::Duration::from_secs(1) }
     }
 
     fn written(chunks: &[&[u8]]) -> Vec<String> {

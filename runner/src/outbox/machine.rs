@@ -23,14 +23,16 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use self::queue::{Entry, Keeping, Queue};
+use crate::happening::Urgency;
+use crate::limits::bounds::{OutboxBounds, WhenFull};
 use crate::limits::outbox as limits;
 
-pub use words::{Action, Bounds, Full, Row, Tally, Ticket, Told, Urgency, WhenFull};
+pub use words::{Action, Full, Row, Tally, Ticket, Told};
 
 /// The outbox of one broker. `P` is what is published, `W` whoever waits for it to be safe.
 #[derive(Debug)]
 pub struct Outbox<P, W> {
-    bounds: Bounds,
+    bounds: OutboxBounds,
     queues: BTreeMap<u32, Queue<P, W>>,
     /// Whose turn it was last.
     last: u32,
@@ -59,7 +61,7 @@ pub struct Outbox<P, W> {
 
 impl<P: Clone, W> Outbox<P, W> {
     /// An empty outbox, its broker away.
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: OutboxBounds) -> Self {
         Self {
             bounds,
             queues: BTreeMap::new(),

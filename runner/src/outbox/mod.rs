@@ -6,5 +6,5 @@
 pub mod machine;
 pub mod outlet;
 
-pub use machine::{Bounds, Tally, Urgency, WhenFull};
-pub use outlet::{Ended, Outlet, PublishError, Receipt, Settings};
+pub use machine::Tally;
+pub use outlet::{Ended, Outlet, PublishError, Receipt};

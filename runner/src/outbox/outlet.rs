@@ -14,25 +14,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant as TokioInstant, timeout};
 
-use super::machine::{Bounds, Full, Outbox, Tally, Ticket, Told, Urgency};
+use super::machine::{Full, Outbox, Tally, Ticket, Told};
+use crate::happening::Urgency;
+use crate::limits::bounds::OutboxBounds;
 use crate::limits::outbox as limits;
 use crate::report::{Report, Reporter};
 use crate::store::{DeadLetter, LetterKind, Store};
-
-/// How an outbox is bounded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// In bytes, rows and patience.
-    pub bounds: Bounds,
-    /// How old a publish may become.
-    pub age_max: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { bounds: Bounds::default(), age_max: limits::AGE_DEFAULT }
-    }
-}
 
 /// How a publish ended, for whoever waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +118,7 @@ impl Outlet {
         session: Session,
         store: Store,
         broker: String,
-        Settings { bounds, age_max }: Settings,
+        bounds: OutboxBounds,
         reporter: Arc<dyn Reporter>,
     ) -> Arc<Self> {
         let outlet = Arc::new(Self {
@@ -143,7 +130,7 @@ impl Outlet {
             safe: Notify::new(),
             store,
             broker,
-            age_max,
+            age_max: bounds.age_max,
             reporter,
             task: Mutex::default(),
         });

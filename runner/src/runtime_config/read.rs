@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::{MqttOverrides, Policy, ProviderConfig, RuntimeConfig, StoreConfig};
 use crate::config::{Bytes, Document, Error, Table, Value, unknown};
+use crate::limits::bounds::{LetterBounds, WhenFull};
 use crate::limits::store as caps;
 use crate::manifest::{BlockedNetworks, HostPattern, Network, PrivateNetworks, label, topics};
 use crate::pins;
-use crate::store::{LetterBounds, WhenFull};
 
 pub(super) fn runtime_config(file: &str, text: &str) -> Result<RuntimeConfig, Error> {
     let document = Document::parse(file, text)?;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Place, Store, StoreError, Terms, Tx};
-use crate::config::Bytes;
 use crate::limits::host as limits;
+use crate::limits::units::Bytes;
 
 pub(super) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS spin_key_value (

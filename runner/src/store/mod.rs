@@ -35,12 +35,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 
+use crate::limits::bounds::LetterBounds;
 use crate::limits::store as caps;
 use crate::report::Reporter;
 
-pub use dead_letters::{
-    DeadLetter, Kept, LetterBounds, LetterKind, LetterTotals, Payloads, Pick, Retry, WhenFull,
-};
+pub use dead_letters::{DeadLetter, Kept, LetterKind, LetterTotals, Payloads, Pick, Retry};
 pub use error::StoreError;
 pub use events::{KeptEvent, WaitingEvent};
 pub(crate) use file::Tx;

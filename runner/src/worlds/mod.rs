@@ -6,15 +6,13 @@ mod gpio;
 mod mqtt;
 mod timer;
 
-use std::fmt;
-
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 
+use crate::engine::outcome::Outcome;
 use crate::engine::wire::{Wire, wire};
-use crate::engine::{Allowance, Component, Export, Fault};
-use crate::event::{Event, Happening};
+use crate::engine::{Allowance, Component, Export};
+use crate::happening::Happening;
 use crate::host::Host;
-use crate::limits::host::REFUSAL_BYTES_MAX;
 
 /// What one call of a guest needs.
 struct Call<'a> {
@@ -92,19 +90,20 @@ impl Worlds {
         component: &Component,
         host: Host,
         allowance: Allowance,
-        event: &Event,
+        source: &str,
+        what: &Happening,
     ) -> Outcome {
         let call = Call { component, host, allowance };
-        match (&event.what, self) {
+        match (what, self) {
             (Happening::Message { payload, .. }, Self { mqtt: Some(world), .. }) => {
-                world.handle(call, &event.source, payload).await
+                world.handle(call, source, payload).await
             }
             (Happening::Tick, Self { timer: Some(world), .. }) => world.handle(call).await,
             (Happening::Time { timestamp }, Self { cron: Some(world), .. }) => {
                 world.handle(call, *timestamp).await
             }
             (Happening::Edge(edge), Self { gpio: Some(world), .. }) => {
-                world.handle(call, &event.source, edge).await
+                world.handle(call, source, edge).await
             }
             _ => Outcome::Refused("the component has no trigger for such events".into()),
         }
@@ -129,55 +128,6 @@ fn export(
     match found == shape {
         true => Ok(export),
         false => Err(wrong(format!("its `{name}` is a {found}"))),
-    }
-}
-
-/// How an invocation ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The guest took the event.
-    Done,
-    /// The guest said no, with its sentence.
-    Refused(String),
-    /// The guest failed.
-    Faulted(Fault),
-    /// The guest took the event, but what it published did not reach its broker.
-    Undelivered(String),
-}
-
-impl Outcome {
-    /// One word for counters and logs.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Refused(_) => "refused",
-            Self::Faulted(_) => "faulted",
-            Self::Undelivered(_) => "undelivered",
-        }
-    }
-
-    /// From a guest's typed answer.
-    pub(crate) fn of(result: Result<Result<(), String>, Fault>) -> Self {
-        match result {
-            Ok(Ok(())) | Err(Fault::Exit(0)) => Self::Done,
-            Ok(Err(mut sentence)) => {
-                let cut = sentence.floor_char_boundary(REFUSAL_BYTES_MAX);
-                sentence.truncate(cut);
-                Self::Refused(sentence)
-            }
-            Err(fault) => Self::Faulted(fault),
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Done => f.write_str("done"),
-            Self::Refused(sentence) => write!(f, "refused: {sentence}"),
-            Self::Faulted(fault) => write!(f, "faulted ({}): {fault}", fault.name()),
-            Self::Undelivered(sentence) => write!(f, "undelivered: {sentence}"),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pirn_runner::flow::lane::Bounds as LaneBounds;
-use pirn_runner::outbox::{Bounds, WhenFull};
+use pirn_runner::limits::bounds::{OutboxBounds, WhenFull};
 
 use crate::rng::Rng;
 use crate::{MILLI, SECOND};
@@ -25,7 +25,7 @@ pub enum Health {
 #[derive(Clone, Debug)]
 pub struct Component {
     pub health: Health,
-    /// Bounds of its lane.
+    /// OutboxBounds of its lane.
     pub bounds: LaneBounds,
     /// Most publishes for one event.
     pub outputs_max: u64,
@@ -66,7 +66,7 @@ pub struct Plan {
     pub components: Vec<Component>,
     /// Live instances of all components.
     pub slots: usize,
-    pub outbox: Bounds,
+    pub outbox: OutboxBounds,
     pub age_max_secs: i64,
     /// Many publishes are large.
     pub heavy: bool,
@@ -184,15 +184,16 @@ fn component(rng: &mut Rng, at: usize) -> Component {
     }
 }
 
-fn outbox(rng: &mut Rng) -> Bounds {
+fn outbox(rng: &mut Rng) -> OutboxBounds {
     let when_full = match rng.percent(30) {
         true => WhenFull::DropOldest,
         false => WhenFull::Refuse,
     };
-    Bounds {
+    OutboxBounds {
         slow_after: Duration::from_millis(rng.pick(&[50, 500, 2000])),
         bytes_max: rng.pick(&[8_000, 60_000, 8 << 20, 8 << 20]),
         rows_max: rng.pick(&[20, 100_000, 100_000]),
+        age_max: Duration::MAX,
         when_full,
     }
 }

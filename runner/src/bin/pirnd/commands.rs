@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use pirn_runner::app::{App, AppFiles, Purpose};
 use pirn_runner::control::{self, Control, ControlSocket};
-use pirn_runner::event::{Event, Happening};
+use pirn_runner::engine::outcome::Outcome;
+use pirn_runner::flow::event::Event;
+use pirn_runner::happening::Happening;
 use pirn_runner::limits::dispatch as limits;
 use pirn_runner::log_files::LogFiles;
 use pirn_runner::readiness::check_folders;
@@ -18,7 +20,6 @@ use pirn_runner::runner::{Runner, Until};
 use pirn_runner::shown;
 use pirn_runner::state_folder::StateFolder;
 use pirn_runner::status;
-use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio::{self, Chips, Edge};
 use pirn_triggers::mqtt::Qos;
 use sd_notify::NotifyState;

@@ -7,12 +7,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use pirn_runner::host::log::Stream;
+use pirn_runner::engine::outcome::Outcome;
 use pirn_runner::limits::host::LOG_OWN_LINE_BYTES_MAX;
 use pirn_runner::log_files::LogFiles;
+use pirn_runner::report::Stream;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::shown;
-use pirn_runner::worlds::Outcome;
 use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

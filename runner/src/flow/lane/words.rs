@@ -1,29 +1,7 @@
 //! What goes into a lane and what comes out of it. Only data.
 
+use crate::happening::Worth;
 use std::time::Instant;
-
-/// What an event is worth, and so what may become of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worth {
-    /// Tried again, written down when it waits for long, kept aside when all tries failed.
-    Kept,
-    /// The same, and one with another of its trigger that waits.
-    KeptTick,
-    /// Tried once; the oldest news of its kind, dropped when there is no room.
-    Fleeting,
-    /// Tried once, and one with another of its trigger that waits.
-    FleetingTick,
-}
-
-impl Worth {
-    pub(super) fn is_kept(self) -> bool {
-        matches!(self, Self::Kept | Self::KeptTick)
-    }
-
-    pub(super) fn is_tick(self) -> bool {
-        matches!(self, Self::KeptTick | Self::FleetingTick)
-    }
-}
 
 /// An event that comes to a lane.
 #[derive(Clone, Debug)]

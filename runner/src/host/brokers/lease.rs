@@ -8,8 +8,9 @@ use pirn_triggers::mqtt::{Publish, State};
 use tokio::time::Instant;
 
 use super::slots::{Facts, Link};
+use crate::happening::Urgency;
 use crate::host::locked;
-use crate::outbox::{Outlet, PublishError, Receipt, Urgency};
+use crate::outbox::{Outlet, PublishError, Receipt};
 
 /// One session of the app's.
 pub(super) struct Held {

@@ -6,6 +6,7 @@
 //! its session, and the device's certificate, which says who the device is.
 
 mod lease;
+pub mod options;
 mod slots;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -27,12 +28,12 @@ use self::lease::{Held, Whose};
 use self::slots::{Verdict, gives_way, step};
 use super::locked;
 use crate::app::{App, BrokerAddress, Transport};
+use crate::limits::bounds::OutboxBounds;
 use crate::limits::dispatch::FAREWELL_GRACE;
 use crate::limits::host::{BROKER_OPEN_TIMEOUT, BROKER_SESSIONS_MAX};
 use crate::manifest::Hosts;
-use crate::outbox::{Outlet, Settings};
+use crate::outbox::Outlet;
 use crate::report::{Report, Reporter};
-use crate::session;
 use crate::store::Store;
 
 /// What makes two connections the same session. The client id is not part of it.
@@ -116,7 +117,7 @@ pub struct Brokers {
     identity: Identity,
     store: Store,
     /// Of each broker's outbox.
-    outbox: Settings,
+    outbox: OutboxBounds,
     reporter: Arc<dyn Reporter>,
     pool: Arc<Pool>,
 }
@@ -153,21 +154,27 @@ impl Brokers {
         app: &str,
         tls: TlsOptions,
         store: Store,
-        outbox: Settings,
+        outbox: OutboxBounds,
         reporter: Arc<dyn Reporter>,
     ) -> Self {
         let identity = Identity { tls, ..Identity::default() };
         Self { app: app.into(), identity, store, outbox, reporter, pool: Arc::default() }
     }
 
-    /// No sessions yet, with what the device and the app are to brokers.
-    pub fn for_app(app: &App, store: Store, reporter: Arc<dyn Reporter>) -> Self {
+    /// No sessions yet, with what the device and the app are to brokers. The app has this client id, or had it the
+    /// last time.
+    pub fn for_app(
+        app: &App,
+        client_id: Option<String>,
+        store: Store,
+        reporter: Arc<dyn Reporter>,
+    ) -> Self {
         let hosts = app.runtime_config.mqtt.client_cert_hosts.clone();
         let outbox = app.board.outbox;
-        let mut brokers = Self::new(&app.name, session::tls(app), store, outbox, reporter);
+        let mut brokers = Self::new(&app.name, options::tls(app), store, outbox, reporter);
         brokers.identity.own = app.broker.as_ref().map(|plan| plan.address.clone());
         brokers.identity.certificate_for = Hosts::new(hosts, None, Default::default());
-        locked(&brokers.pool.sessions).own_client_id = session::known_client_id(app).ok().flatten();
+        locked(&brokers.pool.sessions).own_client_id = client_id;
         brokers
     }
 
@@ -302,7 +309,7 @@ impl Sessions {
     fn fresh_client_id(&self, app: &str) -> String {
         match &self.own_client_id {
             Some(own) => format!("{own}-{}", self.opened),
-            None => format!("{app}-{}-{}", session::random_name(), self.opened),
+            None => format!("{app}-{}-{}", options::random_name(), self.opened),
         }
     }
 }

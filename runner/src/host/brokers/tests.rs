@@ -8,9 +8,11 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
+use crate::happening::Urgency;
+use crate::limits::bounds::OutboxBounds;
 use crate::limits::host::{BROKER_AWAY_MAX, BROKER_IDLE_MAX};
 use crate::manifest::HostPattern;
-use crate::outbox::{Ended, Receipt, Urgency};
+use crate::outbox::{Ended, Receipt};
 use crate::store::Layout;
 
 struct Nobody;
@@ -27,7 +29,7 @@ fn brokers() -> Brokers {
 fn brokers_at(state_dir: impl Into<std::path::PathBuf>) -> Brokers {
     let layout = Layout { state_dir: state_dir.into(), ..Layout::default() };
     let store = Store::start(layout).unwrap();
-    Brokers::new("app", TlsOptions::default(), store, Settings::default(), Arc::new(Nobody))
+    Brokers::new("app", TlsOptions::default(), store, OutboxBounds::default(), Arc::new(Nobody))
 }
 
 fn login(address: &str) -> Login {

@@ -21,9 +21,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Host;
-use super::log::{LineBuffer, Log, Stream};
+use super::log::{LineBuffer, Log};
 use crate::engine::door::{Answer, Door, Interface};
 use crate::limits::wasi as limits;
+use crate::report::Stream;
 
 pub use filesystem::{Files, FilesError};
 

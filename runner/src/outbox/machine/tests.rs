@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::*;
 
-const BOUNDS: Bounds = Bounds {
+const BOUNDS: OutboxBounds = OutboxBounds {
     slow_after: Duration::from_secs(2),
     bytes_max: 1 << 20,
     rows_max: 10_000,
+    age_max: Duration::MAX,
     when_full: WhenFull::Refuse,
 };
 
@@ -26,14 +27,14 @@ struct World {
 }
 
 impl World {
-    fn new(bounds: Bounds) -> Self {
+    fn new(bounds: OutboxBounds) -> Self {
         let (disk, sent, safe) = (BTreeMap::new(), Vec::new(), Vec::new());
         let (mut outbox, now) = (Outbox::new(bounds), Instant::now());
         outbox.restored(now);
         Self { outbox, now, disk, next_row: 1, sent, safe, writes: 0 }
     }
 
-    fn online(bounds: Bounds) -> Self {
+    fn online(bounds: OutboxBounds) -> Self {
         let mut world = Self::new(bounds);
         world.outbox.set_connected(true, world.now);
         world
@@ -211,7 +212,7 @@ fn what_is_on_disk_after_a_restart_is_sent_in_order() {
 
 #[test]
 fn a_full_outbox_says_so_to_the_component() {
-    let mut world = World::new(Bounds { bytes_max: 1000, ..BOUNDS });
+    let mut world = World::new(OutboxBounds { bytes_max: 1000, ..BOUNDS });
     (0..10).for_each(|n| world.publish(0, n, Urgency::Redelivered).unwrap());
     assert_eq!(world.publish(0, 10, Urgency::Redelivered), Err(Full::Kept));
     world.outbox.set_connected(true, world.now);
@@ -222,7 +223,7 @@ fn a_full_outbox_says_so_to_the_component() {
 
 #[test]
 fn an_outbox_that_shall_drop_drops_the_oldest_of_who_has_most_and_counts_it() {
-    let bounds = Bounds { bytes_max: 1000, when_full: WhenFull::DropOldest, ..BOUNDS };
+    let bounds = OutboxBounds { bytes_max: 1000, when_full: WhenFull::DropOldest, ..BOUNDS };
     let mut world = World::new(bounds);
     world.publish(1, 100, Urgency::Redelivered).unwrap();
     (0..20).for_each(|n| world.publish(0, n, Urgency::Redelivered).unwrap());

@@ -1,52 +1,5 @@
 //! What goes into an outbox and what comes out of it. Only data.
 
-use std::time::Duration;
-
-use super::limits;
-
-/// How safe a publish must be before its component is told that it is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
-    /// Its cause is sent again if we die: no need to write while the broker answers.
-    Redelivered,
-    /// Nobody sends its cause again.
-    Lasting,
-}
-
-/// What to do when it is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum WhenFull {
-    /// The component is told so.
-    #[default]
-    Refuse,
-    /// The oldest publish of the component that has most gives way, counted.
-    DropOldest,
-}
-
-/// Bounds, all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Not acknowledged for so long, a publish is written down.
-    pub slow_after: Duration,
-    /// Bytes of all publishes, in memory and on disk.
-    pub bytes_max: u64,
-    /// Publishes on disk.
-    pub rows_max: u64,
-    /// What to do beyond.
-    pub when_full: WhenFull,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            slow_after: limits::SLOW_AFTER_DEFAULT,
-            bytes_max: limits::BYTES_DEFAULT,
-            rows_max: limits::ROWS_MAX,
-            when_full: WhenFull::default(),
-        }
-    }
-}
-
 /// What a publish is called while it is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {

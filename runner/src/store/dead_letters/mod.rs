@@ -11,7 +11,8 @@ mod pick;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use super::{Place, Store, StoreError, Terms, Tx, caps};
+use super::{Place, Store, StoreError, Terms, Tx};
+use crate::limits::bounds::{LetterBounds, WhenFull};
 pub use letter::{DeadLetter, Kept, LetterKind, Retry};
 pub use pick::Pick;
 
@@ -27,34 +28,6 @@ pub(super) const TABLES: &str = "
         one INTEGER PRIMARY KEY CHECK (one = 1), last_id INTEGER NOT NULL, letters INTEGER NOT NULL,
         bytes INTEGER NOT NULL, dropped INTEGER NOT NULL);
     INSERT OR IGNORE INTO pirn_letter_total VALUES (1, 0, 0, 0, 0);";
-
-/// How many letters may be kept, and what becomes of one too many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LetterBounds {
-    /// Letters.
-    pub letters_max: u32,
-    /// Their bytes: payloads, names and reasons, and a little for each.
-    pub bytes_max: u64,
-    /// What then.
-    pub when_full: WhenFull,
-}
-
-/// What becomes of a letter that does not fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenFull {
-    /// It takes the place of the oldest, which is counted and said.
-    #[default]
-    DropOldest,
-    /// It is refused: its message stays with the broker, and that component waits.
-    Refuse,
-}
-
-impl Default for LetterBounds {
-    fn default() -> Self {
-        let (letters_max, bytes_max) = (caps::DEAD_LETTERS_MAX, caps::DEAD_LETTER_BYTES_MAX);
-        Self { letters_max, bytes_max, when_full: WhenFull::default() }
-    }
-}
 
 /// What is kept, and what had to go, since the file was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 
 use super::super::{Layout, Place, Store, Terms};
 use super::*;
+use crate::limits::store as caps;
 
 fn store(dir: &std::path::Path, letters: LetterBounds) -> Store {
     Store::start(Layout { state_dir: dir.to_owned(), letters, ..Layout::default() }).unwrap()

@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use pirn_runner::flow::books::Dropped;
-use pirn_runner::flow::lane::{Arrival, Left, Loaded, Next, Offer, Worth};
+use pirn_runner::flow::lane::{Arrival, Left, Loaded, Next, Offer};
 use pirn_runner::flow::tries::Tries;
+use pirn_runner::happening::Urgency;
+use pirn_runner::happening::Worth;
 use pirn_runner::limits::dispatch as limits;
-use pirn_runner::outbox::Urgency;
 use pirn_triggers::mqtt::Qos;
 use pirn_triggers::mqtt::core::Queued;
 

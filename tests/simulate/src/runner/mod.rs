@@ -18,11 +18,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pirn_runner::flow::books::Book;
-use pirn_runner::flow::lane::{Lane, Parked, Worth};
+use pirn_runner::flow::lane::{Lane, Parked};
 use pirn_runner::flow::pace::Pace;
 use pirn_runner::flow::tries::Tries;
+use pirn_runner::happening::Urgency;
+use pirn_runner::happening::Worth;
 use pirn_runner::limits::outbox as limits;
-use pirn_runner::outbox::Urgency;
 use pirn_runner::outbox::machine::{Outbox, Ticket};
 use pirn_triggers::mqtt::core::{Core, Ending};
 use pirn_triggers::mqtt::packet::Incoming;

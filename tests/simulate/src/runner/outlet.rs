@@ -1,7 +1,7 @@
 //! The outbox at work, as `outbox/outlet.rs` in the runner does it.
 
+use pirn_runner::happening::Urgency;
 use pirn_runner::limits::outbox as limits;
-use pirn_runner::outbox::Urgency;
 use pirn_runner::outbox::machine::{Action, Full, Outbox, Row, Ticket, Told};
 use pirn_triggers::mqtt::core::{Done, Ending};
 use pirn_triggers::mqtt::{DeliveryError, Publish};

@@ -1,40 +1,15 @@
-//! Events: what the outside world did, on the way to one component or several. An event knows what it is
-//! worth (how often it is tried, whether it is kept when all tries failed) and who is to be told when
-//! everybody is done with it.
+//! Events: what happened, on the way to one component or several. An event knows who is to be told when everybody is
+//! done with it, and how it is written down.
 
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use pirn_triggers::gpio::{Edge, EdgeKind};
 use pirn_triggers::mqtt::{Delivery, Message, Qos};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::flow::lane::Worth;
+use crate::happening::{Happening, Urgency};
 use crate::limits::dispatch::EVENT_OVERHEAD_BYTES;
-use crate::outbox::Urgency;
 use crate::store::{DeadLetter, Kept, KeptEvent, LetterKind};
-
-/// What happened.
-#[derive(Debug)]
-pub enum Happening {
-    /// A message came.
-    Message {
-        /// Its bytes.
-        payload: Bytes,
-        /// How surely it was delivered.
-        qos: Qos,
-    },
-    /// An interval went by.
-    Tick,
-    /// A time of the day came.
-    Time {
-        /// The second that was due, since the epoch.
-        timestamp: u64,
-    },
-    /// A line changed.
-    Edge(Edge),
-}
 
 /// One event, shared by the lanes that it matches. A message is acknowledged when the last of them is
 /// done with it, and stays unacknowledged if one of them lets go of it before.
@@ -166,7 +141,7 @@ impl Event {
             Happening::Time { .. } => (LetterKind::Cron, 0),
             Happening::Edge(_) => (LetterKind::Gpio, 0),
         };
-        let payload = self.payload().into_owned();
+        let payload = self.what.payload().into_owned();
         let payload_bytes = self.whole_bytes.unwrap_or(payload.len() as u64);
         let letter = DeadLetter::new(component, &*self.source, payload, reason);
         DeadLetter { kind, qos, payload_bytes, attempts, ..letter }
@@ -185,7 +160,7 @@ impl Event {
             trigger: trigger.into(),
             kind: kind.into(),
             source: self.source.to_string(),
-            payload: self.payload().into_owned(),
+            payload: self.what.payload().into_owned(),
             detail,
             attempts,
         }
@@ -203,26 +178,6 @@ impl Event {
         self.urgency
     }
 
-    /// Whether whoever sent it sends it again if it is not settled.
-    pub fn is_sent_again(&self) -> bool {
-        matches!(self.what, Happening::Message { qos, .. } if qos != Qos::AtMostOnce)
-    }
-
-    /// What it is worth. At most once means one try; of an interval the next tick is the next try.
-    pub fn worth(&self) -> Worth {
-        match self.what {
-            Happening::Message { qos: Qos::AtMostOnce, .. } => Worth::Fleeting,
-            Happening::Tick => Worth::FleetingTick,
-            Happening::Time { .. } => Worth::KeptTick,
-            Happening::Message { .. } | Happening::Edge(_) => Worth::Kept,
-        }
-    }
-
-    /// Whether it is kept aside when all tries failed.
-    pub fn is_kept(&self) -> bool {
-        matches!(self.worth(), Worth::Kept | Worth::KeptTick)
-    }
-
     /// What it takes in memory.
     pub fn bytes(&self) -> usize {
         let payload = match &self.what {
@@ -234,17 +189,7 @@ impl Event {
 
     /// Tells it from others, for a component, over a restart.
     pub fn digest(&self, component: &str) -> u64 {
-        digest(&[component.as_bytes(), self.source.as_bytes(), &self.payload()])
-    }
-
-    /// What it says, for people and for dead letters.
-    pub fn payload(&self) -> Cow<'_, [u8]> {
-        match &self.what {
-            Happening::Message { payload, .. } => Cow::Borrowed(payload),
-            Happening::Tick => Cow::Borrowed(&[]),
-            Happening::Time { timestamp } => Cow::Owned(timestamp.to_string().into_bytes()),
-            Happening::Edge(edge) => Cow::Owned(words(edge).into_bytes()),
-        }
+        digest(&[component.as_bytes(), self.source.as_bytes(), &self.what.payload()])
     }
 
     /// One lane is done with it. `tried` is the digest under which its attempts are remembered, if they are. What may be
@@ -278,7 +223,7 @@ pub(crate) fn digest(parts: &[&[u8]]) -> u64 {
     hasher.finish()
 }
 
-/// The reverse of [`words`], as far as it goes: when it was is not among them.
+/// The reverse of an edge's payload, as far as it goes: when it was is not among them.
 fn edge_of_words(words: &[u8]) -> Option<Edge> {
     let words = std::str::from_utf8(words).ok()?;
     let (way, missed) = match words.split_once(", ") {
@@ -313,17 +258,6 @@ fn edge_of(detail: &str) -> Option<Edge> {
     })
 }
 
-fn words(edge: &Edge) -> String {
-    let way = match edge.edge {
-        EdgeKind::Rising => "rising",
-        EdgeKind::Falling => "falling",
-    };
-    match edge.missed {
-        0 => way.to_string(),
-        missed => format!("{way}, {missed} missed"),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -338,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_is_written_down_is_the_same_when_it_is_read() {
-        let payload = Bytes::from_static(b"\x00\xFFx");
+        let payload = bytes::Bytes::from_static(b"\x00\xFFx");
         let message = again(Happening::Message { payload: payload.clone(), qos: Qos::ExactlyOnce });
         let Happening::Message { payload: read, qos } = &message.what else { unreachable!() };
         assert_eq!((read, *qos, &*message.source), (&payload, Qos::ExactlyOnce, "source"));
