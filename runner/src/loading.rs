@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::app::{App, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::board::ArtifactKind;
-use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
+use crate::bundle::{self, Lock, LockedArtifact};
+use crate::engine::artifact::ArtifactError;
 use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;
 use crate::engine::private::Private;
@@ -222,7 +223,7 @@ impl Origin {
 
 /// What each component of the plan is loaded from. Only what is compiled needs a lock file.
 fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
-    let folder = artifact::folder(&app.dir, &app.board);
+    let folder = bundle::folder(&app.dir, &app.board);
     let compiled = app.components.iter().any(|plan| plan.artifact != ArtifactKind::Wasm);
     let lock = compiled.then(|| Lock::read(&folder)).transpose()?;
     let origin = |plan: &ComponentPlan| match plan.artifact {
@@ -231,7 +232,7 @@ fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
             let locked = lock.as_ref().and_then(|lock| lock.artifact_of(&plan.id)).cloned();
             let locked = locked.ok_or_else(|| LoadAppError::NotBuilt {
                 component: plan.id.clone(),
-                lock: folder.join(artifact::LOCK_FILE),
+                lock: folder.join(bundle::LOCK_FILE),
             })?;
             Ok(Origin::Artifact(folder.join(&locked.file), locked))
         }
