@@ -12,11 +12,11 @@ use crate::engine::artifact::ArtifactError;
 use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;
 use crate::engine::private::Private;
-use crate::engine::{Component, Engine, interpreted};
+use crate::engine::{Engine, interpreted};
 use crate::flow::unit::Unit;
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
-use crate::host::{self, Grants, log::Log, wasi};
+use crate::host::{self, Component, Grants, Host, log::Log, wasi};
 use crate::report::Reporter;
 use crate::status::ComponentCounters;
 use crate::store::Store;
@@ -252,8 +252,8 @@ fn unreadable(path: &Path, error: std::io::Error) -> ArtifactError {
 
 /// One engine for each form of code that the app has.
 struct Engines {
-    compiled: Vec<Engine>,
-    interpreted: Option<interpreted::Engine>,
+    compiled: Vec<Engine<Host>>,
+    interpreted: Option<interpreted::Engine<Host>>,
     pool: Pool,
     private: Private,
     /// What is loaded: components made from one file share it.
@@ -292,7 +292,7 @@ impl Engines {
         Ok(code)
     }
 
-    fn compiled(&mut self, code: Code) -> Result<&Engine, StartError> {
+    fn compiled(&mut self, code: Code) -> Result<&Engine<Host>, StartError> {
         let index = match self.compiled.iter().position(|engine| engine.code() == code) {
             Some(index) => index,
             None => {
@@ -303,7 +303,7 @@ impl Engines {
         Ok(&self.compiled[index])
     }
 
-    fn interpreted(&mut self) -> Result<&interpreted::Engine, StartError> {
+    fn interpreted(&mut self) -> Result<&interpreted::Engine<Host>, StartError> {
         let engine = match self.interpreted.take() {
             Some(engine) => engine,
             None => interpreted::Engine::with_stack(self.pool.stack_bytes, host::offer)

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::app::ComponentLimits;
-use crate::engine::{Allowance, Component};
+use crate::engine::Allowance;
 use crate::event::Event;
-use crate::host::{Grants, Host};
+use crate::host::{Component, Grants, Host};
 use crate::outbox::Receipt;
 use crate::report::Reporter;
 use crate::status::ComponentCounters;

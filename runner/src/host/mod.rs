@@ -23,7 +23,7 @@ use wasmtime::component::{Resource, ResourceTable};
 use self::brokers::Brokers;
 use crate::app::TopicGrant;
 use crate::config::Rate;
-use crate::engine::door::{Answer, Door};
+use crate::engine::door::{Answer, Holds};
 use crate::engine::fault::Fault;
 use crate::limits::engine::HOST_RESOURCES_MAX;
 use crate::manifest::Hosts;
@@ -31,6 +31,13 @@ use crate::outbox::{Receipt, Urgency};
 use crate::report::{Nobody, Reporter};
 use crate::store::{Layout, Store};
 use crate::variables::Variables;
+
+/// A component whose guests live here.
+pub type Component = crate::engine::Component<Host>;
+/// The door that capabilities go through.
+pub type Door = crate::engine::door::Door<Host>;
+/// One interface that a capability fills.
+pub type Interface<'a> = crate::engine::door::Interface<'a, Host>;
 
 /// What one component is granted: the intersection of its manifest and the device's policy, made
 /// once when the app starts.
@@ -172,9 +179,10 @@ impl Host {
     pub(crate) fn take<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<T> {
         Ok(locked(&self.0.table).delete(handle)?)
     }
+}
 
-    /// The guest dropped its handle.
-    pub(crate) fn drop_resource<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<()> {
+impl Holds for Host {
+    fn drop_resource<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<()> {
         self.take(handle).map(drop)
     }
 }

@@ -11,9 +11,9 @@ use std::fmt;
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 
 use crate::engine::wire::{Wire, wire};
-use crate::engine::{Allowance, Component, Export, Fault};
+use crate::engine::{Allowance, Export, Fault};
 use crate::event::{Event, Happening};
-use crate::host::Host;
+use crate::host::{Component, Host};
 use crate::limits::host::REFUSAL_BYTES_MAX;
 
 /// What one call of a guest needs.

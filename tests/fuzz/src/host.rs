@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pirn_runner::engine::door::Twin;
 use pirn_runner::engine::interpreted::Engine;
-use pirn_runner::host::{self, Grants};
+use pirn_runner::host::{self, Grants, Host};
 
 /// Grants for as many hosts as there are calls.
 pub(crate) type Shared = Arc<Grants>;
@@ -16,7 +16,7 @@ pub(crate) const MEMBERS: [&str; 6] =
     ["run", "handle-message", "handle-cron-event", "handle-timer-request", "handle-edge", "echo"];
 
 /// The engine with all that it offers.
-pub(crate) fn engine() -> Engine {
+pub(crate) fn engine() -> Engine<Host> {
     let engine = Engine::start(|door| {
         host::offer(door)?;
         let mut test = door.interface("test:host/it@1.0.0")?;

@@ -29,7 +29,7 @@ impl Reporter for Lines {
 }
 
 /// A host to which nothing is granted.
-pub(crate) fn host() -> Host {
+pub(super) fn host() -> Host {
     host_with(Grant::default(), Hosts::default()).0
 }
 
