@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use pirn_runner::app::{App, ComponentPlan};
 use pirn_runner::board::Board;
+use pirn_runner::bundle::{self, LOCK_FILE, Lock, LockedArtifact};
 use pirn_runner::config::Bytes;
-use pirn_runner::engine::artifact::{self, LOCK_FILE, Lock, LockedArtifact};
+use pirn_runner::engine::artifact;
 use pirn_runner::engine::config::{self, Code};
 use wasmtime::Engine;
 
@@ -26,7 +27,7 @@ pub(crate) fn run<'a>(
     components: impl Iterator<Item = &'a ComponentPlan>,
     volume: Volume,
 ) -> Outcome {
-    let folder = artifact::folder(&app.dir, &app.board);
+    let folder = bundle::folder(&app.dir, &app.board);
     let before = present(app, &folder);
     let mut lock = before.clone();
     let mut stale = Vec::new();
@@ -76,7 +77,7 @@ fn sources<'a>(
         check_dependencies(app, plan)?;
         let path = source_file(app, plan)?;
         // What is interpreted is its own artifact.
-        let Some(code) = artifact::code_of(plan.artifact) else { continue };
+        let Some(code) = bundle::code_of(plan.artifact) else { continue };
         let key = code.pulley_target().unwrap_or("native");
         match files.entry((path, key)) {
             Entry::Occupied(mut source) => source.get_mut().components.push(plan.id.clone()),

@@ -3,6 +3,7 @@
 // From files as written to the checked plan.
 pub mod app;
 pub mod board;
+pub mod bundle;
 pub mod config;
 pub mod manifest;
 pub mod pins;

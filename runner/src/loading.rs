@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use crate::app::{App, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::board::ArtifactKind;
-use crate::engine::artifact::{self, ArtifactError, Lock, LockedArtifact};
+use crate::bundle::{self, Lock, LockedArtifact};
+use crate::engine::artifact::ArtifactError;
 use crate::engine::compiled::{LoadError, Pool, StartError};
 use crate::engine::config::Code;
 use crate::engine::private::Private;
-use crate::engine::{Component, Engine, interpreted};
+use crate::engine::{Engine, interpreted};
 use crate::flow::counters::ComponentCounters;
 use crate::flow::unit::Unit;
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
-use crate::host::{self, Grants, log::Log, wasi};
+use crate::host::{self, Component, Grants, Host, log::Log, wasi};
 use crate::report::Reporter;
 use crate::store::Store;
 use crate::worlds::{WorldError, WorldKind, Worlds};
@@ -222,7 +223,7 @@ impl Origin {
 
 /// What each component of the plan is loaded from. Only what is compiled needs a lock file.
 fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
-    let folder = artifact::folder(&app.dir, &app.board);
+    let folder = bundle::folder(&app.dir, &app.board);
     let compiled = app.components.iter().any(|plan| plan.artifact != ArtifactKind::Wasm);
     let lock = compiled.then(|| Lock::read(&folder)).transpose()?;
     let origin = |plan: &ComponentPlan| match plan.artifact {
@@ -231,7 +232,7 @@ fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
             let locked = lock.as_ref().and_then(|lock| lock.artifact_of(&plan.id)).cloned();
             let locked = locked.ok_or_else(|| LoadAppError::NotBuilt {
                 component: plan.id.clone(),
-                lock: folder.join(artifact::LOCK_FILE),
+                lock: folder.join(bundle::LOCK_FILE),
             })?;
             Ok(Origin::Artifact(folder.join(&locked.file), locked))
         }
@@ -251,8 +252,8 @@ fn unreadable(path: &Path, error: std::io::Error) -> ArtifactError {
 
 /// One engine for each form of code that the app has.
 struct Engines {
-    compiled: Vec<Engine>,
-    interpreted: Option<interpreted::Engine>,
+    compiled: Vec<Engine<Host>>,
+    interpreted: Option<interpreted::Engine<Host>>,
     pool: Pool,
     private: Private,
     /// What is loaded: components made from one file share it.
@@ -291,7 +292,7 @@ impl Engines {
         Ok(code)
     }
 
-    fn compiled(&mut self, code: Code) -> Result<&Engine, StartError> {
+    fn compiled(&mut self, code: Code) -> Result<&Engine<Host>, StartError> {
         let index = match self.compiled.iter().position(|engine| engine.code() == code) {
             Some(index) => index,
             None => {
@@ -302,7 +303,7 @@ impl Engines {
         Ok(&self.compiled[index])
     }
 
-    fn interpreted(&mut self) -> Result<&interpreted::Engine, StartError> {
+    fn interpreted(&mut self) -> Result<&interpreted::Engine<Host>, StartError> {
         let engine = match self.interpreted.take() {
             Some(engine) => engine,
             None => interpreted::Engine::with_stack(self.pool.stack_bytes, host::offer)

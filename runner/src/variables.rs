@@ -17,12 +17,13 @@ mod provider;
 pub use dotenv::parse_dotenv;
 pub use provider::{Environment, Provider};
 
-/// The variables of an app, resolvable. Cheap to clone.
-#[derive(Clone)]
+/// The variables of an app, resolvable; by default there are none. Cheap to clone.
+#[derive(Clone, Default)]
 pub struct Variables {
     inner: Arc<Inner>,
 }
 
+#[derive(Default)]
 struct Inner {
     declared: BTreeMap<String, VariableDeclaration>,
     components: BTreeMap<String, BTreeMap<String, Template>>,

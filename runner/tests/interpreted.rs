@@ -1,15 +1,20 @@
 //! The examples as their compiler left them, on no artifact at all: from the manifest to what reaches
-//! the broker, by the MQTT world.
+//! the broker, by the MQTT world; and what becomes of them without grants, or with bytes changed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pirn_runner::app::{App, AppFiles};
 use pirn_runner::board::ArtifactKind;
+use pirn_runner::engine::Allowance;
+use pirn_runner::engine::canonical::Value;
+use pirn_runner::engine::interpreted::Engine;
 use pirn_runner::engine::outcome::Outcome;
 use pirn_runner::flow::event::Event;
 use pirn_runner::happening::Happening;
+use pirn_runner::host::{self, Grants, Host};
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::runner::Runner;
 use pirn_triggers::gpio::Chips;
@@ -69,4 +74,83 @@ async fn thermostat_answers_and_refuses_with_its_own_words() {
     let (outcome, published) = invoke("thermostat", "home/attic/temperature", "warm").await;
     assert!(matches!(outcome, Outcome::Refused(_)), "{outcome}");
     assert!(published.is_empty());
+}
+
+const ALLOWANCE: Allowance =
+    Allowance { memory_bytes_max: 4 << 20, deadline: Duration::from_secs(20) };
+
+/// The engine with everything that a build offers.
+fn engine() -> Engine<Host> {
+    Engine::start(host::offer).unwrap()
+}
+
+/// A host to which nothing is granted.
+fn stranger() -> Host {
+    Host::new(Arc::new(Grants::none("test").unwrap()))
+}
+
+fn example(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+    std::fs::read(folder.join(format!("{name}.wasm"))).unwrap()
+}
+
+#[tokio::test]
+async fn the_examples_run_as_their_compiler_left_them() {
+    for (name, refusal) in [
+        ("echo", "variable \"broker\" is not defined"),
+        ("thermostat", "topic \"a/in/b\" is not home/<room>/temperature"),
+    ] {
+        let loaded = engine().load(&example(name)).unwrap();
+        assert_eq!(loaded.export_names(), ["handle-message"]);
+        assert!(loaded.missing_imports().is_empty(), "{:?}", loaded.missing_imports());
+        let (ty, index) = loaded.exported_function("handle-message").unwrap();
+        assert_eq!(
+            ty.to_string(),
+            "func(list<u8>, record { topic: string }) -> result<_, variant { other(string) }>"
+        );
+        for _ in 0..2 {
+            let metadata = Value::Fields(vec![Value::Text("a/in/b".into())]);
+            let params = vec![Value::Bytes("21.5".into()), metadata];
+            let result = loaded.call(index, stranger(), ALLOWANCE, params).await.unwrap();
+            let error = Value::with(0, Value::Text(refusal.into()));
+            assert_eq!(result, Some(Value::with(1, error)));
+        }
+    }
+}
+
+/// Changes bytes here and there. What still loads is run, for a moment.
+#[tokio::test]
+async fn a_corrupted_component_is_refused_or_faults_and_never_panics() {
+    let allowance = Allowance { memory_bytes_max: 1 << 20, deadline: Duration::from_millis(20) };
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as usize
+    };
+    let whole = example("echo");
+    let (mut loaded, mut refused) = (0, 0);
+    for _ in 0..400 {
+        let mut bytes = whole.clone();
+        for _ in 0..1 + next() % 4 {
+            let at = match next() % 2 {
+                // The component's own sections are around its modules: most of them at the end.
+                0 => whole.len() - 1 - next() % (whole.len() / 8),
+                _ => next() % whole.len(),
+            };
+            bytes[at] = next() as u8;
+        }
+        let Ok(component) = engine().load(&bytes) else {
+            refused += 1;
+            continue;
+        };
+        loaded += 1;
+        if let Some((_, index)) = component.exported_function("handle-message") {
+            let metadata = Value::Fields(vec![Value::Text("t".into())]);
+            let params = vec![Value::Bytes("x".into()), metadata];
+            let _ = component.call(index, stranger(), allowance, params).await;
+        }
+    }
+    assert!(loaded > 20 && refused > 20, "{loaded} loaded, {refused} refused");
 }

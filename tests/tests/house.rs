@@ -87,6 +87,19 @@ fn triggers_knows_no_wasm_no_manifest_and_nobody_above_it() {
 }
 
 #[test]
+fn the_engine_knows_no_host_and_nothing_else_of_the_runner_but_its_limits() {
+    for file in sources().iter().filter(|file| file.starts_with("runner/src/engine/")) {
+        for line in code(file) {
+            for (at, path) in line.match_indices("crate::") {
+                let named = &line[at + path.len()..];
+                let is_own = named.starts_with("engine") || named.starts_with("limits");
+                assert!(is_own, "{file}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_runner_does_not_know_the_workbench() {
     let manifest = text("runner/Cargo.toml");
     assert!(!manifest.contains("path = \"../cross\""));

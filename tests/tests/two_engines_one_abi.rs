@@ -3,22 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_runner::app::TopicGrant;
-use pirn_runner::config::Rate;
-use pirn_runner::engine::Allowance;
 use pirn_runner::engine::canonical::{Flat, Shape, Type, Value};
+use pirn_runner::engine::door::Answer;
 use pirn_runner::engine::interpreted::{Engine, Interpreted};
-use pirn_runner::host::brokers::Brokers;
-use pirn_runner::host::log::Log;
-use pirn_runner::host::{Grants, Host};
-use pirn_runner::manifest::{Hosts, Manifest};
-use pirn_runner::report::{Report, Reporter};
-use pirn_runner::store::{Layout, Store};
-use pirn_runner::variables::Variables;
-use wasmtime::component::{Component, Linker, Val};
+use pirn_runner::engine::{Allowance, Holds};
+use wasmtime::component::{Component, Linker, Resource, Val};
 
 /// A xorshift: the same values in every run.
 struct Random(u64);
@@ -306,55 +297,19 @@ fn to_val(ty: &Type, value: &Value) -> Val {
     }
 }
 
-struct Nobody;
+/// What components live in that import nothing.
+#[derive(Clone)]
+struct Nothing;
 
-impl Reporter for Nobody {
-    fn report(&self, _: &Report<'_>) {}
-}
-
-const MANIFEST: &str = r#"
-spin_manifest_version = 2
-[application]
-name = "test"
-[application.trigger.mqtt]
-address = "mqtt://localhost"
-[[trigger.mqtt]]
-component = "test"
-topic = "t"
-[component.test]
-source = "test.wasm"
-"#;
-
-fn grants() -> Arc<Grants> {
-    let reporter: Arc<dyn Reporter> = Arc::new(Nobody);
-    let manifest = Manifest::parse("spin.toml", MANIFEST, None).unwrap();
-    let rate = Rate { events: 1_000, period: Duration::from_secs(1) };
-    let store = Store::start(Layout::default()).unwrap();
-    Arc::new(Grants {
-        component: "test".into(),
-        variables: Variables::new(&manifest, Vec::new()),
-        key_value_stores: Default::default(),
-        state_bytes_max: 0,
-        store: store.clone(),
-        hosts: Hosts::default(),
-        publish_topics: TopicGrant::default(),
-        brokers: Arc::new(Brokers::new(
-            "test",
-            Default::default(),
-            store,
-            Default::default(),
-            Arc::clone(&reporter),
-        )),
-        pins: pirn_runner::host::gpio::PinGrants::new(Default::default(), Default::default()),
-        log: Log::new("test", rate, Arc::clone(&reporter)),
-        reporter,
-        wasi: Default::default(),
-    })
+impl Holds for Nothing {
+    fn drop_resource<T: Send + 'static>(&self, _: Resource<T>) -> Answer<()> {
+        Ok(())
+    }
 }
 
 /// Calls the function of both engines and compares what they answer.
 async fn compare(
-    (interpreted, grants): (&Interpreted, &Arc<Grants>),
+    interpreted: &Interpreted<Nothing>,
     (engine, compiled): (&wasmtime::Engine, &Component),
     name: &str,
     params: Vec<(Type, Value)>,
@@ -364,8 +319,7 @@ async fn compare(
     let allowance = Allowance { memory_bytes_max: 4 << 20, deadline: Duration::from_secs(20) };
     let vals: Vec<Val> = params.iter().map(|(ty, value)| to_val(ty, value)).collect();
     let values = params.into_iter().map(|(_, value)| value).collect();
-    let host = Host::new(Arc::clone(grants));
-    let ours = interpreted.call(index, host, allowance, values).await.unwrap().unwrap();
+    let ours = interpreted.call(index, Nothing, allowance, values).await.unwrap().unwrap();
 
     let mut store = wasmtime::Store::new(engine, ());
     let instance = Linker::new(engine).instantiate(&mut store, compiled).unwrap();
@@ -381,7 +335,6 @@ async fn random_values_of_random_types_are_the_same_to_both_engines() {
     let mut random = Random(0x2545_F491_4F6C_DD1D);
     let ours = Engine::start(|_| Ok(())).unwrap();
     let theirs = wasmtime::Engine::default();
-    let grants = grants();
     let (mut flat, mut spilled, mut encoded) = (0, 0, 0);
     for _ in 0..400 {
         let ty = some_type(&mut random, 3);
@@ -394,7 +347,7 @@ async fn random_values_of_random_types_are_the_same_to_both_engines() {
         let interpreted = ours.load(&bytes).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let compiled =
             Component::new(&theirs, &bytes).unwrap_or_else(|error| panic!("{error:#}\n{text}"));
-        let (u64, ours, theirs) = (new(Shape::U64), (&interpreted, &grants), (&theirs, &compiled));
+        let (u64, ours, theirs) = (new(Shape::U64), &interpreted, (&theirs, &compiled));
         for _ in 0..4 {
             let value = some_value(&mut random, &ty);
             let pad_type = new(Shape::Tuple(vec![u64.clone(); 17].into()));

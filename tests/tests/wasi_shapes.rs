@@ -10,7 +10,7 @@ use std::process::Command;
 use pirn_runner::engine::compiled::Pool;
 use pirn_runner::engine::config::{Code, config};
 use pirn_runner::engine::{Compiled, Engine};
-use pirn_runner::host;
+use pirn_runner::host::{self, Host};
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::{ManglingAndAbi, Resolve};
 
@@ -43,7 +43,7 @@ fn component_of(package: &str, world: &str) -> Vec<u8> {
 
 const POOL: Pool = Pool { instances: 1, memory_bytes_max: 1 << 20, stack_bytes: 512 << 10 };
 
-fn load(component: &[u8]) -> Compiled {
+fn load(component: &[u8]) -> Compiled<Host> {
     let compiler = wasmtime::Engine::new(&config(Code::Native, None).unwrap()).unwrap();
     let artifact = compiler.precompile_component(component).unwrap();
     let mut file = tempfile::tempfile().unwrap();

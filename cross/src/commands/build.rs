@@ -2,7 +2,7 @@
 
 use pirn_runner::app::{App, AppFiles, ComponentPlan, Purpose};
 use pirn_runner::board::ArtifactKind;
-use pirn_runner::engine::artifact;
+use pirn_runner::bundle;
 
 use crate::cli::{AppArgs, Build, EmbeddedBroker, OperatorArgs, Up};
 use crate::failure::{Failure, Outcome};
@@ -28,7 +28,7 @@ pub(crate) fn run(options: &Build) -> Outcome {
 
 /// What of the app goes to the board, beside its manifest.
 fn to_copy(app: &App) -> String {
-    let folder = artifact::folder(&app.dir, &app.board).display().to_string();
+    let folder = bundle::folder(&app.dir, &app.board).display().to_string();
     let interpreted = |plan: &&ComponentPlan| plan.artifact == ArtifactKind::Wasm;
     match app.components.iter().filter(interpreted).count() {
         0 => folder,

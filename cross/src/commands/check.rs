@@ -2,7 +2,7 @@
 
 use pirn_runner::app::{App, AppError, AppFiles, ComponentPlan, Purpose};
 use pirn_runner::board::ArtifactKind;
-use pirn_runner::engine::artifact;
+use pirn_runner::bundle;
 
 use crate::cli::Check;
 use crate::compile;
@@ -16,7 +16,7 @@ pub(crate) fn run(options: &Check) -> Outcome {
     let files = AppFiles { purpose: Purpose::Inspect, ..files };
     let app = App::load(&files).map_err(|error| refusal(&error, volume))?;
     app.warnings.iter().for_each(|warning| volume.warning(warning));
-    let lock = compile::present(&app, &artifact::folder(&app.dir, &app.board));
+    let lock = compile::present(&app, &bundle::folder(&app.dir, &app.board));
     let size = |plan: &ComponentPlan| match plan.artifact {
         ArtifactKind::Wasm => app.interpreted_bytes(plan),
         _ => Some(lock.artifact_of(&plan.id)?.bytes),

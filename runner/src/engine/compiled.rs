@@ -10,18 +10,17 @@ use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use super::component::Allowance;
 use super::config::{self, Code};
-use super::door::Door;
+use super::door::{Door, Holds};
 use super::fault::Fault;
 use super::limiter::Limiter;
 use super::ticker::Ticker;
 use super::turns;
-use crate::host::Host;
 use crate::limits::engine as limits;
 
 /// The engine for one form of code, with everything that guests may import.
-pub struct Engine {
+pub struct Engine<H: Holds> {
     inner: wasmtime::Engine,
-    door: Door,
+    door: Door<H>,
     ticker: Ticker,
     code: Code,
     stack_bytes: usize,
@@ -67,8 +66,8 @@ impl Pool {
 }
 
 /// What the engine keeps with an instance.
-pub struct Guest {
-    pub(super) host: Host,
+pub struct Guest<H> {
+    pub(super) host: H,
     limiter: Limiter,
 }
 
@@ -94,12 +93,12 @@ pub enum StartError {
     Ticker(#[from] std::io::Error),
 }
 
-impl Engine {
+impl<H: Holds> Engine<H> {
     /// Starts the engine; `offer` fills the door.
     pub fn start(
         code: Code,
         pool: Pool,
-        offer: impl FnOnce(&mut Door) -> wasmtime::Result<()>,
+        offer: impl FnOnce(&mut Door<H>) -> wasmtime::Result<()>,
     ) -> Result<Self, StartError> {
         let build = || {
             let mut config = config::config(code, None)?;
@@ -131,7 +130,7 @@ impl Engine {
     /// Maps an artifact into memory and links it. `file` must stay what it was when its digest was
     /// taken, as what `Private::open` gives does: those very bytes were checked, through this very descriptor.
     #[allow(unsafe_code, reason = "loading compiled code is unsafe by contract; see SAFETY")]
-    pub fn load(&self, file: &File) -> Result<Compiled, LoadError> {
+    pub fn load(&self, file: &File) -> Result<Compiled<H>, LoadError> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         // SAFETY: the bytes were produced by `precompile_component`: the caller compared their
         // digest with the lock file's, and nobody writes to the copy that is mapped. Whoever can write the
@@ -140,8 +139,9 @@ impl Engine {
         self.linked(component.map_err(|error| LoadError::Refused(refusal(&error)))?)
     }
 
-    fn linked(&self, component: Component) -> Result<Compiled, LoadError> {
-        let missing = self.door.missing(&component).iter().filter_map(|m| m.callable()).collect();
+    fn linked(&self, component: Component) -> Result<Compiled<H>, LoadError> {
+        let missing = self.door.offered.missing(&component);
+        let missing = missing.iter().filter_map(|m| m.callable()).collect();
         let link = || self.door.linker_for(&component)?.instantiate_pre(&component);
         let pre = link().map_err(|error| LoadError::Link(format!("{error:#}")))?;
         let (ticker, stack_bytes) = (self.ticker.clone(), self.stack_bytes);
@@ -171,8 +171,8 @@ fn refusal(error: &wasmtime::Error) -> String {
 }
 
 /// A loaded component, linked and ready for instances.
-pub struct Compiled {
-    pre: InstancePre<Guest>,
+pub struct Compiled<H: Holds> {
+    pre: InstancePre<Guest<H>>,
     ticker: Ticker,
     code: Code,
     missing: Vec<String>,
@@ -180,12 +180,12 @@ pub struct Compiled {
 }
 
 /// A fresh instance and its store; both end together.
-pub struct Running {
-    pub(crate) store: Store<Guest>,
+pub struct Running<H: Holds> {
+    pub(crate) store: Store<Guest<H>>,
     pub(crate) instance: Instance,
 }
 
-impl Compiled {
+impl<H: Holds> Compiled<H> {
     /// The exported function of this name, if the component has one.
     pub(crate) fn exported_function(
         &self,
@@ -233,9 +233,9 @@ impl Compiled {
     /// afterwards, whatever happened. Dropping this future drops the guest where it stands.
     pub(crate) async fn run<R>(
         &self,
-        host: Host,
+        host: H,
         allowance: Allowance,
-        call: impl AsyncFnOnce(&mut Running) -> wasmtime::Result<R>,
+        call: impl AsyncFnOnce(&mut Running<H>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let limiter = Limiter::new(allowance.memory_bytes_max, self.stack_bytes);
         let mut store = Store::new(self.pre.engine(), Guest { host, limiter });

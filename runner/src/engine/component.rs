@@ -9,17 +9,17 @@ use super::canonical::{FuncType, Value};
 use super::compiled::Compiled;
 use super::config::Code;
 use super::described;
+use super::door::Holds;
 use super::fault::Fault;
 use super::interpreted::Interpreted;
 use super::wire::Wire;
-use crate::host::Host;
 
 /// A component, ready for instances.
-pub enum Component {
+pub enum Component<H: Holds> {
     /// Native code or Pulley bytecode, on wasmtime.
-    Compiled(Compiled),
+    Compiled(Compiled<H>),
     /// As its compiler left it, on wasmi.
-    Interpreted(Interpreted),
+    Interpreted(Interpreted<H>),
 }
 
 /// How a component runs.
@@ -59,7 +59,7 @@ enum Place {
     Interpreted(usize),
 }
 
-impl Component {
+impl<H: Holds> Component<H> {
     /// The exported function of this name, with its type in the words of WIT.
     pub(crate) fn exported_function(&self, name: &str) -> Option<(String, Export)> {
         let (ty, place): (FuncType, _) = match self {
@@ -80,7 +80,7 @@ impl Component {
     pub(crate) async fn call<P, R>(
         &self,
         export: Export,
-        host: Host,
+        host: H,
         allowance: Allowance,
         params: P,
     ) -> Result<R, Fault>
@@ -91,7 +91,7 @@ impl Component {
         let stranger = || super::canonical::trap("its export is another component's");
         match (self, export.0) {
             (Self::Compiled(compiled), Place::Compiled(index)) => {
-                let call = async |running: &mut super::compiled::Running| {
+                let call = async |running: &mut super::compiled::Running<H>| {
                     let (instance, store) = (running.instance, &mut running.store);
                     let function = instance.get_typed_func::<P, R>(&mut *store, index)?;
                     function.call_async(store, params).await

@@ -1,8 +1,7 @@
 //! The door between capabilities and engines. A capability offers its functions here, once, as plain
-//! Rust functions over a [`Host`]; the engine decides how a guest's call reaches them. Capabilities
-//! know nothing else of an engine.
+//! Rust functions over a host `H`; the engine decides how a guest's call reaches them. Capabilities
+//! know nothing else of an engine, and an engine of a host only that it [`Holds`] what handles stand for.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,11 +14,18 @@ use wasmtime::component::{
 
 use super::canonical::{FuncType, Shape, Type, Value};
 use super::compiled::Guest;
+use super::offered::{Callable, Offer, Offered, Offering};
 use super::wire::Wire;
-use crate::host::Host;
 
 /// What a capability's function answers: a value for the guest, or an error that ends the guest.
 pub type Answer<R> = wasmtime::Result<R>;
+
+/// What capabilities live in: one value for each invocation, cheap to clone, which keeps the objects
+/// behind its guest's handles.
+pub trait Holds: Clone + Send + Sync + 'static {
+    /// The guest dropped its handle.
+    fn drop_resource<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<()>;
+}
 
 /// How a guest's bindings type the same function: Spin 2 and 3 wait, Spin 4 calls `async func`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,63 +37,40 @@ pub enum Twin {
 }
 
 /// Collects what is offered to guests, for one engine.
-pub struct Door {
+pub struct Door<H: Holds> {
     /// The compiled engine's, if it is that engine's door.
-    linker: Option<Linker<Guest>>,
-    offered: Offered,
+    linker: Option<Linker<Guest<H>>>,
+    pub(super) offered: Offered,
+    pub(super) behind: Behind<H>,
 }
 
-/// What is offered, by interface name with the version cut to what must be equal.
-type Offered = BTreeMap<String, Offer>;
-
-#[derive(Default)]
-struct Offer {
-    /// The interface's full name, as it stands in the linker.
-    interface: String,
-    items: BTreeMap<String, Offering>,
-}
-
-/// One thing that is offered.
-enum Offering {
-    /// It is in the compiled engine's linker.
-    Linked,
-    /// A function, for the interpreted engine.
-    Function(Arc<Function>),
-    /// A resource type, with what happens when the guest drops one.
-    Resource(DropResource),
+/// What is behind the interpreted engine's door, each thing at its place.
+pub(super) struct Behind<H> {
+    pub(super) functions: Vec<Function<H>>,
+    pub(super) resources: Vec<DropResource<H>>,
 }
 
 /// Ends a resource of a guest's.
-pub type DropResource = fn(&Host, u32) -> Answer<()>;
-
-/// A capability's function over values instead of Rust types.
-pub struct Function {
-    fits: fn(&FuncType) -> bool,
-    act: Act,
-}
+pub(super) type DropResource<H> = fn(&H, u32) -> Answer<()>;
 
 /// An answer that may take a while.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Answer<Option<Value>>> + Send>>;
 
-type AtOnce = dyn Fn(&Host, Vec<Value>) -> Answer<Option<Value>> + Send + Sync;
-type Waiting = dyn Fn(Host, Vec<Value>) -> Answering + Send + Sync;
+type AtOnce<H> = dyn Fn(&H, Vec<Value>) -> Answer<Option<Value>> + Send + Sync;
+type Waiting<H> = dyn Fn(H, Vec<Value>) -> Answering + Send + Sync;
 
-enum Act {
-    AtOnce(Box<AtOnce>),
-    Waiting(Box<Waiting>),
+/// A capability's function over values instead of Rust types.
+pub(super) enum Function<H> {
+    AtOnce(Box<AtOnce<H>>),
+    Waiting(Box<Waiting<H>>),
 }
 
-impl Function {
-    /// Whether a component means the same by this function's type.
-    pub(super) fn fits(&self, ty: &FuncType) -> bool {
-        (self.fits)(ty)
-    }
-
+impl<H: Holds> Function<H> {
     /// Calls it. Dropped half-way when the guest's deadline passes, or when the guest gives up.
-    pub(super) fn call(&self, host: &Host, params: Vec<Value>) -> Answering {
-        match &self.act {
-            Act::AtOnce(act) => Box::pin(std::future::ready(act(host, params))),
-            Act::Waiting(act) => act(host.clone(), params),
+    pub(super) fn call(&self, host: &H, params: Vec<Value>) -> Answering {
+        match self {
+            Self::AtOnce(act) => Box::pin(std::future::ready(act(host, params))),
+            Self::Waiting(act) => act(host.clone(), params),
         }
     }
 }
@@ -146,58 +129,41 @@ fn given<R: Wire>(results: R) -> Option<Value> {
     }
 }
 
-impl Door {
+impl<H: Holds> Door<H> {
     /// A door for the compiled engine.
     pub(super) fn compiled(engine: &wasmtime::Engine) -> Self {
-        Self { linker: Some(Linker::new(engine)), offered: Offered::new() }
+        Self::with(Some(Linker::new(engine)))
     }
 
     /// A door for the interpreted engine.
     pub(super) fn interpreted() -> Self {
-        Self { linker: None, offered: Offered::new() }
+        Self::with(None)
+    }
+
+    fn with(linker: Option<Linker<Guest<H>>>) -> Self {
+        let behind = Behind { functions: Vec::new(), resources: Vec::new() };
+        Self { linker, offered: Offered::default(), behind }
     }
 
     /// Opens an interface, by its full WIT name, to add functions to.
-    pub fn interface(&mut self, name: &str) -> Answer<Interface<'_>> {
-        let offer = self.offered.entry(compatible(name)).or_default();
-        offer.interface = name.to_string();
+    pub fn interface(&mut self, name: &str) -> Answer<Interface<'_, H>> {
+        let offer = self.offered.open(name);
         let linker = self.linker.as_mut().map(|linker| linker.instance(name)).transpose()?;
-        Ok(Interface { linker, offer })
-    }
-
-    fn item(&self, interface: &str, name: &str) -> Option<&Offering> {
-        self.offered.get(&compatible(interface))?.items.get(name)
-    }
-
-    /// The function that is offered to interpreted components under this name.
-    pub(super) fn function(&self, interface: &str, name: &str) -> Option<&Arc<Function>> {
-        match self.item(interface, name)? {
-            Offering::Function(function) => Some(function),
-            Offering::Linked | Offering::Resource(_) => None,
-        }
-    }
-
-    /// The resource that is offered to interpreted components under this name.
-    pub(super) fn resource(&self, interface: &str, name: &str) -> Option<DropResource> {
-        match self.item(interface, name)? {
-            Offering::Resource(drop) => Some(*drop),
-            Offering::Linked | Offering::Function(_) => None,
-        }
+        Ok(Interface { linker, offer, behind: &mut self.behind })
     }
 
     /// A linker for one component: what is offered, and traps that name what is not.
-    pub(super) fn linker_for(&self, component: &Component) -> Answer<Linker<Guest>> {
+    pub(super) fn linker_for(&self, component: &Component) -> Answer<Linker<Guest<H>>> {
         let Some(linker) = &self.linker else {
             return Err(wasmtime::Error::msg("this door is not the compiled engine's"));
         };
         let mut linker = linker.clone();
-        for missing in self.missing(component) {
+        for missing in self.offered.missing(component) {
             match missing.interface {
                 Some(interface) => {
                     // Stubs join the instance that is offered: one of the import's own (newer)
                     // version would hide it.
-                    let offer = self.offered.get(&compatible(&interface));
-                    let instance = offer.map_or(interface.as_str(), |o| &o.interface);
+                    let instance = self.offered.interface(&interface).unwrap_or(&interface);
                     let mut stubs = linker.instance(instance)?;
                     stub(&mut stubs, &interface, &missing.name, &missing.item)?;
                 }
@@ -206,71 +172,11 @@ impl Door {
         }
         Ok(linker)
     }
-
-    /// What the component imports and nobody offers.
-    pub(super) fn missing(&self, component: &Component) -> Vec<Missing> {
-        let engine = component.engine();
-        let mut missing = Vec::new();
-        // A resource that one interface `use`s from another is imported again under the second
-        // name; it must stay what the first one made of it.
-        let mut known = Vec::new();
-        for (name, import) in component.component_type().imports(engine) {
-            let ComponentItem::ComponentInstance(instance) = import.ty else {
-                missing.push(Missing { interface: None, name: name.into(), item: import.ty });
-                continue;
-            };
-            let offer = self.offered.get(&compatible(name));
-            for (item_name, item) in instance.exports(engine) {
-                if let ComponentItem::Resource(resource) = item.ty {
-                    if known.contains(&resource) {
-                        continue;
-                    }
-                    known.push(resource);
-                }
-                if !offer.is_some_and(|o| o.items.contains_key(item_name)) {
-                    let interface = Some(name.to_string());
-                    missing.push(Missing { interface, name: item_name.into(), item: item.ty });
-                }
-            }
-        }
-        missing
-    }
-}
-
-/// Something that a component imports and this build does not offer.
-pub(super) struct Missing {
-    interface: Option<String>,
-    name: String,
-    item: ComponentItem,
-}
-
-impl Missing {
-    /// Its name for messages, unless it is a mere type, which nobody has to offer.
-    pub(super) fn callable(&self) -> Option<String> {
-        let interface = self.interface.as_deref().unwrap_or("world");
-        match self.item {
-            ComponentItem::Type(_) => None,
-            _ => Some(format!("{interface}#{}", self.name)),
-        }
-    }
-}
-
-/// A name with its version cut to the part that makes two versions compatible: `a:b/c@0.2`.
-fn compatible(name: &str) -> String {
-    let Some((interface, version)) = name.split_once('@') else {
-        return name.to_string();
-    };
-    let mut parts = version.split(['.', '-']);
-    let major = parts.next().unwrap_or_default();
-    match (major, parts.next()) {
-        ("0", Some(minor)) => format!("{interface}@0.{minor}"),
-        _ => format!("{interface}@{major}"),
-    }
 }
 
 /// A function that this build does not offer: a sentence, when and if the guest calls it.
-fn stub(
-    instance: &mut LinkerInstance<'_, Guest>,
+fn stub<H: Holds>(
+    instance: &mut LinkerInstance<'_, Guest<H>>,
     interface: &str,
     name: &str,
     item: &ComponentItem,
@@ -296,35 +202,43 @@ fn stub(
 enum Nothing {}
 
 /// One interface that a capability fills.
-pub struct Interface<'a> {
+pub struct Interface<'a, H: Holds> {
     /// The compiled engine's, if it is that engine's door.
-    linker: Option<LinkerInstance<'a, Guest>>,
+    linker: Option<LinkerInstance<'a, Guest<H>>>,
     offer: &'a mut Offer,
+    behind: &'a mut Behind<H>,
 }
 
-impl Interface<'_> {
-    fn note(&mut self, name: &str, offering: Offering) -> Answer<()> {
-        self.offer.items.insert(name.to_string(), offering);
+impl<H: Holds> Interface<'_, H> {
+    fn linked(&mut self, name: &str) -> Answer<()> {
+        self.offer.note(name, Offering::Linked);
         Ok(())
     }
 
-    fn function<P: Wire, R: Wire>(&mut self, name: &str, act: Act) -> Answer<()> {
-        let function = Function { fits: signature_fits::<P, R>, act };
-        self.note(name, Offering::Function(Arc::new(function)))
+    fn function(
+        &mut self,
+        name: &str,
+        fits: fn(&FuncType) -> bool,
+        function: Function<H>,
+    ) -> Answer<()> {
+        let place = self.behind.functions.len();
+        self.behind.functions.push(function);
+        self.offer.note(name, Offering::Function(Callable { place, fits }));
+        Ok(())
     }
 
     /// A function that answers at once.
-    pub fn at_once<P, R>(&mut self, name: &str, f: fn(&Host, P) -> Answer<R>) -> Answer<()>
+    pub fn at_once<P, R>(&mut self, name: &str, f: fn(&H, P) -> Answer<R>) -> Answer<()>
     where
         P: ComponentNamedList + Lift + Wire + 'static,
         R: ComponentNamedList + Lower + Wire + 'static,
     {
         if let Some(linker) = &mut self.linker {
             linker.func_wrap(name, move |store, params| f(&store.data().host, params))?;
-            return self.note(name, Offering::Linked);
+            return self.linked(name);
         }
-        let act = move |host: &Host, params| Ok(given(f(host, taken(params)?)?));
-        self.function::<P, R>(name, Act::AtOnce(Box::new(act)))
+        let act = move |host: &H, params| Ok(given(f(host, taken(params)?)?));
+        self.function(name, signature_fits::<P, R>, Function::AtOnce(Box::new(act)))
     }
 
     /// A function that may wait. Dropped half-way when the guest's deadline passes, so it must not
@@ -333,7 +247,7 @@ impl Interface<'_> {
         &mut self,
         twin: Twin,
         name: &str,
-        f: impl Fn(Host, P) -> Fut + Copy + Send + Sync + 'static,
+        f: impl Fn(H, P) -> Fut + Copy + Send + Sync + 'static,
     ) -> Answer<()>
     where
         P: ComponentNamedList + Lift + Wire + Send + 'static,
@@ -341,10 +255,11 @@ impl Interface<'_> {
         Fut: Future<Output = Answer<R>> + Send + 'static,
     {
         let Some(linker) = &mut self.linker else {
-            let act = move |host: Host, params| -> Answering {
+            let act = move |host: H, params| -> Answering {
                 Box::pin(async move { Ok(given(f(host, taken(params)?).await?)) })
             };
-            return self.function::<P, R>(name, Act::Waiting(Box::new(act)));
+            let function = Function::Waiting(Box::new(act));
+            return self.function(name, signature_fits::<P, R>, function);
         };
         match twin {
             Twin::Sync => linker.func_wrap_async(name, move |store, params| {
@@ -355,14 +270,14 @@ impl Interface<'_> {
                 Box::pin(f(host, params))
             })?,
         }
-        self.note(name, Offering::Linked)
+        self.linked(name)
     }
 
     /// An `async func` that answers with a stream of items and a future of how it ended.
     pub fn streaming<P, T, E, Fut>(
         &mut self,
         name: &str,
-        f: impl Fn(Host, P) -> Fut + Copy + Send + Sync + 'static,
+        f: impl Fn(H, P) -> Fut + Copy + Send + Sync + 'static,
     ) -> Answer<()>
     where
         P: ComponentNamedList + Lift + Wire + Send + 'static,
@@ -371,12 +286,11 @@ impl Interface<'_> {
         Fut: Future<Output = Answer<Result<Vec<T>, E>>> + Send + 'static,
     {
         let Some(linker) = &mut self.linker else {
-            let act = move |host: Host, params| -> Answering {
+            let act = move |host: H, params| -> Answering {
                 Box::pin(async move { Ok(Some(streamed(f(host, taken(params)?).await?))) })
             };
-            let function =
-                Function { fits: streaming_fits::<P, T, E>, act: Act::Waiting(Box::new(act)) };
-            return self.note(name, Offering::Function(Arc::new(function)));
+            let function = Function::Waiting(Box::new(act));
+            return self.function(name, streaming_fits::<P, T, E>, function);
         };
         linker.func_wrap_concurrent(name, move |accessor, params| {
             let host = accessor.with(|mut access| access.get().host.clone());
@@ -390,35 +304,20 @@ impl Interface<'_> {
                 })
             })
         })?;
-        self.note(name, Offering::Linked)
+        self.linked(name)
     }
 
     /// A resource type whose values live in the host's table until the guest drops them.
     pub fn resource<T: Send + 'static>(&mut self, name: &str) -> Answer<()> {
-        let drop = |host: &Host, rep| host.drop_resource(Resource::<T>::new_own(rep));
+        let drop = |host: &H, rep| host.drop_resource(Resource::<T>::new_own(rep));
         let Some(linker) = &mut self.linker else {
-            return self.note(name, Offering::Resource(drop));
+            self.offer.note(name, Offering::Resource(self.behind.resources.len()));
+            self.behind.resources.push(drop);
+            return Ok(());
         };
         linker.resource(name, ResourceType::host::<T>(), move |store, rep| {
             drop(&store.data().host, rep)
         })?;
-        self.note(name, Offering::Linked)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::compatible;
-
-    #[test]
-    fn versions_are_compatible_as_semantic_versioning_says() {
-        assert_eq!(compatible("wasi:io/poll@0.2.6"), compatible("wasi:io/poll@0.2.0"));
-        assert_ne!(compatible("wasi:io/poll@0.2.6"), compatible("wasi:io/poll@0.3.0"));
-        assert_eq!(compatible("a:b/c@3.1.0"), compatible("a:b/c@3.0.0"));
-        assert_ne!(compatible("a:b/c@2.0.0"), compatible("a:b/c@3.0.0"));
-        assert_eq!(
-            compatible("spin:mqtt-trigger/spin-mqtt-types"),
-            "spin:mqtt-trigger/spin-mqtt-types"
-        );
+        self.linked(name)
     }
 }

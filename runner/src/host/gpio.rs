@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use pirn_triggers::gpio::{InputHandle, Level, Outputs};
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
-use super::Host;
+use super::{Door, Host};
 use crate::app::PinGrant;
-use crate::engine::door::{Answer, Door};
+use crate::engine::door::Answer;
 use crate::engine::wire::wire;
 use crate::report::{Report, Reporter};
 

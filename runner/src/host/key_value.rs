@@ -3,8 +3,8 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
-use super::Host;
-use crate::engine::door::{Answer, Door, Interface, Twin};
+use super::{Door, Host, Interface};
+use crate::engine::door::{Answer, Twin};
 use crate::engine::wire::wire;
 use crate::store::{Quota, StoreError};
 

@@ -16,20 +16,29 @@ pub mod wasi;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use wasmtime::component::{Resource, ResourceTable};
 
 use self::brokers::Brokers;
 use crate::app::TopicGrant;
-use crate::engine::door::{Answer, Door};
+use crate::engine::door::{Answer, Holds};
 use crate::engine::fault::Fault;
 use crate::happening::Urgency;
 use crate::limits::engine::HOST_RESOURCES_MAX;
+use crate::limits::units::Rate;
 use crate::manifest::Hosts;
 use crate::outbox::Receipt;
-use crate::report::Reporter;
-use crate::store::Store;
+use crate::report::{Nobody, Reporter};
+use crate::store::{Layout, Store};
 use crate::variables::Variables;
+
+/// A component whose guests live here.
+pub type Component = crate::engine::Component<Host>;
+/// The door that capabilities go through.
+pub type Door = crate::engine::door::Door<Host>;
+/// One interface that a capability fills.
+pub type Interface<'a> = crate::engine::door::Interface<'a, Host>;
 
 /// What one component is granted: the intersection of its manifest and the device's policy, made
 /// once when the app starts.
@@ -58,6 +67,33 @@ pub struct Grants {
     pub reporter: Arc<dyn Reporter>,
     /// Environment, arguments, files.
     pub wasi: wasi::Grant,
+}
+
+impl Grants {
+    /// Grants that grant nothing, for tests and fuzz targets: no variable, file, store, host, topic or line.
+    /// What the component writes goes nowhere, and its store has no folder. What a test does grant, it
+    /// puts in their place: `Grants { hosts, ..Grants::none("test")? }`.
+    pub fn none(component: &str) -> std::io::Result<Self> {
+        let reporter: Arc<dyn Reporter> = Arc::new(Nobody);
+        let store = Store::start(Layout::default())?;
+        let rate = Rate { events: 1_000, period: Duration::from_secs(1) };
+        let (tls, outbox) = Default::default();
+        let brokers = Brokers::new(component, tls, store.clone(), outbox, Arc::clone(&reporter));
+        Ok(Self {
+            component: component.into(),
+            variables: Variables::default(),
+            key_value_stores: BTreeSet::new(),
+            state_bytes_max: 0,
+            store,
+            hosts: Hosts::default(),
+            publish_topics: TopicGrant::default(),
+            brokers: Arc::new(brokers),
+            pins: gpio::PinGrants::new(Default::default(), Default::default()),
+            log: log::Log::new(component, rate, Arc::clone(&reporter)),
+            reporter,
+            wasi: wasi::Grant::default(),
+        })
+    }
 }
 
 /// The host's side of one invocation; cheap to clone.
@@ -144,9 +180,10 @@ impl Host {
     pub(crate) fn take<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<T> {
         Ok(locked(&self.0.table).delete(handle)?)
     }
+}
 
-    /// The guest dropped its handle.
-    pub(crate) fn drop_resource<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<()> {
+impl Holds for Host {
+    fn drop_resource<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<()> {
         self.take(handle).map(drop)
     }
 }

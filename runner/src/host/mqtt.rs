@@ -10,11 +10,11 @@ use bytes::Bytes;
 use pirn_triggers::mqtt::{Publish, Qos as WireQos};
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
-use super::Host;
 use super::brokers::{Lease, Login, OpenError};
 use super::topics::publishable;
+use super::{Door, Host, Interface};
 use crate::app::BrokerAddress;
-use crate::engine::door::{Answer, Door, Interface, Twin};
+use crate::engine::door::{Answer, Twin};
 use crate::engine::fault::Fault;
 use crate::engine::wire::wire;
 use crate::limits::host::PUBLISHES_PER_EVENT_MAX;

@@ -3,8 +3,8 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use super::Host;
-use crate::engine::door::{Answer, Door, Twin};
+use super::{Door, Host};
+use crate::engine::door::{Answer, Twin};
 use crate::engine::wire::wire;
 use crate::variables::VariableError;
 

@@ -3,8 +3,9 @@
 use wasmtime::component::{ComponentType, Lower};
 
 use super::{Call, Outcome, WorldError};
+use crate::engine::Export;
 use crate::engine::wire::wire;
-use crate::engine::{Component, Export};
+use crate::host::Component;
 
 wire! {
     /// `record metadata`.

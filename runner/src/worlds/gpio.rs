@@ -4,8 +4,9 @@ use pirn_triggers::gpio::{Edge, EdgeKind};
 use wasmtime::component::{ComponentType, Lower};
 
 use super::{Call, Outcome, WorldError};
+use crate::engine::Export;
 use crate::engine::wire::wire;
-use crate::engine::{Component, Export};
+use crate::host::Component;
 
 wire! {
     /// `enum edge`.

@@ -10,9 +10,9 @@ use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 
 use crate::engine::outcome::Outcome;
 use crate::engine::wire::{Wire, wire};
-use crate::engine::{Allowance, Component, Export};
+use crate::engine::{Allowance, Export};
 use crate::happening::Happening;
-use crate::host::Host;
+use crate::host::{Component, Host};
 
 /// What one call of a guest needs.
 struct Call<'a> {

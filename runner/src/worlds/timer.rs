@@ -2,7 +2,8 @@
 //! answers nothing, so such a guest cannot refuse.
 
 use super::{Call, Outcome, WorldError};
-use crate::engine::{Component, Export};
+use crate::engine::Export;
+use crate::host::Component;
 
 /// A component that is called at intervals.
 pub(super) struct TimerWorld {

@@ -36,7 +36,7 @@ thread_local! {
 
 /// What all inputs share.
 struct Bench {
-    engine: Engine,
+    engine: Engine<Host>,
     inputs: usize,
     grants: host::Shared,
     runtime: tokio::runtime::Runtime,
@@ -76,7 +76,7 @@ impl Bench {
         }
     }
 
-    fn call(&self, component: &Interpreted, (ty, function): Function<'_>, source: &mut Source<'_>) {
+    fn call(&self, component: &Component, (ty, function): Function<'_>, source: &mut Source<'_>) {
         let _ = ty.to_string();
         let Some(params) = source.params(ty) else { return };
         let host = Host::new(self.grants.clone());
@@ -87,11 +87,12 @@ impl Bench {
     }
 }
 
+type Component = Interpreted<Host>;
 type Function<'c> = (&'c pirn_runner::engine::canonical::FuncType, usize);
 
 /// The functions that a world could find: exported by name, or in an exported interface under a name that the
 /// seeds use.
-fn functions(component: &Interpreted) -> Vec<Function<'_>> {
+fn functions(component: &Component) -> Vec<Function<'_>> {
     let mut found = Vec::new();
     for export in component.export_names() {
         found.extend(component.exported_function(&export));

@@ -4,18 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_runner::app::TopicGrant;
-use pirn_runner::config::Rate;
 use pirn_runner::engine::door::Twin;
 use pirn_runner::engine::interpreted::Engine;
-use pirn_runner::host::brokers::Brokers;
-use pirn_runner::host::gpio::PinGrants;
-use pirn_runner::host::log::Log;
-use pirn_runner::host::{self, Grants};
-use pirn_runner::manifest::{Hosts, Manifest};
-use pirn_runner::report::{Report, Reporter};
-use pirn_runner::store::{Layout, Store};
-use pirn_runner::variables::Variables;
+use pirn_runner::host::{self, Grants, Host};
 
 /// Grants for as many hosts as there are calls.
 pub(crate) type Shared = Arc<Grants>;
@@ -24,28 +15,8 @@ pub(crate) type Shared = Arc<Grants>;
 pub(crate) const MEMBERS: [&str; 6] =
     ["run", "handle-message", "handle-cron-event", "handle-timer-request", "handle-edge", "echo"];
 
-const MANIFEST: &str = r#"
-spin_manifest_version = 2
-[application]
-name = "fuzz"
-[application.trigger.mqtt]
-address = "mqtt://localhost"
-[[trigger.mqtt]]
-component = "fuzz"
-topic = "t"
-[component.fuzz]
-source = "fuzz.wasm"
-"#;
-
-/// Nobody listens.
-struct Nobody;
-
-impl Reporter for Nobody {
-    fn report(&self, _: &Report<'_>) {}
-}
-
 /// The engine with all that it offers.
-pub(crate) fn engine() -> Engine {
+pub(crate) fn engine() -> Engine<Host> {
     let engine = Engine::start(|door| {
         host::offer(door)?;
         let mut test = door.interface("test:host/it@1.0.0")?;
@@ -65,28 +36,5 @@ pub(crate) fn engine() -> Engine {
 
 /// Nothing is granted: no file, no store, no host, no line.
 pub(crate) fn grants() -> Shared {
-    let reporter: Arc<dyn Reporter> = Arc::new(Nobody);
-    let manifest = Manifest::parse("spin.toml", MANIFEST, None).expect("the manifest is good");
-    let rate = Rate { events: 1_000, period: Duration::from_secs(1) };
-    let store = Store::start(Layout::default()).expect("a store in memory starts");
-    Arc::new(Grants {
-        component: "fuzz".into(),
-        variables: Variables::new(&manifest, Vec::new()),
-        key_value_stores: Default::default(),
-        state_bytes_max: 0,
-        store: store.clone(),
-        hosts: Hosts::default(),
-        publish_topics: TopicGrant::default(),
-        brokers: Arc::new(Brokers::new(
-            "fuzz",
-            Default::default(),
-            store,
-            Default::default(),
-            Arc::clone(&reporter),
-        )),
-        pins: PinGrants::new(Default::default(), Default::default()),
-        log: Log::new("fuzz", rate, Arc::clone(&reporter)),
-        reporter,
-        wasi: Default::default(),
-    })
+    Arc::new(Grants::none("fuzz").expect("a store in memory starts"))
 }

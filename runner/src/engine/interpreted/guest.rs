@@ -15,17 +15,18 @@ use super::plan::{Core, Does, Lifted, Lowered, Options, Plan, Resource, Target};
 use super::room::{Room, cell, val};
 use super::tasks::{Task, Underway};
 use crate::engine::canonical::{Abi, Dropped, Handles, Lift, Lower, ResourceId, Value, trap};
-use crate::engine::door::Answer;
+use crate::engine::door::{Answer, Behind, Holds};
 use crate::engine::fault::Fault;
 use crate::engine::limiter::Limiter;
 use crate::engine::turns;
-use crate::host::Host;
 use crate::limits::engine as limits;
 
 /// A live instance.
-pub(super) struct Guest<'p> {
+pub(super) struct Guest<'p, H> {
     pub(super) plan: &'p Plan,
-    pub(super) host: Host,
+    /// Where its calls out go.
+    pub(super) behind: &'p Behind<H>,
+    pub(super) host: H,
     pub(super) store: Store<State>,
     instances: Vec<wasmi::Instance>,
     pub(super) components: Vec<Component>,
@@ -66,12 +67,13 @@ impl fmt::Display for CallsOut {
 
 impl HostError for CallsOut {}
 
-impl<'p> Guest<'p> {
+impl<'p, H: Holds> Guest<'p, H> {
     /// Makes the instance and runs its start functions.
     pub(super) async fn start(
         engine: &wasmi::Engine,
         plan: &'p Plan,
-        host: Host,
+        behind: &'p Behind<H>,
+        host: H,
         limiter: Limiter,
     ) -> Result<Self, Fault> {
         let mut store = Store::new(engine, State { limiter, pending: None });
@@ -80,7 +82,7 @@ impl<'p> Guest<'p> {
         let instances = Vec::with_capacity(plan.instances.len());
         let (tasks, underway) = (Vec::new(), Vec::new());
         let mut guest =
-            Self { plan, host, store, instances, components, tasks, underway, nested: 0 };
+            Self { plan, behind, host, store, instances, components, tasks, underway, nested: 0 };
         for instance in &plan.instances {
             turns::end_if_over().await;
             guest.refuel(limits::FUEL_SLICE);
@@ -236,7 +238,7 @@ impl<'p> Guest<'p> {
     /// A resource ends: its destructor runs.
     async fn end(&mut self, resource: u32, rep: u32) -> Result<(), Fault> {
         match &self.plan.resources[resource as usize] {
-            Resource::Host(drop) => self.fine(drop(&self.host, rep)),
+            Resource::Host(place) => self.fine((self.behind.resources[*place])(&self.host, rep)),
             Resource::Missing | Resource::Guest { dtor: None, .. } => Ok(()),
             Resource::Guest { dtor: Some(dtor), .. } => {
                 let dtor = self.func(dtor)?;
@@ -259,8 +261,8 @@ impl<'p> Guest<'p> {
         let memory = self.memory_of(options)?;
         let (params, lent) = self.lift(memory, options).params(ty, options.abi, cells)?;
         let result = match target {
-            Target::Host(function) => {
-                let answer = function.call(&self.host, params).await;
+            Target::Host(place) => {
+                let answer = self.behind.functions[*place].call(&self.host, params).await;
                 self.fine(answer)?
             }
             Target::Lifted(index) => Box::pin(self.call(*index, params)).await?,

@@ -21,13 +21,13 @@ use super::plan::{
 };
 use super::scope::Scope;
 use crate::engine::canonical::{Abi, Encoding, Flat, FuncType, ResourceId};
-use crate::engine::door::Door;
+use crate::engine::offered::Offered;
 use crate::limits::engine as limits;
 
 /// The plan while it is made.
-pub(super) struct Linker<'d> {
+pub(super) struct Linker<'o> {
     engine: wasmi::Engine,
-    door: &'d Door,
+    offered: &'o Offered,
     plan: Plan,
     /// Modules by where they begin, so that each is translated once.
     modules: BTreeMap<usize, usize>,
@@ -36,10 +36,14 @@ pub(super) struct Linker<'d> {
 }
 
 /// Makes the plan of the component in `bytes`.
-pub(super) fn link(engine: &wasmi::Engine, door: &Door, bytes: &[u8]) -> Result<Plan, LoadError> {
+pub(super) fn link(
+    engine: &wasmi::Engine,
+    offered: &Offered,
+    bytes: &[u8],
+) -> Result<Plan, LoadError> {
     let mut linker = Linker {
         engine: engine.clone(),
-        door,
+        offered,
         plan: Plan::default(),
         modules: BTreeMap::new(),
         definitions: 0,
@@ -243,8 +247,8 @@ impl Linker<'_> {
         name: &str,
         ty: &FuncType,
     ) -> Result<Target, LoadError> {
-        match self.door.function(interface, name) {
-            Some(function) if function.fits(ty) => Ok(Target::Host(Arc::clone(function))),
+        match self.offered.function(interface, name) {
+            Some(function) if (function.fits)(ty) => Ok(Target::Host(function.place)),
             Some(_) => Err(LoadError::Refused(format!(
                 "its import `{interface}#{name}` has another type than this build offers"
             ))),
@@ -264,8 +268,8 @@ impl Linker<'_> {
 
     /// A resource that the outermost component imports.
     pub(super) fn host_resource(&mut self, interface: &str, name: &str) -> ResourceId {
-        let resource = match self.door.resource(interface, name) {
-            Some(drop) => Resource::Host(drop),
+        let resource = match self.offered.resource(interface, name) {
+            Some(place) => Resource::Host(place),
             None => {
                 self.miss(interface, name);
                 Resource::Missing

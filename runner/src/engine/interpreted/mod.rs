@@ -22,6 +22,8 @@ mod tasks;
 mod tests;
 mod types;
 
+use std::sync::Arc;
+
 use tokio::time::timeout;
 use wasmi::{CompilationMode, Config, CustomFuelCosts, ExternType};
 
@@ -29,24 +31,26 @@ use self::guest::Guest;
 use self::plan::{Export, Plan};
 use super::canonical::{FuncType, Value};
 use super::component::Allowance;
-use super::door::{Answer, Door};
+use super::door::{Answer, Behind, Door, Holds};
 use super::fault::Fault;
 use super::limiter::Limiter;
+use super::offered::Offered;
 use super::turns;
-use crate::host::Host;
 use crate::limits::engine as limits;
 
 /// The engine, with everything that guests may import.
-pub struct Engine {
+pub struct Engine<H> {
     inner: wasmi::Engine,
-    door: Door,
+    offered: Offered,
+    behind: Arc<Behind<H>>,
     stack_bytes: usize,
 }
 
 /// A loaded component, linked and ready for instances.
-pub struct Interpreted {
+pub struct Interpreted<H> {
     engine: wasmi::Engine,
     plan: Plan,
+    behind: Arc<Behind<H>>,
     bytes: usize,
     stack_bytes: usize,
 }
@@ -91,9 +95,9 @@ impl From<wasmparser::Error> for LoadError {
     }
 }
 
-impl Engine {
+impl<H: Holds> Engine<H> {
     /// Starts the engine with the stack that most boards give; `offer` fills the door.
-    pub fn start(offer: impl FnOnce(&mut Door) -> Answer<()>) -> Answer<Self> {
+    pub fn start(offer: impl FnOnce(&mut Door<H>) -> Answer<()>) -> Answer<Self> {
         Self::with_stack(limits::FIBER_STACK_BYTES, offer)
     }
 
@@ -101,19 +105,21 @@ impl Engine {
     /// they could if they were compiled.
     pub fn with_stack(
         stack_bytes: usize,
-        offer: impl FnOnce(&mut Door) -> Answer<()>,
+        offer: impl FnOnce(&mut Door<H>) -> Answer<()>,
     ) -> Answer<Self> {
         let mut door = Door::interpreted();
         offer(&mut door)?;
         let stack_bytes = limits::wasm_stack_bytes(stack_bytes);
-        Ok(Self { inner: wasmi::Engine::new(&config(stack_bytes)), door, stack_bytes })
+        let (inner, behind) = (wasmi::Engine::new(&config(stack_bytes)), Arc::new(door.behind));
+        Ok(Self { inner, offered: door.offered, behind, stack_bytes })
     }
 
     /// Takes a component apart. Its code is checked now and translated when it is first called.
-    pub fn load(&self, bytes: &[u8]) -> Result<Interpreted, LoadError> {
-        let plan = link::link(&self.inner, &self.door, bytes)?;
-        let (engine, stack_bytes) = (self.inner.clone(), self.stack_bytes);
-        Ok(Interpreted { engine, plan, bytes: bytes.len(), stack_bytes })
+    pub fn load(&self, bytes: &[u8]) -> Result<Interpreted<H>, LoadError> {
+        let plan = link::link(&self.inner, &self.offered, bytes)?;
+        let (engine, behind) = (self.inner.clone(), Arc::clone(&self.behind));
+        let stack_bytes = self.stack_bytes;
+        Ok(Interpreted { engine, plan, behind, bytes: bytes.len(), stack_bytes })
     }
 }
 
@@ -137,7 +143,7 @@ fn config(stack_bytes: usize) -> Config {
     config
 }
 
-impl Interpreted {
+impl<H: Holds> Interpreted<H> {
     /// The exported function of this name, with its type.
     pub fn exported_function(&self, name: &str) -> Option<(&FuncType, usize)> {
         match self.plan.exports.get(name)? {
@@ -189,13 +195,14 @@ impl Interpreted {
     pub async fn call(
         &self,
         function: usize,
-        host: Host,
+        host: H,
         allowance: Allowance,
         params: Vec<Value>,
     ) -> Result<Option<Value>, Fault> {
         let guest = async {
             let limiter = Limiter::new(allowance.memory_bytes_max, self.stack_bytes);
-            let mut guest = Guest::start(&self.engine, &self.plan, host, limiter).await?;
+            let guest = Guest::start(&self.engine, &self.plan, &self.behind, host, limiter);
+            let mut guest = guest.await?;
             guest.call(function, params).await
         };
         match timeout(allowance.deadline, turns::fairly(None, guest)).await {

@@ -1,5 +1,6 @@
 //! A component, taken apart: what to instantiate in which order, what each import is, how each
-//! function crosses a border. Made once when the component is loaded, shared by all its instances.
+//! function crosses a border. Made once when the component is loaded, shared by all its instances. What a
+//! capability gives is known by its place behind the door, so no plan knows what capabilities live in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +9,6 @@ use wasmi::{FuncType as CoreFuncType, Module};
 
 use super::builtins::Builtin;
 use crate::engine::canonical::{Abi, Encoding, FuncType};
-use crate::engine::door::{DropResource, Function};
 
 /// What every instance of a component shares.
 #[derive(Default)]
@@ -98,8 +98,8 @@ pub(super) struct Lifted {
 /// Where a call goes.
 #[derive(Clone)]
 pub(super) enum Target {
-    /// To a capability.
-    Host(Arc<Function>),
+    /// To a capability: the place of its function behind the door.
+    Host(usize),
     /// To another component within this one.
     Lifted(usize),
     /// To nobody: the sentence says what this build does not offer.
@@ -122,8 +122,8 @@ pub(super) struct Options {
 
 /// Whose a resource type is.
 pub(super) enum Resource {
-    /// A capability's, with what happens when the guest drops it.
-    Host(DropResource),
+    /// A capability's: the place behind the door of what happens when the guest drops it.
+    Host(usize),
     /// Nobody's: this build does not offer it, so no value of it exists.
     Missing,
     /// A component instance's own, with its destructor.

@@ -20,7 +20,7 @@ use super::room::{cell, val};
 use crate::engine::canonical::{
     Abi, Event, FuncType, Shape, Status, Taken, Type, Value, Waitables, trap,
 };
-use crate::engine::door::{Answer, Answering};
+use crate::engine::door::{Answer, Answering, Holds};
 use crate::engine::fault::Fault;
 use crate::engine::turns;
 
@@ -77,7 +77,7 @@ impl Next {
 const COMPLETED: u32 = 0;
 const DROPPED: u32 = 1;
 
-impl Guest<'_> {
+impl<H: Holds> Guest<'_, H> {
     /// A function that answers with `task.return`.
     pub(super) async fn run_task(
         &mut self,
@@ -178,8 +178,8 @@ impl Guest<'_> {
         let memory = self.memory_of(options)?;
         let (params, lent) = self.lift(memory, options).params(&call.ty, Abi::Async, cells)?;
         let result = match &call.target {
-            Target::Host(function) => {
-                let mut answering = function.call(&self.host, params);
+            Target::Host(place) => {
+                let mut answering = self.behind.functions[*place].call(&self.host, params);
                 match poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await {
                     Poll::Ready(answer) => self.fine(answer)?,
                     Poll::Pending => {

@@ -1,4 +1,5 @@
-//! The engine with the examples as they are shipped, and with components by hand.
+//! The engine with components by hand, and with capabilities that know no host. The examples, with everything
+//! that a build offers, are in `runner/tests/interpreted.rs`.
 
 mod borders;
 mod broken;
@@ -9,14 +10,13 @@ mod tasks;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use wasmtime::component::Resource;
+use wasmtime::component::{Resource, ResourceTable};
 
 use super::*;
 use crate::engine::door::Twin;
-use crate::host;
-use crate::host::wasi::testing::host;
 
 const ALLOWANCE: Allowance =
     Allowance { memory_bytes_max: 4 << 20, deadline: Duration::from_secs(20) };
@@ -33,10 +33,26 @@ impl std::ops::Drop for Thing {
     }
 }
 
-/// Everything that a build offers, and an interface for these tests.
-fn engine() -> Engine {
-    Engine::start(|door| {
-        host::offer(door)?;
+/// What the tests' capabilities live in: things behind handles, and nothing else.
+#[derive(Clone, Default)]
+struct Shelf(Arc<Mutex<ResourceTable>>);
+
+impl Shelf {
+    fn things(&self) -> MutexGuard<'_, ResourceTable> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Holds for Shelf {
+    fn drop_resource<T: Send + 'static>(&self, handle: Resource<T>) -> Answer<()> {
+        self.things().delete(handle)?;
+        Ok(())
+    }
+}
+
+/// An engine that offers one interface.
+fn engine() -> Engine<Shelf> {
+    Engine::start(|door: &mut Door<Shelf>| {
         let mut test = door.interface("test:host/it@1.0.0")?;
         test.at_once("double", |_, (number,): (u32,)| Ok((number.wrapping_mul(2),)))?;
         test.at_once("shout", |_, (text,): (String,)| Ok((text.to_uppercase(),)))?;
@@ -58,53 +74,27 @@ fn engine() -> Engine {
             Ok((1_u32,))
         })?;
         test.resource::<Thing>("thing")?;
-        test.at_once("make", |host, (): ()| Ok((host.push(Thing)?,)))?;
-        test.at_once("look", |host, (thing,): (Resource<Thing>,)| host.with(&thing, |_| ()))?;
-        test.at_once("take", |host, (thing,): (Resource<Thing>,)| host.take(thing).map(drop))
+        test.at_once("make", |shelf, (): ()| Ok((shelf.things().push(Thing)?,)))?;
+        test.at_once("look", |shelf, (thing,): (Resource<Thing>,)| {
+            shelf.things().get(&thing)?;
+            Ok(())
+        })?;
+        test.at_once("take", |shelf, (thing,): (Resource<Thing>,)| shelf.drop_resource(thing))
     })
     .unwrap()
 }
 
-fn load(text: &str) -> Result<Interpreted, LoadError> {
+fn load(text: &str) -> Result<Interpreted<Shelf>, LoadError> {
     engine().load(&wat::parse_str(text).unwrap())
 }
 
 async fn call(text: &str, name: &str, params: Vec<Value>) -> Result<Option<Value>, Fault> {
     let loaded = load(text).unwrap();
     let (_, index) = loaded.exported_function(name).unwrap();
-    loaded.call(index, host(), ALLOWANCE, params).await
+    loaded.call(index, Shelf::default(), ALLOWANCE, params).await
 }
 
 fn traps(result: Result<Option<Value>, Fault>, sentence: &str) {
     let fault = result.unwrap_err();
     assert!(matches!(fault, Fault::Trap { .. }) && fault.to_string().contains(sentence), "{fault}");
-}
-
-fn example(name: &str) -> Vec<u8> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
-    std::fs::read(folder.join(format!("{name}.wasm"))).unwrap()
-}
-
-#[tokio::test]
-async fn the_examples_run_as_their_compiler_left_them() {
-    for (name, refusal) in [
-        ("echo", "variable \"broker\" is not defined"),
-        ("thermostat", "topic \"a/in/b\" is not home/<room>/temperature"),
-    ] {
-        let loaded = engine().load(&example(name)).unwrap();
-        assert_eq!(loaded.export_names(), ["handle-message"]);
-        assert!(loaded.missing_imports().is_empty(), "{:?}", loaded.missing_imports());
-        let (ty, index) = loaded.exported_function("handle-message").unwrap();
-        assert_eq!(
-            ty.to_string(),
-            "func(list<u8>, record { topic: string }) -> result<_, variant { other(string) }>"
-        );
-        for _ in 0..2 {
-            let metadata = Value::Fields(vec![Value::Text("a/in/b".into())]);
-            let params = vec![Value::Bytes("21.5".into()), metadata];
-            let result = loaded.call(index, host(), ALLOWANCE, params).await.unwrap();
-            let error = Value::with(0, Value::Text(refusal.into()));
-            assert_eq!(result, Some(Value::with(1, error)));
-        }
-    }
 }

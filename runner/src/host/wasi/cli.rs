@@ -4,8 +4,8 @@
 use wasmtime::component::Resource;
 
 use super::streams::{InputStream, OutputStream};
-use super::{Host, interface};
-use crate::engine::door::{Answer, Door};
+use super::{Door, Host, interface};
+use crate::engine::door::Answer;
 use crate::engine::fault::Fault;
 
 /// `resource terminal-input`; no value of it exists.

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::poll::Pollable;
-use super::{Host, interface};
-use crate::engine::door::{Answer, Door};
+use super::{Door, Host, interface};
+use crate::engine::door::Answer;
 use crate::engine::wire::wire;
 use crate::limits::wasi::TIMER_MAX;
 

@@ -13,16 +13,16 @@ mod sockets;
 mod streams;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-pub(crate) mod testing;
+mod testing;
 mod underway;
 
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Host;
 use super::log::{LineBuffer, Log};
-use crate::engine::door::{Answer, Door, Interface};
+use super::{Door, Host, Interface};
+use crate::engine::door::Answer;
 use crate::limits::wasi as limits;
 use crate::report::Stream;
 

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 use wasmtime::component::Resource;
 
-use super::{Host, interface};
-use crate::engine::door::{Answer, Door, Twin};
+use super::{Door, Host, interface};
+use crate::engine::door::{Answer, Twin};
 use crate::engine::fault::Fault;
 use crate::limits::wasi::POLLABLES_PER_CALL_MAX;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::{Host, interface};
-use crate::engine::door::{Answer, Door, Twin};
+use super::{Door, Host, interface};
+use crate::engine::door::{Answer, Twin};
 use crate::engine::fault::Fault;
 use crate::limits::wasi::RANDOM_BYTES_MAX;
 

@@ -81,7 +81,8 @@ async fn a_guest_waits_in_a_call_and_in_its_start_function_without_stopping_the_
 async fn a_wait_past_the_deadline_ends_there() {
     let loaded = load(&with_host(WAITS, WAITS_EXPORT)).unwrap();
     let (_, index) = loaded.exported_function("run").unwrap();
-    let result = loaded.call(index, host(), ALLOWANCE, vec![Value::Bits(3_600_000)]).await;
+    let result =
+        loaded.call(index, Shelf::default(), ALLOWANCE, vec![Value::Bits(3_600_000)]).await;
     assert_eq!(result, Err(Fault::Deadline(ALLOWANCE.deadline)));
 }
 

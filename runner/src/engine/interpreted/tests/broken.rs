@@ -66,47 +66,11 @@ fn a_component_that_unfolds_into_too_much_is_refused() {
 
 #[test]
 fn a_component_cut_anywhere_is_refused() {
-    let whole = example("echo");
+    let echo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/echo/echo.wasm");
+    let whole = std::fs::read(echo).unwrap();
     let engine = engine();
     assert!(engine.load(&whole).is_ok());
     for end in (0..whole.len()).step_by(97) {
         assert!(engine.load(&whole[..end]).is_err(), "cut at {end}");
     }
-}
-
-/// Changes bytes here and there. What still loads is run, for a moment.
-#[tokio::test]
-async fn a_corrupted_component_is_refused_or_faults_and_never_panics() {
-    let allowance = Allowance { memory_bytes_max: 1 << 20, deadline: Duration::from_millis(20) };
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = move || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random as usize
-    };
-    let whole = example("echo");
-    let (mut loaded, mut refused) = (0, 0);
-    for _ in 0..400 {
-        let mut bytes = whole.clone();
-        for _ in 0..1 + next() % 4 {
-            let at = match next() % 2 {
-                // The component's own sections are around its modules: most of them at the end.
-                0 => whole.len() - 1 - next() % (whole.len() / 8),
-                _ => next() % whole.len(),
-            };
-            bytes[at] = next() as u8;
-        }
-        let Ok(component) = engine().load(&bytes) else {
-            refused += 1;
-            continue;
-        };
-        loaded += 1;
-        if let Some((_, index)) = component.exported_function("handle-message") {
-            let metadata = Value::Fields(vec![Value::Text("t".into())]);
-            let params = vec![Value::Bytes("x".into()), metadata];
-            let _ = component.call(index, host(), allowance, params).await;
-        }
-    }
-    assert!(loaded > 20 && refused > 20, "{loaded} loaded, {refused} refused");
 }

@@ -40,7 +40,7 @@ async fn a_busy_guest_lets_the_loop_turn_and_ends_at_its_deadline() {
         }
     };
     let result = tokio::select! {
-        result = loaded.call(index, host(), allowance, vec![]) => result,
+        result = loaded.call(index, Shelf::default(), allowance, vec![]) => result,
         () = neighbour => unreachable!("it never ends"),
     };
     assert_eq!(result, Err(Fault::Deadline(allowance.deadline)));

@@ -22,7 +22,7 @@ async fn run(name: &str) -> Result<Option<Value>, Fault> {
     let loaded = engine().load(&seed(name)).unwrap();
     let (_, index) = loaded.exported_function("run").unwrap();
     let allowance = Allowance { deadline: Duration::from_millis(300), ..ALLOWANCE };
-    loaded.call(index, host(), allowance, vec![]).await
+    loaded.call(index, Shelf::default(), allowance, vec![]).await
 }
 
 #[test]

@@ -57,7 +57,7 @@ async fn handles_that_a_guest_does_not_have_are_its_fault() {
         traps(call(THINGS, name, vec![]).await, "which it does not have");
     }
     let result = call(THINGS, "many", vec![]).await;
-    assert_eq!(result, Err(Fault::Limit("it held more than 256 host objects".into())));
+    assert_eq!(result, Err(Fault::Limit("it held more than 1000 handles".into())));
 }
 
 /// A component with a resource of its own, and one that uses it. The resource is a number; its

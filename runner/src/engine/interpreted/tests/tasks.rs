@@ -323,7 +323,7 @@ async fn a_guest_that_only_yields_stops_neither_the_loop_nor_its_deadline() {
     let (_, index) = loaded.exported_function("run").unwrap();
     let deadline = Duration::from_millis(50);
     let allowance = Allowance { deadline, ..ALLOWANCE };
-    let result = loaded.call(index, host(), allowance, vec![Value::Bits(0)]).await;
+    let result = loaded.call(index, Shelf::default(), allowance, vec![Value::Bits(0)]).await;
     assert_eq!(result, Err(Fault::Deadline(deadline)));
 }
 

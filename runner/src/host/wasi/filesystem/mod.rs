@@ -24,8 +24,8 @@ pub use tree::Files;
 use self::descriptor::{Descriptor, OpenFile, Seen};
 use self::types::{Advice, DirectoryEntry, ErrorCode};
 use super::streams::{InputStream, IoError, Origin};
-use super::{Host, interface};
-use crate::engine::door::{Answer, Door, Interface, Twin};
+use super::{Door, Host, Interface, interface};
+use crate::engine::door::{Answer, Twin};
 
 pub(super) use reader::FileReader;
 

@@ -3,8 +3,8 @@
 use wasmtime::component::Resource;
 
 use super::types::{ErrorCode, NewTimestamp, PathFlags};
-use super::{Handle, Of};
-use crate::engine::door::{Answer, Interface};
+use super::{Handle, Interface, Of};
+use crate::engine::door::Answer;
 use crate::host::Host;
 use crate::host::wasi::streams::OutputStream;
 

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use wasmtime::component::Resource;
 
 use super::network::{ErrorCode, IpAddress, Network};
-use super::{Host, Of, interface};
-use crate::engine::door::{Answer, Door};
+use super::{Door, Host, Of, interface};
+use crate::engine::door::Answer;
 use crate::host::wasi::poll::Pollable;
 use crate::host::wasi::underway::Underway;
 use crate::limits::wasi::{LOOKUP_ADDRESSES_MAX, LOOKUP_TIMEOUT, NAME_BYTES_MAX};

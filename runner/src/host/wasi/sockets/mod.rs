@@ -16,8 +16,8 @@ use std::net::SocketAddr;
 pub(super) use connection::{TcpReader, TcpWriter};
 
 use self::network::ErrorCode;
-use super::{Host, interface};
-use crate::engine::door::{Answer, Door};
+use super::{Door, Host, interface};
+use crate::engine::door::Answer;
 
 type Of<T> = Answer<(Result<T, ErrorCode>,)>;
 

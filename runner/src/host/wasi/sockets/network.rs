@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use rustix::io::Errno;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use super::interface;
-use crate::engine::door::{Answer, Door};
+use super::{Door, interface};
+use crate::engine::door::Answer;
 use crate::engine::wire::wire;
 
 /// `resource network`: every guest's is the same, and grants nothing.

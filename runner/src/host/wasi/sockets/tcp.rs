@@ -12,9 +12,10 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::connection::{Connection, TcpReader, TcpWriter};
 use super::network::{ErrorCode, Family, Network, SocketAddress, peer};
-use super::{Host, Of, Protocol, interface, options};
-use crate::engine::door::{Answer, Door, Interface};
+use super::{Door, Host, Of, Protocol, interface, options};
+use crate::engine::door::Answer;
 use crate::engine::wire::wire;
+use crate::host::Interface;
 use crate::host::wasi::Slots;
 use crate::host::wasi::poll::Pollable;
 use crate::host::wasi::streams::{InputStream, OutputStream};

@@ -15,9 +15,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::network::{ErrorCode, Family, Network, SocketAddress, peer};
-use super::{Host, Of, Protocol, interface, options};
-use crate::engine::door::{Answer, Door, Interface, Twin};
+use super::{Door, Host, Of, Protocol, interface, options};
+use crate::engine::door::{Answer, Twin};
 use crate::engine::wire::wire;
+use crate::host::Interface;
 use crate::host::wasi::Slots;
 use crate::host::wasi::poll::Pollable;
 use crate::limits::wasi::{DATAGRAM_BYTES_PER_CALL, DATAGRAMS_PER_CALL_MAX};
