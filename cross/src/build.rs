@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use pirn_runner::app::{App, ComponentPlan};
-use pirn_runner::manifest::Build;
+use pirn_runner::files::manifest::Build;
+use pirn_runner::plan::{App, ComponentPlan};
 
 use crate::failure::{Failure, Outcome};
 use crate::ui::Volume;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pirn_runner::app::{BrokerAddress, Transport};
+use pirn_runner::plan::{BrokerAddress, Transport};
 use pirn_triggers::mqtt::{
     Address, Credentials, Inbox, Options, Persistence, Qos, Security, Session, State, Subscription,
     TlsOptions,

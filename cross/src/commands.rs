@@ -9,9 +9,9 @@ pub(crate) mod subscribe;
 pub(crate) mod target;
 pub(crate) mod up;
 
-use pirn_runner::app::{AppFiles, UnknownLines};
 use pirn_runner::engine::turns::Loop;
 use pirn_runner::limits::host::LOOKUP_FAREWELL;
+use pirn_runner::plan::{AppFiles, UnknownLines};
 
 use crate::cli::{AppArgs, OperatorArgs};
 use crate::failure::{Failure, Outcome};

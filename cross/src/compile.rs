@@ -8,12 +8,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use pirn_runner::app::{App, ComponentPlan};
-use pirn_runner::board::Board;
-use pirn_runner::bundle::{self, LOCK_FILE, Lock, LockedArtifact};
-use pirn_runner::config::Bytes;
 use pirn_runner::engine::artifact;
 use pirn_runner::engine::config::{self, Code};
+use pirn_runner::files::board::Board;
+use pirn_runner::files::config::Bytes;
+use pirn_runner::plan::bundle::{self, LOCK_FILE, Lock, LockedArtifact};
+use pirn_runner::plan::{App, ComponentPlan};
 use wasmtime::Engine;
 
 use crate::failure::{Failure, Outcome};

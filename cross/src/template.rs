@@ -176,7 +176,7 @@ mod tests {
             assert_eq!(wrong_name(name), None);
             let (_, text) = template.files(name).find(|(path, _)| *path == "spin.toml").unwrap();
             let manifest =
-                pirn_runner::manifest::Manifest::parse("spin.toml", &text, None).unwrap();
+                pirn_runner::files::manifest::Manifest::parse("spin.toml", &text, None).unwrap();
             assert_eq!(manifest.application.name, name);
             assert!(manifest.components.contains_key(name));
         }

@@ -41,7 +41,7 @@ pub(crate) fn err(line: &str) {
 /// `error: …`, on stderr.
 pub(crate) fn error(reason: &str) {
     // A file's key or a peer's sentence may be in it.
-    err(&format!("{BAD}error:{BAD:#} {}", pirn_runner::shown::lines(reason)));
+    err(&format!("{BAD}error:{BAD:#} {}", pirn_runner::report::shown::lines(reason)));
 }
 
 /// How much a command says about what it is doing.
@@ -69,7 +69,7 @@ impl Volume {
     /// Something that works but should not stay so.
     pub(crate) fn warning(self, text: &str) {
         if self == Volume::Normal {
-            err(&format!("{ODD}   warning{ODD:#} {}", pirn_runner::shown::lines(text)));
+            err(&format!("{ODD}   warning{ODD:#} {}", pirn_runner::report::shown::lines(text)));
         }
     }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anstyle::Style;
 use pirn_runner::engine::outcome::Outcome;
 use pirn_runner::happening::Happening;
-use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::Stream;
+use pirn_runner::report::shown;
 use pirn_runner::report::{Report, Reporter};
-use pirn_runner::shown;
+use pirn_runner::serve::log_files::LogFiles;
 use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
 

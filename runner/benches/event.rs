@@ -7,14 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pirn_runner::app::{App, AppFiles};
-use pirn_runner::board::ArtifactKind;
 use pirn_runner::engine::outcome::Outcome;
 use pirn_runner::engine::turns::Loop;
+use pirn_runner::files::board::ArtifactKind;
 use pirn_runner::flow::event::Event;
 use pirn_runner::happening::Happening;
+use pirn_runner::plan::{App, AppFiles};
 use pirn_runner::report::{Report, Reporter};
-use pirn_runner::runner::Runner;
+use pirn_runner::serve::runner::Runner;
 use pirn_triggers::gpio::Chips;
 use pirn_triggers::mqtt::Qos;
 use pirn_triggers::mqtt::broker::Broker;

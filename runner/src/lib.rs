@@ -1,34 +1,23 @@
 //! pirn's runner: from an event to its outcome, without a compiler.
+//!
+//! Each room knows those above it in this list, and nobody below: `tests/tests/house.rs` holds the arrows.
+
+pub mod happening;
+pub mod limits;
 
 // From files as written to the checked plan.
-pub mod app;
-pub mod board;
-pub mod bundle;
-pub mod config;
-pub mod manifest;
-pub mod pins;
-pub mod runtime_config;
-pub mod variables;
+pub mod files;
 
 // From an event to its outcome.
 pub mod engine;
-mod feeds;
-pub mod flow;
-pub mod host;
-mod loading;
-pub mod outbox;
-pub mod readiness;
-pub mod runner;
-pub mod session;
+pub mod report;
 pub mod store;
+
+pub mod outbox;
+pub mod plan;
+
+pub mod host;
 pub mod worlds;
 
-// What the rest leans on.
-pub mod control;
-pub mod happening;
-pub mod limits;
-pub mod log_files;
-pub mod report;
-pub mod shown;
-pub mod state_folder;
-pub mod status;
+pub mod flow;
+pub mod serve;

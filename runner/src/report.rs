@@ -1,6 +1,8 @@
 //! What the runner tells whoever watches: one closed set of reports, and a seam for those who print
 //! them (the board's log, the workbench's terminal).
 
+pub mod shown;
+
 use std::time::Duration;
 
 use pirn_triggers::gpio;

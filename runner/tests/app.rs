@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pirn_runner::app::{App, AppError, AppFiles, RowKind, TriggerPlanKind};
+use pirn_runner::plan::{App, AppError, AppFiles, RowKind, TriggerPlanKind};
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -103,7 +103,7 @@ fn a_provider_may_have_a_dotenv_file_of_its_own() {
 
 #[test]
 fn a_guest_reads_its_own_variables_only() {
-    use pirn_runner::variables::VariableError;
+    use pirn_runner::files::variables::VariableError;
     let folder = Folder::new("guest");
     let app = App::load(&folder.files()).unwrap();
     let resolve = |component, name| app.variables.resolve(component, name);

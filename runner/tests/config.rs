@@ -11,9 +11,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use pirn_runner::app::{App, AppFiles, Purpose, UnknownLines};
-use pirn_runner::board::Board;
-use pirn_runner::runtime_config::RuntimeConfig;
+use pirn_runner::files::board::Board;
+use pirn_runner::files::runtime_config::RuntimeConfig;
+use pirn_runner::plan::{App, AppFiles, Purpose, UnknownLines};
 
 /// Either of the two things that can be expected.
 enum Outcome {

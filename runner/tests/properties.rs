@@ -4,12 +4,12 @@
 
 use proptest::prelude::*;
 
-use pirn_runner::board::Board;
-use pirn_runner::manifest::{
+use pirn_runner::files::board::Board;
+use pirn_runner::files::manifest::{
     BrokerAddress, Error, HostPattern, Manifest, TopicFilter, check_topic,
 };
-use pirn_runner::runtime_config::RuntimeConfig;
-use pirn_runner::variables::parse_dotenv;
+use pirn_runner::files::runtime_config::RuntimeConfig;
+use pirn_runner::files::variables::parse_dotenv;
 
 const MANIFEST: &str = include_str!("manifest/ok-everything.toml");
 const OPERATOR: &str = include_str!("runtime-config/full.toml");

@@ -193,7 +193,7 @@ impl Emulated {
 /// If there is no such board.
 #[must_use]
 pub fn budget(board: &str) -> u64 {
-    pirn_runner::board::Board::shipped(board).expect("a shipped board").memory.budget_bytes
+    pirn_runner::files::board::Board::shipped(board).expect("a shipped board").memory.budget_bytes
 }
 
 fn line(name: &str) -> u8 {

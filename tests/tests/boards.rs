@@ -11,7 +11,7 @@ use pirn_tests::peer::Peer;
 
 /// The echo example on a board: answered through the host's broker, within the board's memory.
 fn echo(cpu: Cpu, board_name: &str) {
-    let budget = pirn_runner::board::Board::shipped(board_name).unwrap().memory.budget_bytes;
+    let budget = pirn_runner::files::board::Board::shipped(board_name).unwrap().memory.budget_bytes;
     let broker = Mosquitto::start();
     let app = ScratchApp::example("echo").built_for(board_name);
     let files = Files::new()

@@ -1,8 +1,8 @@
 //! `pirn build`: the manifest's build commands, then the board's artifacts.
 
-use pirn_runner::app::{App, AppFiles, ComponentPlan, Purpose};
-use pirn_runner::board::ArtifactKind;
-use pirn_runner::bundle;
+use pirn_runner::files::board::ArtifactKind;
+use pirn_runner::plan::bundle;
+use pirn_runner::plan::{App, AppFiles, ComponentPlan, Purpose};
 
 use crate::cli::{AppArgs, Build, EmbeddedBroker, OperatorArgs, Up};
 use crate::failure::{Failure, Outcome};

@@ -1,8 +1,8 @@
 //! `pirn check`: is everything written as it must be, and does it fit? Runs and builds nothing.
 
-use pirn_runner::app::{App, AppError, AppFiles, ComponentPlan, Purpose};
-use pirn_runner::board::ArtifactKind;
-use pirn_runner::bundle;
+use pirn_runner::files::board::ArtifactKind;
+use pirn_runner::plan::bundle;
+use pirn_runner::plan::{App, AppError, AppFiles, ComponentPlan, Purpose};
 
 use crate::cli::Check;
 use crate::compile;

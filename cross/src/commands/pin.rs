@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use pirn_runner::app::AppFiles;
+use pirn_runner::plan::AppFiles;
 
 use crate::cli::{LevelWord, Pin, PinAction, Pins, RunningApp};
 use crate::failure::Outcome;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pirn_runner::board::Board;
+use pirn_runner::files::board::Board;
 
 use crate::cli::TargetBuild;
 use crate::failure::{Failure, Outcome};
@@ -72,7 +72,7 @@ mod tests {
         let script = script(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
         let listed = Command::new(script).output().unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
-        for (name, _) in pirn_runner::board::SHIPPED {
+        for (name, _) in pirn_runner::files::board::SHIPPED {
             let target = Board::shipped(name).unwrap().target;
             assert!(listed.lines().any(|line| line == target), "{name}: {target}");
         }

@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_runner::app::{App, AppFiles, BrokerPlan, Processor, Transport};
-use pirn_runner::control::{Control, ControlSocket};
-use pirn_runner::log_files::LogFiles;
-use pirn_runner::runner::{Runner, Until};
-use pirn_runner::state_folder::{ClaimError, StateFolder};
-use pirn_runner::status::Source;
+use pirn_runner::plan::{App, AppFiles, BrokerPlan, Processor, Transport};
+use pirn_runner::serve::control::{Control, ControlSocket};
+use pirn_runner::serve::log_files::LogFiles;
+use pirn_runner::serve::runner::{Runner, Until};
+use pirn_runner::serve::status::Source;
+use pirn_runner::store::folder::{ClaimError, StateFolder};
 use pirn_triggers::mqtt::broker::{Broker, BrokerEvent};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -223,7 +223,7 @@ fn say_running(runner: &Runner, bench: &Bench, volume: Volume) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use pirn_runner::app::BrokerAddress;
+    use pirn_runner::plan::BrokerAddress;
 
     fn plan(address: &str) -> BrokerPlan {
         BrokerPlan {

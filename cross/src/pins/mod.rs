@@ -11,7 +11,7 @@ pub(crate) use server::Server;
 
 use std::path::{Path, PathBuf};
 
-use pirn_runner::app::App;
+use pirn_runner::plan::App;
 use pirn_triggers::gpio::simulated::SimulatedPins;
 use pirn_triggers::gpio::{Chips, Fault, LineId};
 

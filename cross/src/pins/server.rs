@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use pirn_runner::app::App;
+use pirn_runner::plan::App;
 use pirn_triggers::gpio::simulated::{Pin, SimulatedPins};
 use pirn_triggers::gpio::{Active, Level};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use anstyle::Style;
-use pirn_runner::app::{Budget, BudgetRow};
-use pirn_runner::config::Bytes;
+use pirn_runner::files::config::Bytes;
+use pirn_runner::plan::{Budget, BudgetRow};
 
 use super::{BAD, FAINT, GOOD, NAME, ODD};
 

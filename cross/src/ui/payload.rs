@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use pirn_runner::shown;
+use pirn_runner::report::shown;
 
 /// Bytes of a binary payload that are shown.
 const BINARY_BYTES_SHOWN_MAX: usize = 32;

@@ -8,7 +8,7 @@ use super::books::Balance;
 use super::event::Event;
 use super::house::House;
 use super::lanes::Entry;
-use crate::app::{App, TriggerPlan};
+use crate::plan::{App, TriggerPlan};
 use crate::report::Report;
 use crate::store::StoreError;
 

@@ -9,9 +9,9 @@ use tokio::time::sleep;
 use super::event::Event;
 use super::house::House;
 use super::lanes::Entry;
-use crate::app::{App, TriggerPlan, TriggerPlanKind};
 use crate::happening::Happening;
 use crate::limits::dispatch as limits;
+use crate::plan::{App, TriggerPlan, TriggerPlanKind};
 use crate::report::Report;
 use crate::store::{Kept, StoreError};
 

@@ -9,6 +9,7 @@ pub mod books;
 pub mod counters;
 mod endings;
 pub mod event;
+pub(crate) mod feeds;
 pub(crate) mod house;
 pub(crate) mod keeper;
 pub mod lane;

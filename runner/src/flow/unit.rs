@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::counters::ComponentCounters;
 use super::event::Event;
-use crate::app::ComponentLimits;
 use crate::engine::Allowance;
 use crate::engine::outcome::Outcome;
 use crate::host::{Component, Grants, Host};
 use crate::outbox::Receipt;
+use crate::plan::ComponentLimits;
 use crate::report::Reporter;
 use crate::worlds::Worlds;
 

@@ -9,9 +9,9 @@ use pirn_triggers::gpio::{InputHandle, Level, Outputs};
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::{Door, Host};
-use crate::app::PinGrant;
 use crate::engine::door::Answer;
 use crate::engine::wire::wire;
+use crate::plan::PinGrant;
 use crate::report::{Report, Reporter};
 
 wire! {

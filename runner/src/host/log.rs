@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::locked;
 use crate::limits::host::LOG_LINE_BYTES_MAX;
 use crate::limits::units::Rate;
+use crate::report::shown;
 use crate::report::{Report, Reporter, Stream};
-use crate::shown;
 
 /// One component's log; cheap to clone.
 #[derive(Clone)]

@@ -21,17 +21,17 @@ use std::time::Duration;
 use wasmtime::component::{Resource, ResourceTable};
 
 use self::brokers::Brokers;
-use crate::app::TopicGrant;
 use crate::engine::door::{Answer, Holds};
 use crate::engine::fault::Fault;
+use crate::files::manifest::Hosts;
+use crate::files::variables::Variables;
 use crate::happening::Urgency;
 use crate::limits::engine::HOST_RESOURCES_MAX;
 use crate::limits::units::Rate;
-use crate::manifest::Hosts;
 use crate::outbox::Receipt;
+use crate::plan::TopicGrant;
 use crate::report::{Nobody, Reporter};
 use crate::store::{Layout, Store};
-use crate::variables::Variables;
 
 /// A component whose guests live here.
 pub type Component = crate::engine::Component<Host>;

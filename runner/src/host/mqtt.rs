@@ -13,11 +13,11 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 use super::brokers::{Lease, Login, OpenError};
 use super::topics::publishable;
 use super::{Door, Host, Interface};
-use crate::app::BrokerAddress;
 use crate::engine::door::{Answer, Twin};
 use crate::engine::fault::Fault;
 use crate::engine::wire::wire;
 use crate::limits::host::PUBLISHES_PER_EVENT_MAX;
+use crate::plan::BrokerAddress;
 use crate::report::Report;
 
 wire! {

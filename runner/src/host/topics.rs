@@ -4,11 +4,11 @@
 
 use std::fmt;
 
+use crate::files::manifest::check_topic;
 use crate::limits::host::{
     PUBLISH_TOPIC_BYTES_MAX, PUBLISH_TOPIC_LEVELS_MAX, TOPIC_IN_SENTENCE_BYTES_MAX,
 };
-use crate::manifest::check_topic;
-use crate::shown;
+use crate::report::shown;
 
 /// Why a topic is refused, in a sentence that is safe to show and of a bounded length.
 #[derive(Clone, Debug, PartialEq, Eq)]

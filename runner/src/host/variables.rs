@@ -6,7 +6,7 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 use super::{Door, Host};
 use crate::engine::door::{Answer, Twin};
 use crate::engine::wire::wire;
-use crate::variables::VariableError;
+use crate::files::variables::VariableError;
 
 wire! {
     /// `variant error`, cases in the order of the WIT.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Store, StoreError, Tx};
-use crate::state_folder::write_atomically;
+use crate::store::folder::write_atomically;
 
 const FILE: &str = "kept";
 

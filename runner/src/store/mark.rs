@@ -17,7 +17,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::state_folder::{FILE_MODE, sync_folder};
+use crate::store::folder::{FILE_MODE, sync_folder};
 
 /// What a mark claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

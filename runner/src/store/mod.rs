@@ -17,6 +17,7 @@ mod mark;
 mod open;
 
 mod error;
+pub mod folder;
 mod notices;
 
 // What is in it.

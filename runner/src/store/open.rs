@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::mark::{Mark, MarkFile, beside, log_salts};
 use super::{StoreError, caps};
-use crate::state_folder::{FILE_MODE, sync_folder};
+use crate::store::folder::{FILE_MODE, sync_folder};
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 use wasmtime::component::{ComponentType, Lower};
 
 use super::{Call, Outcome, WorldError};
-use crate::engine::Export;
 use crate::engine::wire::wire;
-use crate::host::Component;
+use crate::engine::{Component, Export, Holds};
 
 wire! {
     /// `record metadata`.
@@ -22,14 +21,14 @@ pub(super) struct CronWorld {
 }
 
 impl CronWorld {
-    pub(super) fn of(component: &Component) -> Result<Self, WorldError> {
+    pub(super) fn of<H: Holds>(component: &Component<H>) -> Result<Self, WorldError> {
         let shape = "func(record { timestamp: u64 }) -> result<_, variant { other(string) }>";
         let export = super::export(component, "cron", "handle-cron-event", shape)?;
         Ok(Self { export })
     }
 
     /// `timestamp` is the second that was due, since the epoch.
-    pub(super) async fn handle(&self, call: Call<'_>, timestamp: u64) -> Outcome {
+    pub(super) async fn handle<H: Holds>(&self, call: Call<'_, H>, timestamp: u64) -> Outcome {
         call.of(self.export, (Metadata { timestamp },)).await
     }
 }

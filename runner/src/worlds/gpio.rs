@@ -4,9 +4,8 @@ use pirn_triggers::gpio::{Edge, EdgeKind};
 use wasmtime::component::{ComponentType, Lower};
 
 use super::{Call, Outcome, WorldError};
-use crate::engine::Export;
 use crate::engine::wire::wire;
-use crate::host::Component;
+use crate::engine::{Component, Export, Holds};
 
 wire! {
     /// `enum edge`.
@@ -41,13 +40,18 @@ pub(super) struct GpioWorld {
 }
 
 impl GpioWorld {
-    pub(super) fn of(component: &Component) -> Result<Self, WorldError> {
+    pub(super) fn of<H: Holds>(component: &Component<H>) -> Result<Self, WorldError> {
         let shape = "func(record { line: string, edge: enum { rising, falling }, timestamp-ns: u64, sequence: u64, missed: u64 }) -> result<_, variant { other(string) }>";
         let export = super::export(component, "gpio", "handle-edge", shape)?;
         Ok(Self { export })
     }
 
-    pub(super) async fn handle(&self, call: Call<'_>, line: &str, edge: &Edge) -> Outcome {
+    pub(super) async fn handle<H: Holds>(
+        &self,
+        call: Call<'_, H>,
+        line: &str,
+        edge: &Edge,
+    ) -> Outcome {
         let event = Event {
             line: line.to_string(),
             edge: match edge.edge {

@@ -10,14 +10,13 @@ use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 
 use crate::engine::outcome::Outcome;
 use crate::engine::wire::{Wire, wire};
-use crate::engine::{Allowance, Export};
+use crate::engine::{Allowance, Component, Export, Holds};
 use crate::happening::Happening;
-use crate::host::{Component, Host};
 
 /// What one call of a guest needs.
-struct Call<'a> {
-    component: &'a Component,
-    host: Host,
+struct Call<'a, H: Holds> {
+    component: &'a Component<H>,
+    host: H,
     allowance: Allowance,
 }
 
@@ -31,7 +30,7 @@ wire! {
     }
 }
 
-impl Call<'_> {
+impl<H: Holds> Call<'_, H> {
     /// Calls a function that answers `result<_, error>`.
     async fn of<P>(self, export: Export, params: P) -> Outcome
     where
@@ -68,8 +67,8 @@ pub struct Worlds {
 
 impl Worlds {
     /// Checks, before anything runs, that the component exports what its triggers call.
-    pub fn of(
-        component: &Component,
+    pub fn of<H: Holds>(
+        component: &Component<H>,
         kinds: impl IntoIterator<Item = WorldKind>,
     ) -> Result<Self, WorldError> {
         let mut worlds = Self::default();
@@ -85,10 +84,10 @@ impl Worlds {
     }
 
     /// Calls the guest with one event, on a fresh instance. Dropping this drops the guest.
-    pub async fn handle(
+    pub async fn handle<H: Holds>(
         &self,
-        component: &Component,
-        host: Host,
+        component: &Component<H>,
+        host: H,
         allowance: Allowance,
         source: &str,
         what: &Happening,
@@ -111,8 +110,8 @@ impl Worlds {
 }
 
 /// The export that a world calls, if it has the type that the world expects.
-fn export(
-    component: &Component,
+fn export<H: Holds>(
+    component: &Component<H>,
     trigger: &'static str,
     name: &'static str,
     shape: &'static str,

@@ -5,9 +5,8 @@ use bytes::Bytes;
 use wasmtime::component::{ComponentType, Lower};
 
 use super::{Call, Outcome, WorldError};
-use crate::engine::Export;
 use crate::engine::wire::wire;
-use crate::host::Component;
+use crate::engine::{Component, Export, Holds};
 
 wire! {
     /// `record metadata`.
@@ -24,14 +23,19 @@ pub(super) struct MqttWorld {
 }
 
 impl MqttWorld {
-    pub(super) fn of(component: &Component) -> Result<Self, WorldError> {
+    pub(super) fn of<H: Holds>(component: &Component<H>) -> Result<Self, WorldError> {
         let shape =
             "func(list<u8>, record { topic: string }) -> result<_, variant { other(string) }>";
         let export = super::export(component, "mqtt", "handle-message", shape)?;
         Ok(Self { export })
     }
 
-    pub(super) async fn handle(&self, call: Call<'_>, topic: &str, payload: &Bytes) -> Outcome {
+    pub(super) async fn handle<H: Holds>(
+        &self,
+        call: Call<'_, H>,
+        topic: &str,
+        payload: &Bytes,
+    ) -> Outcome {
         let metadata = Metadata { topic: topic.to_string() };
         call.of(self.export, (payload.clone(), metadata)).await
     }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
-use pirn_runner::app::AppFiles;
-use pirn_runner::config::parse_duration;
-use pirn_runner::control::Verb;
+use pirn_runner::files::config::parse_duration;
+use pirn_runner::plan::AppFiles;
+use pirn_runner::serve::control::Verb;
 use pirn_triggers::gpio::EdgeKind;
 
 use crate::log::Format;

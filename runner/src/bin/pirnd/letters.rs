@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pirn_runner::control::{self, Answers, End, Format, Request, Verb};
 use pirn_runner::report::Reporter;
-use pirn_runner::state_folder::StateFolder;
+use pirn_runner::serve::control::{self, Answers, End, Format, Request, Verb};
+use pirn_runner::store::folder::StateFolder;
 use pirn_runner::store::{Layout, Store};
 
 use crate::args::{DeadLetters, Detail, Output};

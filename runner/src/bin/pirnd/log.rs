@@ -9,10 +9,10 @@ use std::time::SystemTime;
 
 use pirn_runner::engine::outcome::Outcome;
 use pirn_runner::limits::host::LOG_OWN_LINE_BYTES_MAX;
-use pirn_runner::log_files::LogFiles;
 use pirn_runner::report::Stream;
+use pirn_runner::report::shown;
 use pirn_runner::report::{Report, Reporter};
-use pirn_runner::shown;
+use pirn_runner::serve::log_files::LogFiles;
 use pirn_triggers::gpio;
 use pirn_triggers::mqtt::Notice;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -27,12 +27,12 @@ pub use self::lease::Lease;
 use self::lease::{Held, Whose};
 use self::slots::{Verdict, gives_way, step};
 use super::locked;
-use crate::app::{App, BrokerAddress, Transport};
+use crate::files::manifest::Hosts;
 use crate::limits::bounds::OutboxBounds;
 use crate::limits::dispatch::FAREWELL_GRACE;
 use crate::limits::host::{BROKER_OPEN_TIMEOUT, BROKER_SESSIONS_MAX};
-use crate::manifest::Hosts;
 use crate::outbox::Outlet;
+use crate::plan::{App, BrokerAddress, Transport};
 use crate::report::{Report, Reporter};
 use crate::store::Store;
 

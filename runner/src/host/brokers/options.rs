@@ -10,8 +10,8 @@ use pirn_triggers::mqtt::{
 };
 
 use super::on_notice;
-use crate::app::{App, BrokerMessage, BrokerPlan, Transport, TriggerPlanKind};
-use crate::manifest::{self, Hosts, MqttProtocol, Retain};
+use crate::files::manifest::{self, Hosts, MqttProtocol, Retain};
+use crate::plan::{App, BrokerMessage, BrokerPlan, Transport, TriggerPlanKind};
 use crate::report::Reporter;
 
 /// The session that the plan asks for: persistent, under a name that stays the same, so that the

@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
+use crate::files::manifest::HostPattern;
 use crate::happening::Urgency;
 use crate::limits::bounds::OutboxBounds;
 use crate::limits::host::{BROKER_AWAY_MAX, BROKER_IDLE_MAX};
-use crate::manifest::HostPattern;
 use crate::outbox::{Ended, Receipt};
 use crate::store::Layout;
 

@@ -2,8 +2,8 @@
 
 use super::super::testing::{host, host_with};
 use super::*;
+use crate::files::manifest::{FileEntry, Hosts};
 use crate::host::wasi::{Files, Grant};
-use crate::manifest::{FileEntry, Hosts};
 
 fn log(host: &Host) -> Output {
     host.push(OutputStream::Log(host.wasi().out.clone())).unwrap()

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Grant;
-use crate::config::Rate;
+use crate::files::config::Rate;
+use crate::files::manifest::Hosts;
 use crate::host::log::Log;
 use crate::host::{Grants, Host, locked};
-use crate::manifest::Hosts;
 use crate::report::{Report, Reporter};
 
 /// Remembers what the guest wrote.

@@ -5,9 +5,9 @@ use std::os::unix::fs::symlink;
 
 use super::super::reader::FileReader;
 use super::*;
+use crate::files::manifest::FileEntry;
 use crate::host::wasi::Files;
 use crate::limits::wasi::FILES_OPEN_MAX;
-use crate::manifest::FileEntry;
 
 struct App {
     folder: tempfile::TempDir,

@@ -9,8 +9,8 @@ use glob::{MatchOptions, Pattern};
 
 use super::beneath::{Folder, HostFile};
 use super::tree::Files;
+use crate::files::manifest::FileEntry;
 use crate::limits::wasi::FILES_GRANTED_MAX;
-use crate::manifest::FileEntry;
 
 /// Why the files of a component cannot be granted.
 #[derive(Debug, thiserror::Error)]

@@ -14,10 +14,10 @@ use wasmtime::component::Resource;
 use super::network::{ErrorCode, IpAddress, Network};
 use super::{Door, Host, Of, interface};
 use crate::engine::door::Answer;
+use crate::files::manifest::Hosts;
 use crate::host::wasi::poll::Pollable;
 use crate::host::wasi::underway::Underway;
 use crate::limits::wasi::{LOOKUP_ADDRESSES_MAX, LOOKUP_TIMEOUT, NAME_BYTES_MAX};
-use crate::manifest::Hosts;
 
 type Found = Result<Vec<IpAddr>, ErrorCode>;
 

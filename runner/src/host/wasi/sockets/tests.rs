@@ -12,10 +12,10 @@ use wasmtime::component::Resource;
 
 use super::network::{Family, Network, SocketAddress};
 use super::*;
+use crate::files::manifest::{BlockedNetworks, HostPattern, Hosts};
 use crate::host::wasi::Grant;
 use crate::host::wasi::testing::{host, host_with};
 use crate::limits::wasi::SOCKETS_MAX;
-use crate::manifest::{BlockedNetworks, HostPattern, Hosts};
 
 pub(super) fn again<T: 'static>(handle: &Resource<T>) -> Resource<T> {
     Resource::new_borrow(handle.rep())

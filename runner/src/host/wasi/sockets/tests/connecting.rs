@@ -65,7 +65,7 @@ async fn a_name_that_means_a_blocked_address_by_now_does_not_lead_there() {
     // address, and that very address is asked about when it does.
     let (listener, address) = listener().await;
     let patterns = vec![HostPattern::parse("*://*:*").unwrap()];
-    let private = crate::manifest::PrivateNetworks::Blocked;
+    let private = crate::files::manifest::PrivateNetworks::Blocked;
     let blocked = BlockedNetworks { networks: Vec::new(), private };
     let (host, _) = host_with(Grant::default(), Hosts::new(patterns, None, blocked));
     assert_eq!(connect(&host, address).await.err(), Some(ErrorCode::AccessDenied));

@@ -3,10 +3,10 @@
 use super::*;
 use std::sync::Arc;
 
+use crate::files::manifest::PrivateNetworks;
 use crate::host::wasi::sockets::lookup::{permitted, resolve};
 use crate::host::wasi::sockets::network::IpAddress;
 use crate::limits::wasi::{LOOKUP_ADDRESSES_MAX, LOOKUP_TIMEOUT, LOOKUPS_MAX};
-use crate::manifest::PrivateNetworks;
 
 async fn look_up(host: &Host, name: &str) -> Result<Vec<IpAddress>, ErrorCode> {
     let addresses = resolve(host, (network(host), name.into())).unwrap().0?;

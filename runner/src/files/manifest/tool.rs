@@ -1,0 +1,90 @@
+//! `[component.<id>.tool.pirn]`: what a component asks of the board, where Spin does not look.
+
+use super::application::pirn_table;
+use super::{ComponentTool, EngineChoice, TopicFilter};
+use crate::files::config::{Bytes, Error, Seconds, Table, Value};
+use crate::files::pins;
+use crate::limits::{
+    ATTEMPTS_MAX, DEADLINE_MAX, DEADLINE_MIN, INSTANCES_MAX, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN,
+};
+
+const KEYS: &[&str] = &[
+    "memory",
+    "deadline",
+    "rate",
+    "instances",
+    "state",
+    "log_rate",
+    "attempts_max",
+    "engine",
+    "mqtt_topics",
+    "gpio",
+];
+
+pub(super) fn component_tool(component: &Table<'_>) -> Result<ComponentTool, Error> {
+    let Some(table) = pirn_table(component)? else {
+        return Ok(ComponentTool::default());
+    };
+    let table = table.only(KEYS)?;
+    let lines = KEYS.iter().filter_map(|key| Some((*key, table.get(key)?.line()))).collect();
+    Ok(ComponentTool {
+        memory_bytes: memory(&table, "memory")?,
+        deadline: deadline(&table, "deadline")?,
+        rate: table.rate("rate")?,
+        instances: table.number("instances", 1, INSTANCES_MAX)?,
+        log_rate: table.rate("log_rate")?,
+        attempts_max: table.number("attempts_max", 1, ATTEMPTS_MAX)?,
+        state_bytes: table.bytes("state")?,
+        engine: table.get("engine").map(|value| engine(&value)).transpose()?.unwrap_or_default(),
+        mqtt_topics: table.get("mqtt_topics").map(|value| topics(&value)).transpose()?,
+        gpio: table.table("gpio")?.map(pins::grants).transpose()?.unwrap_or_default(),
+        lines,
+    })
+}
+
+/// A size that a linear memory can have.
+pub(crate) fn memory(table: &Table<'_>, key: &str) -> Result<Option<u64>, Error> {
+    let bytes = table.bytes(key)?;
+    match bytes {
+        Some(bytes) if !(MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX).contains(&bytes) => {
+            let (least, most) = (Bytes(MEMORY_BYTES_MIN), Bytes(MEMORY_BYTES_MAX));
+            Err(table.error(key, format!("must be from {least} to {most}")))
+        }
+        _ => Ok(bytes),
+    }
+}
+
+/// A time that an event can take.
+pub(crate) fn deadline(table: &Table<'_>, key: &str) -> Result<Option<std::time::Duration>, Error> {
+    let time = table.duration(key)?;
+    match time {
+        Some(time) if !(DEADLINE_MIN..=DEADLINE_MAX).contains(&time) => {
+            let (least, most) = (Seconds(DEADLINE_MIN), Seconds(DEADLINE_MAX));
+            Err(table.error(key, format!("must be from {least} to {most}")))
+        }
+        _ => Ok(time),
+    }
+}
+
+fn engine(value: &Value<'_>) -> Result<EngineChoice, Error> {
+    const ENGINES: &[&str] = &["auto", "native", "pulley", "interpreted"];
+    match value.string()? {
+        "auto" => Ok(EngineChoice::Auto),
+        "native" => Ok(EngineChoice::Native),
+        "pulley" => Ok(EngineChoice::Pulley),
+        "interpreted" => Ok(EngineChoice::Interpreted),
+        other => {
+            let error = value.error(crate::files::config::unknown("engine", other, ENGINES));
+            Err(error.with_help(format!("this build offers: {ENGINES:?}").replace(['[', ']'], "")))
+        }
+    }
+}
+
+/// A list of topic filters that are not templates: grants must be readable in the file.
+pub(crate) fn topics(value: &Value<'_>) -> Result<Vec<TopicFilter>, Error> {
+    let filter = |value: &Value<'_>| {
+        let text = value.string()?;
+        TopicFilter::parse(text).map_err(|error| value.error(format!("{text:?}: {error}")))
+    };
+    value.list()?.iter().map(filter).collect()
+}

@@ -1,0 +1,196 @@
+//! What variables are worth on this device: `--variable`, then the configured providers in the order of
+//! their file, then the environment, then `.env`, then the manifest's default.
+//!
+//! Providers are fixed when the app loads, so that a value does not change under a running component and
+//! every missing one is known at the start. No value is ever printed by this module; see [`Variables`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::files::manifest::{Manifest, Secrecy, Template, VariableDeclaration, VariableDefault};
+use crate::limits::VARIABLE_BYTES_MAX;
+
+mod dotenv;
+mod provider;
+
+pub use dotenv::parse_dotenv;
+pub use provider::{Environment, Provider};
+
+/// The variables of an app, resolvable; by default there are none. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Variables {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    declared: BTreeMap<String, VariableDeclaration>,
+    components: BTreeMap<String, BTreeMap<String, Template>>,
+    providers: Vec<Provider>,
+}
+
+/// Why a variable has no value, in the words of Spin's interface.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VariableError {
+    /// The name is no name.
+    #[error("{0:?} is not a variable name; names are lower case, like my_variable")]
+    InvalidName(String),
+    /// The component, or the app, has no such variable.
+    #[error("variable {0:?} is not defined")]
+    Undefined(String),
+    /// The variable must come from outside, and nobody gives it.
+    #[error("variable {0:?} is required and nothing gives it a value")]
+    Missing(String),
+    /// A value too large to hand to a guest.
+    #[error("the value of variable {0:?} is larger than {VARIABLE_BYTES_MAX} bytes")]
+    Large(String),
+}
+
+impl Variables {
+    /// The variables of `manifest`, with `providers` asked in order before the defaults.
+    pub fn new(manifest: &Manifest, providers: Vec<Provider>) -> Self {
+        let components =
+            manifest.components.iter().map(|(id, c)| (id.clone(), c.variables.clone())).collect();
+        let declared = manifest.variables.clone();
+        Self { inner: Arc::new(Inner { declared, components, providers }) }
+    }
+
+    /// What the guest of `component` gets when it asks for its variable `name`.
+    pub fn resolve(&self, component: &str, name: &str) -> Result<String, VariableError> {
+        if !crate::files::manifest::is_variable_name(name) {
+            return Err(VariableError::InvalidName(name.chars().take(64).collect()));
+        }
+        let template = self.inner.components.get(component).and_then(|own| own.get(name));
+        self.expand(template.ok_or_else(|| VariableError::Undefined(name.to_owned()))?)
+    }
+
+    /// A template of the manifest (an address, a topic, a host) with the app's variables put in.
+    pub fn expand(&self, template: &Template) -> Result<String, VariableError> {
+        let text = template.expand(|name| self.value(name))?;
+        match text.len() <= VARIABLE_BYTES_MAX {
+            true => Ok(text),
+            false => {
+                Err(VariableError::Large(template.names().next().unwrap_or_default().to_owned()))
+            }
+        }
+    }
+
+    /// The names of required variables that nobody gives a value, in order.
+    pub fn missing(&self) -> Vec<&str> {
+        let names = self.inner.declared.keys().map(String::as_str);
+        names.filter(|name| matches!(self.value(name), Err(VariableError::Missing(_)))).collect()
+    }
+
+    /// Whether any variable in the template is a secret: then what it gives must not be printed.
+    pub fn secrecy(&self, template: &Template) -> Secrecy {
+        let secret =
+            |name| self.inner.declared.get(name).is_some_and(|d| d.secrecy == Secrecy::Secret);
+        match template.names().any(secret) {
+            true => Secrecy::Secret,
+            false => Secrecy::Shown,
+        }
+    }
+
+    fn value(&self, name: &str) -> Result<String, VariableError> {
+        let declared = self
+            .inner
+            .declared
+            .get(name)
+            .ok_or_else(|| VariableError::Undefined(name.to_owned()))?;
+        let given = self.inner.providers.iter().find_map(|provider| provider.get(name));
+        let value = match (given, &declared.value) {
+            (Some(value), _) | (None, VariableDefault::Default(value)) => value,
+            (None, VariableDefault::Required) => {
+                return Err(VariableError::Missing(name.to_owned()));
+            }
+        };
+        match value.len() <= VARIABLE_BYTES_MAX {
+            true => Ok(value.clone()),
+            false => Err(VariableError::Large(name.to_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for Variables {
+    /// Names only: a value may be a secret, or become one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Variables")
+            .field("declared", &self.inner.declared.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"
+spin_manifest_version = 2
+application = { name = "x", trigger.mqtt = { address = "mqtt://x" } }
+trigger.mqtt = [{ topic = "t", component = { source = "x.wasm", variables = { big = "{{ a }}{{ a }}" } } }]
+[variables]
+a = { default = "1" }
+needed = { required = true }
+also_needed = { required = true }
+token = { default = "s3cret", secret = true }
+"#;
+
+    fn variables(given: &[(&str, &str)]) -> Variables {
+        let values =
+            given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Variables::new(
+            &Manifest::parse("f", MANIFEST, None).unwrap(),
+            vec![Provider::Values(values)],
+        )
+    }
+
+    #[test]
+    fn required_variables_without_a_value_are_listed() {
+        assert_eq!(variables(&[]).missing(), ["also_needed", "needed"]);
+        assert_eq!(variables(&[("needed", "")]).missing(), ["also_needed"]);
+        let template = Template::parse("{{ needed }}").unwrap();
+        assert_eq!(variables(&[]).expand(&template), Err(VariableError::Missing("needed".into())));
+    }
+
+    #[test]
+    fn values_larger_than_a_guest_should_get_are_refused() {
+        let half = "x".repeat(VARIABLE_BYTES_MAX / 2 + 1);
+        let component = "mqtt-trigger1-component";
+        assert_eq!(
+            variables(&[("a", &half)]).resolve(component, "big"),
+            Err(VariableError::Large("a".into()))
+        );
+        let whole = "x".repeat(VARIABLE_BYTES_MAX + 1);
+        let template = Template::parse("{{ a }}").unwrap();
+        assert_eq!(
+            variables(&[("a", &whole)]).expand(&template),
+            Err(VariableError::Large("a".into()))
+        );
+        assert_eq!(
+            variables(&[("a", &whole[1..])]).expand(&template).unwrap().len(),
+            VARIABLE_BYTES_MAX
+        );
+    }
+
+    #[test]
+    fn a_template_with_one_secret_is_secret() {
+        let secrecy = |text| variables(&[]).secrecy(&Template::parse(text).unwrap());
+        assert_eq!(secrecy("{{ a }}/{{ token }}"), Secrecy::Secret);
+        assert_eq!(secrecy("{{ a }}"), Secrecy::Shown);
+        assert_eq!(secrecy("token"), Secrecy::Shown);
+    }
+
+    #[test]
+    fn debug_output_holds_names_and_no_values() {
+        let manifest = Manifest::parse("f", MANIFEST, None).unwrap();
+        let printed = format!("{manifest:?} {:?}", variables(&[("a", "hunter2")]));
+        assert!(
+            printed.contains("token")
+                && !printed.contains("s3cret")
+                && !printed.contains("hunter2"),
+            "{printed}"
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! The budget: a sum that anybody can read, one row per holder of memory.
+//!
+//! Host reserve, plus the code of every component, plus the `instances_max` largest guest memories that
+//! can be alive together, plus a stack for each of those, and tables, handles and the engine's own. It is a promise about the worst case, not a measurement.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+
+use super::{App, ComponentPlan};
+use crate::files::board::ArtifactKind;
+use crate::files::config::Bytes;
+use crate::limits::engine::{COMPONENT_BYTES, INSTANCE_BYTES};
+
+/// The table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// The board that sets it.
+    pub board: String,
+    /// All that the process may use.
+    pub limit_bytes: u64,
+    /// Who uses what, in the order of the sum.
+    pub rows: Vec<BudgetRow>,
+}
+
+/// One holder of memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetRow {
+    /// What kind.
+    pub kind: RowKind,
+    /// Who: a component's id, or empty for the host's rows.
+    pub holder: String,
+    /// How many there are: instances of the same component, components of the same code.
+    pub count: u32,
+    /// Bytes in all; `None` until the component is built.
+    pub bytes: Option<u64>,
+}
+
+/// Kinds of holders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowKind {
+    /// The runner itself.
+    Host,
+    /// A component's artifact, and what is kept about it.
+    Code,
+    /// Linear memory of live instances.
+    Memory,
+    /// Stacks of live instances.
+    Stacks,
+    /// Tables and handles of live instances, and what the engine keeps with them.
+    Instances,
+}
+
+/// An app that does not fit; prints the table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the app does not fit the board \"{}\": it needs {}, the board grants {}\n{budget}", budget.board, Bytes(budget.total_bytes()), Bytes(budget.limit_bytes))]
+pub struct OverBudget {
+    /// The sum.
+    pub budget: Budget,
+}
+
+pub(super) fn of(app: &App, code: &[Option<u64>]) -> Budget {
+    let mut rows = vec![BudgetRow {
+        kind: RowKind::Host,
+        holder: String::new(),
+        count: 1,
+        bytes: Some(app.board.memory.host_bytes),
+    }];
+    rows.extend(codes(app, code));
+    let memories = largest_memories(app);
+    let instances = memories.iter().map(|row| row.count).sum();
+    rows.extend(memories);
+    let stacks = app.board.memory.stack_bytes.saturating_mul(u64::from(instances));
+    rows.push(BudgetRow {
+        kind: RowKind::Stacks,
+        holder: String::new(),
+        count: instances,
+        bytes: Some(stacks),
+    });
+    let beside = (INSTANCE_BYTES as u64).saturating_mul(u64::from(instances));
+    rows.push(BudgetRow {
+        kind: RowKind::Instances,
+        holder: String::new(),
+        count: instances,
+        bytes: Some(beside),
+    });
+    Budget { board: app.board.name.clone(), limit_bytes: app.board.memory.budget_bytes, rows }
+}
+
+/// One row for each artifact: components made from one file share it.
+fn codes(app: &App, code: &[Option<u64>]) -> Vec<BudgetRow> {
+    let mut rows: Vec<BudgetRow> = Vec::new();
+    let mut row_of: HashMap<_, usize> = HashMap::new();
+    for (index, component) in app.components.iter().enumerate() {
+        match row_of.entry((&component.source, component.artifact)) {
+            Entry::Occupied(row) => rows[*row.get()].count += 1,
+            Entry::Vacant(place) => {
+                place.insert(rows.len());
+                rows.push(BudgetRow {
+                    kind: RowKind::Code,
+                    holder: component.id.clone(),
+                    count: 1,
+                    bytes: code
+                        .get(index)
+                        .copied()
+                        .flatten()
+                        .map(|code| code.saturating_add(beside(component))),
+                });
+            }
+        }
+    }
+    rows
+}
+
+/// What a component takes beside its code; what is interpreted is counted with all that it becomes.
+fn beside(component: &ComponentPlan) -> u64 {
+    match component.artifact {
+        ArtifactKind::Wasm => 0,
+        _ => COMPONENT_BYTES,
+    }
+}
+
+/// The worst set of instances that can be alive together.
+fn largest_memories(app: &App) -> Vec<BudgetRow> {
+    let mut components: Vec<_> = app.components.iter().collect();
+    components.sort_by_key(|component| std::cmp::Reverse(component.limits.memory_bytes_max));
+    let mut left = app.board.instances_max;
+    let mut rows = Vec::new();
+    for component in components {
+        let count = component.limits.instances_max.min(left);
+        if count == 0 {
+            break;
+        }
+        left -= count;
+        let bytes = component.limits.memory_bytes_max.saturating_mul(u64::from(count));
+        rows.push(BudgetRow {
+            kind: RowKind::Memory,
+            holder: component.id.clone(),
+            count,
+            bytes: Some(bytes),
+        });
+    }
+    rows
+}
+
+impl Budget {
+    /// The sum of what is known.
+    pub fn total_bytes(&self) -> u64 {
+        self.rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Refuses what does not fit. Unknown code counts as nothing, so ask again once it is built.
+    pub fn check(self) -> Result<Self, OverBudget> {
+        match self.total_bytes() <= self.limit_bytes {
+            true => Ok(self),
+            false => Err(OverBudget { budget: self }),
+        }
+    }
+}
+
+impl BudgetRow {
+    /// What the row is, in words.
+    pub fn label(&self) -> String {
+        let Self { holder, count, .. } = self;
+        match self.kind {
+            RowKind::Host => "pirnd itself".to_owned(),
+            RowKind::Code if *count == 1 => format!("code of {holder}"),
+            RowKind::Code => format!("code of {holder} and {} more", count - 1),
+            RowKind::Memory if *count == 1 => format!("memory of {holder}"),
+            RowKind::Memory => format!("memory of {holder}, {count} instances"),
+            RowKind::Stacks if *count == 1 => "stack of 1 instance".to_owned(),
+            RowKind::Stacks => format!("stacks of {count} instances"),
+            RowKind::Instances if *count == 1 => "tables and handles of 1 instance".to_owned(),
+            RowKind::Instances => format!("tables and handles of {count} instances"),
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    /// A table of two columns, the sum below a line, the limit below that.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels: Vec<_> = self.rows.iter().map(BudgetRow::label).collect();
+        let wide = labels
+            .iter()
+            .map(|label| label.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max("granted by the board".len());
+        for (row, label) in self.rows.iter().zip(&labels) {
+            match row.bytes {
+                Some(bytes) => writeln!(f, "  {label:wide$}  {:>10}", Bytes(bytes))?,
+                None => writeln!(f, "  {label:wide$}  {:>10}", "not built")?,
+            }
+        }
+        writeln!(f, "  {:-<wide$}  {:->10}", "", "")?;
+        writeln!(f, "  {:wide$}  {:>10}", "sum", Bytes(self.total_bytes()))?;
+        write!(f, "  {:wide$}  {:>10}", "granted by the board", Bytes(self.limit_bytes))
+    }
+}

@@ -1,0 +1,450 @@
+//! Manifest, board and the operator's settings become an [`App`]: the checked plan, in which every limit
+//! is a number and every grant is final.
+//!
+//! Nothing here runs anything or opens a connection, and only the bundle knows an engine. What the plan says is the
+//! intersection of three hands: what the manifest asks, what the board can, what the operator allows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pirn_triggers::gpio::Edges;
+use pirn_triggers::time::Cron;
+
+use crate::files::board::{ArtifactKind, Board};
+use crate::files::config::{Error, Rate};
+use crate::files::manifest::{
+    EngineChoice, FileEntry, FirstTick, Hosts, Manifest, MqttProtocol, Qos, Retain, Source,
+    TopicFilter, check_topic,
+};
+use crate::files::runtime_config::RuntimeConfig;
+use crate::files::variables::Variables;
+use crate::limits::engine::INTERPRETED_BYTES_PER_BYTE;
+
+mod load;
+
+mod broker;
+mod budget;
+pub mod bundle;
+mod capabilities;
+mod exposed;
+mod limits;
+mod pins;
+mod triggers;
+
+pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};
+pub use budget::{Budget, BudgetRow, OverBudget, RowKind};
+pub use pins::{Pin, Pins, SIMULATED_CHIP};
+
+/// Where the three hands' files are, and what the command line adds. Time and environment are arguments:
+/// loading the same `AppFiles` twice gives the same plan.
+#[derive(Clone, Default)]
+pub struct AppFiles {
+    /// `spin.toml`, or the folder that holds it.
+    pub manifest: PathBuf,
+    /// `--runtime-config-file`.
+    pub runtime_config: Option<PathBuf>,
+    /// `--board`: a name or a file; [`Board::default_name`] if absent.
+    pub board: Option<String>,
+    /// `--profile`.
+    pub profile: Option<String>,
+    /// `--variable name=value`, later ones go before earlier ones.
+    pub variables: Vec<(String, String)>,
+    /// `-e`: environment of every component, over the manifest's.
+    pub guest_environment: Vec<(String, String)>,
+    /// The process's environment, for `SPIN_VARIABLE_*`; see [`AppFiles::with_process_environment`].
+    pub process_environment: BTreeMap<String, String>,
+    /// `--state-dir`: goes before the operator's.
+    pub state_dir: Option<PathBuf>,
+    /// `--log-dir`: goes before the operator's.
+    pub log_dir: Option<PathBuf>,
+    /// Whether the plan will be run.
+    pub purpose: Purpose,
+    /// What becomes of GPIO lines that the board does not list.
+    pub unknown_lines: UnknownLines,
+    /// Whose processor the components are compiled for.
+    pub processor: Processor,
+}
+
+/// Whose processor the components are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Processor {
+    /// The board's.
+    #[default]
+    Board,
+    /// This machine's, within the limits of the board: to try an app before it goes there.
+    Here,
+}
+
+/// What becomes of GPIO lines that the board does not list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownLines {
+    /// A mistake.
+    #[default]
+    Refused,
+    /// Made up, if the board lists none at all: there the developer tries an app before there is a board.
+    Simulated,
+}
+
+/// What the plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// To be run: every required variable must have a value, and what templates give is checked.
+    #[default]
+    Run,
+    /// To be looked at or built (`check`, `build`): on the developer's machine nobody has the device's secrets,
+    /// so what depends on a missing value is left out of the plan (`broker` is `None`, topics stay templates).
+    Inspect,
+}
+
+/// The checked plan.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The app's name.
+    pub name: String,
+    /// The folder of the manifest: what paths in it are relative to.
+    pub dir: PathBuf,
+    /// The manifest, profile applied.
+    pub manifest: Arc<Manifest>,
+    /// The board.
+    pub board: Board,
+    /// The operator's settings.
+    pub runtime_config: RuntimeConfig,
+    /// The components that triggers name, each once, in order of their ids.
+    pub components: Vec<ComponentPlan>,
+    /// The triggers, in the order of the manifest.
+    pub triggers: Vec<TriggerPlan>,
+    /// The GPIO lines that the app uses.
+    pub pins: Pins,
+    /// The app's broker, if a trigger needs one.
+    pub broker: Option<BrokerPlan>,
+    /// Variables, resolvable.
+    pub variables: Variables,
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+    /// Where the components' logs go, if not to the journal.
+    pub log_dir: Option<PathBuf>,
+    /// What was accepted but should be changed, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// One component, ready to be instantiated.
+#[derive(Debug, Clone)]
+pub struct ComponentPlan {
+    /// Its id.
+    pub id: String,
+    /// Where its bytes come from.
+    pub source: Source,
+    /// Which engine it asks for.
+    pub engine: EngineChoice,
+    /// What that comes to on this board.
+    pub artifact: ArtifactKind,
+    /// What it may use.
+    pub limits: ComponentLimits,
+    /// What it may reach.
+    pub capabilities: Capabilities,
+}
+
+/// What one component may use. Every number is final: asked for by the manifest and within the board's
+/// maximum, or the board's default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ComponentLimits {
+    /// Linear memory of one instance.
+    pub memory_bytes_max: u64,
+    /// Stack of one instance.
+    pub stack_bytes_max: u64,
+    /// Time for one event.
+    pub deadline: Duration,
+    /// Events in a period.
+    pub rate: Rate,
+    /// Its instances at the same time; 1 keeps its events in order.
+    pub instances_max: u32,
+    /// Log lines in a period.
+    pub log_rate: Rate,
+    /// Attempts at one event before it is put aside.
+    pub attempts_max: u32,
+    /// Key-value data, over all its stores.
+    pub state_bytes_max: u64,
+}
+
+/// What one component may reach: the manifest's wishes within the operator's policy.
+#[derive(Debug, Clone, Default)]
+pub struct Capabilities {
+    /// Hosts.
+    pub hosts: Hosts,
+    /// Key-value stores by label, each with its file.
+    pub key_value_stores: BTreeMap<String, PathBuf>,
+    /// Databases by label, each with its file.
+    pub sqlite_databases: BTreeMap<String, PathBuf>,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Files, as the manifest lists them; relative to [`App::dir`].
+    pub files: Vec<FileEntry>,
+    /// Globs of files to leave out.
+    pub exclude_files: Vec<String>,
+    /// Topics that it may publish to.
+    pub publish_topics: TopicGrant,
+    /// GPIO lines that it may open, by name.
+    pub pins: BTreeMap<String, PinGrant>,
+}
+
+/// A line that a component may open, one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinGrant {
+    /// To read: index into [`Pins::inputs`].
+    Input(usize),
+    /// To drive: index into [`Pins::outputs`].
+    Output(usize),
+}
+
+impl PinGrant {
+    /// In a word.
+    pub fn way(self) -> &'static str {
+        match self {
+            Self::Input(_) => "input",
+            Self::Output(_) => "output",
+        }
+    }
+}
+
+/// Topics that a component may publish to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TopicGrant {
+    /// Each list must hold a filter that matches; no list means any topic.
+    all_of: Vec<Vec<TopicFilter>>,
+}
+
+impl TopicGrant {
+    /// A grant of what every list grants.
+    pub fn within(lists: impl IntoIterator<Item = Vec<TopicFilter>>) -> Self {
+        Self { all_of: lists.into_iter().collect() }
+    }
+
+    /// Whether a message may be published to `topic`. What is no topic (a wildcard) is never granted.
+    pub fn permits(&self, topic: &str) -> bool {
+        check_topic(topic).is_ok()
+            && self.all_of.iter().all(|list| list.iter().any(|filter| filter.matches(topic)))
+    }
+}
+
+/// One trigger, with its templates filled in.
+#[derive(Debug, Clone)]
+pub struct TriggerPlan {
+    /// Its id.
+    pub id: String,
+    /// Index into [`App::components`].
+    pub component: usize,
+    /// What fires it.
+    pub kind: TriggerPlanKind,
+    /// When what is published for its events has to be on disk.
+    pub durable: Durable,
+}
+
+/// What fires a trigger.
+#[derive(Debug, Clone)]
+pub enum TriggerPlanKind {
+    /// A message on a topic.
+    Mqtt {
+        /// What to subscribe to.
+        topic: TopicFilter,
+        /// The quality of service to ask for.
+        qos: Qos,
+    },
+    /// Time that went by.
+    Timer {
+        /// From one tick to the next.
+        interval: Duration,
+        /// When the first tick is.
+        first: FirstTick,
+        /// How late each may be, at random.
+        jitter: Duration,
+    },
+    /// A time of the day.
+    Cron {
+        /// As written.
+        expression: String,
+        /// The zone that it is read in; UTC if absent.
+        zone: Option<String>,
+        /// The same, ready to be asked.
+        cron: Cron,
+    },
+    /// An edge on a line.
+    Gpio {
+        /// Index into [`Pins::inputs`].
+        input: usize,
+        /// Which edges.
+        edges: Edges,
+    },
+}
+
+/// The app's broker and the session with it.
+#[derive(Clone, PartialEq)]
+pub struct BrokerPlan {
+    /// Where it is.
+    pub address: BrokerAddress,
+    /// The user's name.
+    pub username: Option<String>,
+    /// The user's password. Never printed.
+    pub password: Option<String>,
+    /// Keep-alive.
+    pub keep_alive: Duration,
+    /// The protocol asked for; the trigger's default if `None`.
+    pub protocol: Option<MqttProtocol>,
+    /// The client id asked for: the operator's, else the address's, else the manifest's. If `None` the runner makes a
+    /// stable one.
+    pub client_id: Option<String>,
+    /// How long the broker keeps the session of an absent client (MQTT 5).
+    pub session_expiry: Option<Duration>,
+    /// What the broker says when the connection is lost.
+    pub will: Option<BrokerMessage>,
+    /// What the runner says once connected, and on a clean stop.
+    pub online: Option<OnlineMessages>,
+    /// Certificates to trust instead of the system's (PEM).
+    pub ca_file: Option<PathBuf>,
+    /// The device's certificate and key (PEM).
+    pub client_identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// A message known in advance.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrokerMessage {
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: Vec<u8>,
+    /// How surely.
+    pub qos: Qos,
+    /// Whether the broker keeps it.
+    pub retain: Retain,
+}
+
+/// The runner's own status messages; both retained, at QoS 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnlineMessages {
+    /// Once connected and subscribed.
+    pub online: BrokerMessage,
+    /// On a clean stop; also the will.
+    pub offline: BrokerMessage,
+}
+
+/// Why an app cannot be run here. Every one is somebody's configuration: exit status 2.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AppError {
+    /// A file says something wrong.
+    #[error(transparent)]
+    Config(#[from] Error),
+    /// It does not fit.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+}
+
+impl App {
+    /// Reads and checks everything.
+    pub fn load(files: &AppFiles) -> Result<Self, AppError> {
+        load::load(files)
+    }
+
+    /// The budget, with the size of each component's artifact as far as it is known, in the order of the
+    /// plan. Never refuses: see [`Budget::check`].
+    pub fn budget(&self, code: &[Option<u64>]) -> Budget {
+        budget::of(self, code)
+    }
+
+    /// The component of this id.
+    pub fn component(&self, id: &str) -> Option<&ComponentPlan> {
+        self.components.iter().find(|component| component.id == id)
+    }
+
+    /// The file of a component whose source is a path.
+    pub fn component_file(&self, component: &ComponentPlan) -> Option<PathBuf> {
+        match &component.source {
+            Source::Path(path) => Some(self.dir.join(path)),
+            Source::Url { .. } | Source::Registry { .. } => None,
+        }
+    }
+
+    /// What a component takes in memory once all of it was interpreted, if its file is here.
+    pub fn interpreted_bytes(&self, component: &ComponentPlan) -> Option<u64> {
+        let file = std::fs::metadata(self.component_file(component)?).ok()?;
+        Some(file.len().saturating_mul(INTERPRETED_BYTES_PER_BYTE))
+    }
+}
+
+impl AppFiles {
+    /// For the manifest (or its folder), with nothing else said.
+    pub fn new(manifest: impl Into<PathBuf>) -> Self {
+        Self { manifest: manifest.into(), ..Self::default() }
+    }
+
+    /// Takes the process's environment as it is now; variables that are not UTF-8 cannot be values.
+    #[must_use]
+    pub fn with_process_environment(mut self) -> Self {
+        let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        self.process_environment = std::env::vars_os().filter_map(utf8).collect();
+        self
+    }
+
+    /// Where state is kept: the command line's word, then the operator's, then systemd's
+    /// `StateDirectory=`, then a folder beside the manifest.
+    pub fn state_dir_with(&self, operator: Option<&Path>) -> PathBuf {
+        let systemd = self.process_environment.get("STATE_DIRECTORY");
+        let first = systemd.and_then(|list| list.split(':').next()).filter(|path| !path.is_empty());
+        let given = self.state_dir.clone().or_else(|| operator.map(Path::to_owned));
+        let given = given.or_else(|| first.map(PathBuf::from));
+        given.unwrap_or_else(|| self.dir().join(".pirn-state"))
+    }
+
+    /// The manifest's file, whether the folder or the file was named.
+    pub fn manifest_file(&self) -> PathBuf {
+        match self.manifest.is_dir() {
+            true => self.manifest.join("spin.toml"),
+            false => self.manifest.clone(),
+        }
+    }
+
+    /// The folder that paths in the manifest are relative to.
+    pub fn dir(&self) -> PathBuf {
+        let file = self.manifest_file();
+        match file.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
+}
+
+impl fmt::Debug for AppFiles {
+    /// Paths only: variables and environments hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppFiles")
+            .field("manifest", &self.manifest)
+            .field("runtime_config", &self.runtime_config)
+            .field("board", &self.board)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BrokerPlan {
+    /// Never the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerPlan")
+            .field("address", &self.address)
+            .field("client_id", &self.client_id)
+            .field("keep_alive", &self.keep_alive)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BrokerMessage {
+    /// Never the payload, which is a template and may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerMessage")
+            .field("topic", &self.topic)
+            .field("qos", &self.qos)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,250 @@
+//! The control socket: how a running pirnd is asked how it is, and told what to do with its dead letters.
+//! Only this user can open it, and the folder that it is in.
+//!
+//! A client writes one line of JSON, a [`Request`], and reads until the end. `status` is answered by one
+//! line, all else by lines and an [`End`] that says how it went: an answer without one was cut off. A
+//! client that writes nothing gets the status, as it did when that was all there was.
+
+mod answers;
+mod show;
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream as Blocking;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::limits::{control as limits, status};
+use crate::serve::status::Source;
+use crate::store::folder::{FILE_MODE, StateFolder};
+use crate::store::{Pick, Store};
+
+pub use answers::Answers;
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// The counters.
+    Status,
+    /// Dead letters, a line each, without their payloads.
+    List,
+    /// One letter with its payload.
+    Show,
+    /// Letters with their payloads, a line of JSON each.
+    Export,
+    /// Have letters tried again.
+    Retry,
+    /// Let go of letters.
+    Drop,
+}
+
+/// For whom an answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// One line to the socket. Letters are those for which everything holds that is given.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Request<'a> {
+    /// What to do.
+    #[serde(rename = "do")]
+    pub verb: Verb,
+    /// For whom the answer is.
+    pub format: Format,
+    /// The letter of this number.
+    pub id: Option<i64>,
+    /// Letters of this component.
+    #[serde(borrow)]
+    pub component: Option<&'a str>,
+    /// Letters put aside at this second or before.
+    pub until: Option<u64>,
+    /// Letters put aside at this second or after.
+    pub since: Option<u64>,
+}
+
+impl Request<'_> {
+    /// A request about everything.
+    pub fn new(verb: Verb) -> Self {
+        let (id, component, until, since) = (None, None, None, None);
+        Self { verb, format: Format::default(), id, component, until, since }
+    }
+
+    fn pick(&self) -> Pick {
+        let component = self.component.map(str::to_owned);
+        Pick { id: self.id, component, until: self.until, since: self.since }
+    }
+}
+
+/// The last line of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Letters that it is about.
+    pub letters: u64,
+    /// What went wrong, if anything did.
+    pub error: heapless::String<{ limits::ERROR_BYTES_MAX }>,
+}
+
+/// How every [`End`] begins, and no other line.
+const END: &str = "{\"end\":";
+
+#[derive(Serialize, Deserialize)]
+struct Last {
+    end: End,
+}
+
+/// What the socket gives access to.
+pub struct Control {
+    /// The counters.
+    pub status: Source,
+    /// The letters.
+    pub store: Store,
+}
+
+/// Where the socket of an app with this state folder is.
+pub fn socket_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("pirnd.sock")
+}
+
+/// The listening socket; its file goes with it.
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl ControlSocket {
+    /// Opens the socket, mode 0600, in a folder that is ours: so a file in its place is one that a killed
+    /// runner left, and is replaced.
+    pub fn bind(folder: &StateFolder) -> io::Result<Self> {
+        let path = socket_path(folder.path());
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(FILE_MODE))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Answers connections, a few at a time. Dropped at any point, nothing is lost but answers; letters
+    /// that were marked or let go of stay so.
+    pub async fn serve(self, control: Arc<Control>) {
+        let mut clients = JoinSet::new();
+        loop {
+            if clients.len() >= limits::CLIENTS_MAX {
+                clients.join_next().await;
+                continue;
+            }
+            match self.listener.accept().await {
+                Ok((stream, _)) => drop(clients.spawn(serve(stream, Arc::clone(&control)))),
+                Err(_) => tokio::time::sleep(limits::ACCEPT_PAUSE).await,
+            }
+            while clients.try_join_next().is_some() {}
+        }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// One client: its request, its answer.
+async fn serve(mut stream: UnixStream, control: Arc<Control>) {
+    let mut line = Vec::new();
+    let (reader, _) = stream.split();
+    let mut reader = tokio::io::BufReader::new(reader).take(limits::REQUEST_BYTES_MAX);
+    // Who has said nothing by then is one of those who only listen.
+    let _ = timeout(limits::REQUEST_WAIT, reader.read_until(b'\n', &mut line)).await;
+    let request = match line.is_empty() {
+        true => Some(Request::new(Verb::Status)),
+        false => serde_json_core::from_slice(&line).ok().map(|(request, _)| request),
+    };
+    match request {
+        None => drop(send(&mut stream, unknown_request().as_bytes()).await),
+        Some(Request { verb: Verb::Status, .. }) => {
+            let json = control.status.json();
+            drop(send(&mut stream, &json).await);
+        }
+        Some(request) => {
+            let mut answers = Answers::new(&control.store, request);
+            while let Some(lines) = answers.next().await {
+                if send(&mut stream, lines.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn unknown_request() -> String {
+    let error = "this request is not known; is the client of another version of pirn?";
+    show::end(0, error)
+}
+
+/// A client that does not read its answer is left.
+async fn send(stream: &mut UnixStream, bytes: &[u8]) -> io::Result<()> {
+    timeout(status::ANSWER_TIMEOUT, stream.write_all(bytes)).await?
+}
+
+/// Asks a running pirnd for its snapshot.
+pub fn ask_status(path: &Path) -> io::Result<String> {
+    let stream = asked(path, &Request::new(Verb::Status))?;
+    let mut json = String::new();
+    stream.take(status::JSON_BYTES_MAX as u64 + 1).read_to_string(&mut json)?;
+    Ok(json)
+}
+
+/// Asks a running pirnd about its dead letters; `line` is given each line but the last, which comes back.
+pub fn ask(
+    path: &Path,
+    request: &Request<'_>,
+    mut line: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<End> {
+    let mut stream = BufReader::new(asked(path, request)?);
+    let mut text = Vec::new();
+    while stream.read_until(b'\n', &mut text)? > 0 {
+        match end(&text) {
+            Some(end) => return Ok(end),
+            None => line(&text)?,
+        }
+        text.clear();
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer was cut off"))
+}
+
+/// The end that a line is, if it is one.
+pub fn end(line: &[u8]) -> Option<End> {
+    if !line.starts_with(END.as_bytes()) {
+        return None;
+    }
+    let text = std::str::from_utf8(line).ok()?;
+    let mut unescaped = [0; limits::ERROR_BYTES_MAX];
+    let (last, _) = serde_json_core::from_str_escaped::<Last>(text, &mut unescaped).ok()?;
+    Some(last.end)
+}
+
+fn asked(path: &Path, request: &Request<'_>) -> io::Result<Blocking> {
+    let mut stream = Blocking::connect(path)?;
+    stream.set_read_timeout(Some(status::ASK_TIMEOUT))?;
+    stream.set_write_timeout(Some(status::ASK_TIMEOUT))?;
+    let mut line = vec![0; limits::REQUEST_BYTES_MAX as usize];
+    let bytes = serde_json_core::to_slice(request, &mut line).map_err(io::Error::other)?;
+    line.truncate(bytes);
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,340 @@
+//! From a checked plan to units that can run: artifacts are verified, loaded once each and linked; what
+//! each component is granted is put together. Nothing runs yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::engine::artifact::ArtifactError;
+use crate::engine::compiled::{LoadError, Pool, StartError};
+use crate::engine::config::Code;
+use crate::engine::private::Private;
+use crate::engine::{Engine, interpreted};
+use crate::files::board::ArtifactKind;
+use crate::flow::counters::ComponentCounters;
+use crate::flow::unit::Unit;
+use crate::host::brokers::Brokers;
+use crate::host::gpio::{Lines, PinGrants};
+use crate::host::{self, Component, Grants, Host, log::Log, wasi};
+use crate::plan::bundle::{self, Lock, LockedArtifact};
+use crate::plan::{App, ComponentPlan, OverBudget, TriggerPlanKind};
+use crate::report::Reporter;
+use crate::store::Store;
+use crate::worlds::{WorldError, WorldKind, Worlds};
+
+/// Why an app cannot be run: something about its artifacts or its components. Exit status 2.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadAppError {
+    /// The lock file says something wrong, or is not there.
+    #[error(transparent)]
+    Lock(#[from] crate::files::config::Error),
+    /// The app changed since it was built.
+    #[error("component `{component}` is not in {lock}: run `pirn build` again")]
+    NotBuilt {
+        /// The component.
+        component: String,
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// An artifact is missing or altered.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The app does not fit the board.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+    /// The engine does not start.
+    #[error(transparent)]
+    Engine(#[from] StartError),
+    /// The engine does not take an artifact.
+    #[error("{path}: {error}")]
+    Load {
+        /// The artifact.
+        path: PathBuf,
+        /// Why.
+        error: LoadError,
+    },
+    /// A component cannot be interpreted.
+    #[error("{path}: {error}")]
+    Interpret {
+        /// The component's file.
+        path: PathBuf,
+        /// Why.
+        error: interpreted::LoadError,
+    },
+    /// A component is to be interpreted, but its file is not on this machine.
+    #[error(
+        "component `{component}`: its source is elsewhere; download it and name its path in `source`"
+    )]
+    Elsewhere {
+        /// The component.
+        component: String,
+    },
+    /// A component does not do what its trigger calls.
+    #[error("component `{component}`: {error}")]
+    World {
+        /// The component.
+        component: String,
+        /// What is missing.
+        error: WorldError,
+    },
+    /// A component cannot even start within its memory.
+    #[error(
+        "component `{component}` starts with {needed} KiB of memory, its limit is {limit} KiB: raise `memory` in [component.{component}.tool.pirn]"
+    )]
+    Memory {
+        /// The component.
+        component: String,
+        /// KiB.
+        needed: u64,
+        /// KiB.
+        limit: u64,
+    },
+    /// The manifest grants files that cannot be granted.
+    #[error("component `{component}`: {error}")]
+    Files {
+        /// The component.
+        component: String,
+        /// Why.
+        error: wasi::FilesError,
+    },
+    /// The store's thread does not start.
+    #[error("the store does not start: {0}")]
+    Store(std::io::Error),
+    /// There is no place for state.
+    #[error("state folder {path}: {error}; name another with --state-dir")]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// There is no place for the components' logs.
+    #[error("log folder {path}: {error}; name another with --log-dir")]
+    Logs {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// Timers or cron cannot run.
+    #[error("timers and cron cannot run: {0}")]
+    Schedule(String),
+    /// The session's options are wrong.
+    #[error("the app's broker: {0}")]
+    Session(String),
+    /// A GPIO chip of the board is not there, or not ours to open.
+    #[error("{0}")]
+    Chips(String),
+}
+
+/// What the components of an app have in common.
+pub(crate) struct Shared<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) store: &'a Store,
+    pub(crate) brokers: &'a Arc<Brokers>,
+    pub(crate) lines: &'a Arc<Lines>,
+    pub(crate) reporter: &'a Arc<dyn Reporter>,
+}
+
+/// Every component of the plan, in its order, ready to run.
+pub(crate) fn units(shared: &Shared<'_>, private: Private) -> Result<Vec<Arc<Unit>>, LoadAppError> {
+    let app = shared.app;
+    let origins = origins(app)?;
+    check_budget(app, &origins)?;
+    let mut engines = Engines::new(app, private);
+    let mut units = Vec::with_capacity(app.components.len());
+    for ((plan, origin), kinds) in app.components.iter().zip(origins).zip(kinds(app)) {
+        let code = engines.load(origin)?;
+        let worlds = fitting(plan, &code, &kinds)?;
+        let grants = Arc::new(shared.grants(plan)?);
+        let counters = Arc::<ComponentCounters>::default();
+        units.push(Arc::new(Unit { code, worlds, grants, limits: plan.limits, counters }));
+    }
+    engines.private.remove_others();
+    Ok(units)
+}
+
+impl Shared<'_> {
+    fn grants(&self, plan: &ComponentPlan) -> Result<Grants, LoadAppError> {
+        let may = &plan.capabilities;
+        Ok(Grants {
+            component: plan.id.clone(),
+            variables: self.app.variables.clone(),
+            key_value_stores: may.key_value_stores.keys().cloned().collect(),
+            state_bytes_max: plan.limits.state_bytes_max,
+            store: self.store.clone(),
+            hosts: may.hosts.clone(),
+            publish_topics: may.publish_topics.clone(),
+            brokers: Arc::clone(self.brokers),
+            pins: PinGrants::new(may.pins.clone(), Arc::clone(self.lines)),
+            log: Log::new(&plan.id, plan.limits.log_rate, Arc::clone(self.reporter)),
+            reporter: Arc::clone(self.reporter),
+            wasi: self.wasi(plan)?,
+        })
+    }
+
+    fn wasi(&self, plan: &ComponentPlan) -> Result<wasi::Grant, LoadAppError> {
+        let may = &plan.capabilities;
+        let files = wasi::Files::gather(&self.app.dir, &may.files, &may.exclude_files)
+            .map_err(|error| LoadAppError::Files { component: plan.id.clone(), error })?;
+        Ok(wasi::Grant {
+            environment: may.environment.clone().into_iter().collect(),
+            arguments: vec![plan.id.clone()],
+            files,
+            slots: wasi::Slots::default(),
+        })
+    }
+}
+
+/// Which types of triggers each component has, in the order of the plan.
+fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
+    let mut kinds = vec![BTreeSet::new(); app.components.len()];
+    for trigger in &app.triggers {
+        let kind = match trigger.kind {
+            TriggerPlanKind::Mqtt { .. } => WorldKind::Mqtt,
+            TriggerPlanKind::Timer { .. } => WorldKind::Timer,
+            TriggerPlanKind::Cron { .. } => WorldKind::Cron,
+            TriggerPlanKind::Gpio { .. } => WorldKind::Gpio,
+        };
+        if let Some(of_component) = kinds.get_mut(trigger.component) {
+            of_component.insert(kind);
+        }
+    }
+    kinds
+}
+
+/// What a component is loaded from.
+enum Origin {
+    /// An artifact of the lock file's, with its path.
+    Artifact(PathBuf, LockedArtifact),
+    /// The component itself. It is checked like any input, so it needs no digest.
+    Component(PathBuf),
+}
+
+impl Origin {
+    /// Components with the same key share what is loaded.
+    fn key(&self) -> String {
+        match self {
+            Self::Artifact(_, artifact) => artifact.sha256.clone(),
+            Self::Component(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// What each component of the plan is loaded from. Only what is compiled needs a lock file.
+fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
+    let folder = bundle::folder(&app.dir, &app.board);
+    let compiled = app.components.iter().any(|plan| plan.artifact != ArtifactKind::Wasm);
+    let lock = compiled.then(|| Lock::read(&folder)).transpose()?;
+    let origin = |plan: &ComponentPlan| match plan.artifact {
+        ArtifactKind::Wasm => component(app, plan),
+        _ => {
+            let locked = lock.as_ref().and_then(|lock| lock.artifact_of(&plan.id)).cloned();
+            let locked = locked.ok_or_else(|| LoadAppError::NotBuilt {
+                component: plan.id.clone(),
+                lock: folder.join(bundle::LOCK_FILE),
+            })?;
+            Ok(Origin::Artifact(folder.join(&locked.file), locked))
+        }
+    };
+    app.components.iter().map(origin).collect()
+}
+
+fn component(app: &App, plan: &ComponentPlan) -> Result<Origin, LoadAppError> {
+    let path = app.component_file(plan);
+    let path = path.ok_or_else(|| LoadAppError::Elsewhere { component: plan.id.clone() })?;
+    Ok(Origin::Component(path))
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> ArtifactError {
+    ArtifactError::Unreadable { path: path.display().to_string(), error }
+}
+
+/// One engine for each form of code that the app has.
+struct Engines {
+    compiled: Vec<Engine<Host>>,
+    interpreted: Option<interpreted::Engine<Host>>,
+    pool: Pool,
+    private: Private,
+    /// What is loaded: components made from one file share it.
+    loaded: BTreeMap<String, Arc<Component>>,
+}
+
+impl Engines {
+    fn new(app: &App, private: Private) -> Self {
+        let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
+        let memory_bytes_max = usize::try_from(memories.max().unwrap_or(0)).unwrap_or(usize::MAX);
+        let stack_bytes = usize::try_from(app.board.memory.stack_bytes).unwrap_or(usize::MAX);
+        let pool = Pool { instances: app.board.instances_max, memory_bytes_max, stack_bytes };
+        Self { compiled: Vec::new(), interpreted: None, pool, private, loaded: BTreeMap::new() }
+    }
+
+    fn load(&mut self, origin: Origin) -> Result<Arc<Component>, LoadAppError> {
+        let key = origin.key();
+        if let Some(code) = self.loaded.get(&key) {
+            return Ok(Arc::clone(code));
+        }
+        let code = Arc::new(match origin {
+            Origin::Artifact(path, artifact) => {
+                let file = self.private.open(&path, &artifact.sha256)?;
+                let compiled = self.compiled(artifact.code)?.load(&file);
+                Component::Compiled(compiled.map_err(|error| LoadAppError::Load { path, error })?)
+            }
+            Origin::Component(path) => {
+                let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
+                let interpreted = self.interpreted()?.load(&bytes);
+                Component::Interpreted(
+                    interpreted.map_err(|error| LoadAppError::Interpret { path, error })?,
+                )
+            }
+        });
+        self.loaded.insert(key, Arc::clone(&code));
+        Ok(code)
+    }
+
+    fn compiled(&mut self, code: Code) -> Result<&Engine<Host>, StartError> {
+        let index = match self.compiled.iter().position(|engine| engine.code() == code) {
+            Some(index) => index,
+            None => {
+                self.compiled.push(Engine::start(code, self.pool, host::offer)?);
+                self.compiled.len() - 1
+            }
+        };
+        Ok(&self.compiled[index])
+    }
+
+    fn interpreted(&mut self) -> Result<&interpreted::Engine<Host>, StartError> {
+        let engine = match self.interpreted.take() {
+            Some(engine) => engine,
+            None => interpreted::Engine::with_stack(self.pool.stack_bytes, host::offer)
+                .map_err(StartError::Engine)?,
+        };
+        Ok(self.interpreted.insert(engine))
+    }
+}
+
+fn check_budget(app: &App, origins: &[Origin]) -> Result<(), OverBudget> {
+    let size = |(plan, origin): (&ComponentPlan, &Origin)| match origin {
+        Origin::Artifact(_, artifact) => Some(artifact.bytes),
+        Origin::Component(_) => app.interpreted_bytes(plan),
+    };
+    let sizes: Vec<_> = app.components.iter().zip(origins).map(size).collect();
+    app.budget(&sizes).check().map(drop)
+}
+
+fn fitting(
+    plan: &ComponentPlan,
+    code: &Component,
+    kinds: &BTreeSet<WorldKind>,
+) -> Result<Worlds, LoadAppError> {
+    let worlds = Worlds::of(code, kinds.iter().copied());
+    let worlds =
+        worlds.map_err(|error| LoadAppError::World { component: plan.id.clone(), error })?;
+    let needed = code.memory_bytes_min().unwrap_or(0) as u64;
+    let limit = plan.limits.memory_bytes_max;
+    if needed > limit {
+        let (needed, limit) = (needed / 1024, limit / 1024);
+        return Err(LoadAppError::Memory { component: plan.id.clone(), needed, limit });
+    }
+    Ok(worlds)
+}

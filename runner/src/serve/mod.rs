@@ -1,0 +1,9 @@
+//! An app at work: from its plan to what runs, what it is connected to, and what it says of itself.
+
+pub mod control;
+mod loading;
+pub mod log_files;
+pub mod readiness;
+pub mod runner;
+pub mod session;
+pub mod status;
