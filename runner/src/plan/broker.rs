@@ -1,12 +1,14 @@
 //! The broker with its templates filled in.
 
+use pirn_triggers::mqtt::Qos;
+
 use super::capabilities::shown;
 use super::load::Hands;
 use super::{BrokerMessage, BrokerPlan, OnlineMessages, Purpose};
 use crate::files::config::Error;
 use crate::files::manifest::{
-    BrokerAddress, Hosts, MqttMessage, MqttOnline, MqttSettings, Qos, Retain, Template,
-    check_topic, parse_keep_alive,
+    BrokerAddress, Hosts, MqttMessage, MqttOnline, MqttSettings, Retain, Template, check_topic,
+    parse_keep_alive,
 };
 use crate::limits::KEEP_ALIVE_DEFAULT;
 

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_triggers::gpio::Edges;
+use pirn_triggers::mqtt::Qos;
 use pirn_triggers::time::Cron;
 
 use crate::files::board::{ArtifactKind, Board};
 use crate::files::config::{Error, Rate};
 use crate::files::manifest::{
-    EngineChoice, FileEntry, FirstTick, Hosts, Manifest, MqttProtocol, Qos, Retain, Source,
-    TopicFilter, check_topic,
+    EngineChoice, FileEntry, FirstTick, Hosts, Manifest, MqttProtocol, Retain, Source, TopicFilter,
+    check_topic,
 };
 use crate::files::runtime_config::RuntimeConfig;
 use crate::files::variables::Variables;

@@ -1,6 +1,7 @@
 //! The triggers with their templates filled in and their lines found.
 
 use pirn_triggers::gpio::Edges;
+use pirn_triggers::mqtt::Qos;
 use pirn_triggers::time::{Cron, Zone};
 
 use super::capabilities::shown;
@@ -8,7 +9,7 @@ use super::load::Hands;
 use super::pins::{self, Pins, Place};
 use super::{App, Purpose, TriggerPlan, TriggerPlanKind};
 use crate::files::config::{Error, Seconds};
-use crate::files::manifest::{Qos, Template, TopicFilter, Trigger, TriggerKind};
+use crate::files::manifest::{Template, TopicFilter, Trigger, TriggerKind};
 use crate::limits::time::CLOCK_NOT_BEFORE;
 
 /// The triggers of the plan, `ids` being the components of the plan in order. Where values are missing

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use pirn_triggers::mqtt::Qos;
+
 use super::read::Reader;
 use super::{
     Application, BrokerAddress, MqttMessage, MqttOnline, MqttProtocol, MqttSessionSettings,
-    MqttSettings, Qos, Retain, Template, Trigger, TriggerKind, check_topic, trigger,
+    MqttSettings, Retain, Template, Trigger, TriggerKind, check_topic, trigger,
 };
 use crate::files::config::{Error, Table, Value};
 use crate::limits::KEEP_ALIVE_SECONDS_MAX;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use pirn_triggers::gpio::{Bias, Edges};
+use pirn_triggers::mqtt::Qos;
 
 use super::{Template, TopicFilter};
 use crate::files::config::Rate;
@@ -127,18 +128,6 @@ pub enum Retain {
     No,
     /// Kept.
     Yes,
-}
-
-/// MQTT's delivery guarantee.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Qos {
-    /// QoS 0.
-    AtMostOnce = 0,
-    /// QoS 1.
-    AtLeastOnce = 1,
-    /// QoS 2.
-    ExactlyOnce = 2,
 }
 
 /// `[variables.<name>]`.

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use pirn_triggers::mqtt::{filter_covers, topic_matches};
+
 use crate::limits::TOPIC_BYTES_MAX;
 
 /// A topic filter: `sensors/+/temperature`, `site/#`.
@@ -73,29 +75,12 @@ impl TopicFilter {
 
     /// Whether a message published to `topic` matches.
     pub fn matches(&self, topic: &str) -> bool {
-        // Wildcards do not reach the server's own topics (4.7.2).
-        let hidden = topic.starts_with('$') && self.pattern().starts_with(['+', '#']);
-        !hidden && level_by_level(self.pattern(), topic)
+        topic_matches(self.pattern(), topic)
     }
 
     /// Whether every topic that `other` matches is matched by this one too.
     pub fn covers(&self, other: &TopicFilter) -> bool {
-        let hidden = other.pattern().starts_with('$') && self.pattern().starts_with(['+', '#']);
-        !hidden && level_by_level(self.pattern(), other.pattern())
-    }
-}
-
-/// Whether `pattern` takes in `subject`, whose own wildcards are taken as the widest thing they stand for.
-fn level_by_level(pattern: &str, subject: &str) -> bool {
-    let mut wanted = pattern.split('/');
-    let mut given = subject.split('/');
-    loop {
-        match (wanted.next(), given.next()) {
-            (Some("#"), _) | (None, None) => return true,
-            (Some("+"), Some(level)) if level != "#" => {}
-            (Some(wanted), Some(level)) if wanted == level && level != "#" => {}
-            _ => return false,
-        }
+        filter_covers(self.pattern(), other.pattern())
     }
 }
 

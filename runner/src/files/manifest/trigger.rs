@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pirn_triggers::mqtt::Qos;
+
 use super::read::Reader;
-use super::{Component, Qos, TopicFilter, Trigger, TriggerKind, component, fires, id};
+use super::{Component, TopicFilter, Trigger, TriggerKind, component, fires, id};
 use crate::files::config::{Error, Table, Value, unknown};
 
 /// Types that this build offers.

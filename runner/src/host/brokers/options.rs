@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pirn_triggers::mqtt::{
-    Address, ClientCertificate, Credentials, Options, Persistence, Protocol, Publish, Qos,
-    Security, Subscription, TlsOptions,
+    Address, ClientCertificate, Credentials, Options, Persistence, Protocol, Publish, Security,
+    Subscription, TlsOptions,
 };
 
 use super::on_notice;
-use crate::files::manifest::{self, Hosts, MqttProtocol, Retain};
+use crate::files::manifest::{Hosts, MqttProtocol, Retain};
 use crate::plan::{App, BrokerMessage, BrokerPlan, Transport, TriggerPlanKind};
 use crate::report::Reporter;
 
@@ -71,7 +71,7 @@ fn subscriptions(app: &App) -> Vec<Subscription> {
     let mut subscriptions: Vec<Subscription> = Vec::new();
     for trigger in &app.triggers {
         let TriggerPlanKind::Mqtt { topic, qos } = &trigger.kind else { continue };
-        let (filter, qos) = (topic.as_str(), on_the_wire(*qos));
+        let (filter, qos) = (topic.as_str(), *qos);
         match subscriptions.iter_mut().find(|known| known.filter == filter) {
             Some(known) => known.qos = known.qos.max(qos),
             None => subscriptions.push(Subscription { filter: filter.into(), qos }),
@@ -80,19 +80,11 @@ fn subscriptions(app: &App) -> Vec<Subscription> {
     subscriptions
 }
 
-fn on_the_wire(qos: manifest::Qos) -> Qos {
-    match qos {
-        manifest::Qos::AtMostOnce => Qos::AtMostOnce,
-        manifest::Qos::AtLeastOnce => Qos::AtLeastOnce,
-        manifest::Qos::ExactlyOnce => Qos::ExactlyOnce,
-    }
-}
-
 fn message(message: &BrokerMessage) -> Publish {
     Publish {
         topic: message.topic.clone(),
         payload: Bytes::from(message.payload.clone()),
-        qos: on_the_wire(message.qos),
+        qos: message.qos,
         retain: message.retain == Retain::Yes,
     }
 }

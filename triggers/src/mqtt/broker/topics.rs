@@ -1,5 +1,7 @@
-//! Topics and filters (MQTT 3.1.1 section 4.7, MQTT 5 section 4.8.2): what is well-formed, and
-//! what matches what. No state.
+//! Subscriptions' filters, taken apart for the hub. What is well-formed and what matches what is the session's own
+//! `topic.rs`. No state.
+
+use super::super::topic::{topic_matches, validate_filter};
 
 /// A subscription's filter, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,18 +17,12 @@ pub(super) struct Filter {
 impl Filter {
     /// `None` when it is not well-formed.
     pub(super) fn parse(written: &str) -> Option<Filter> {
-        let (group, start) = match written.strip_prefix("$share/") {
+        validate_filter(written).ok()?;
+        let (group, start) = match written.strip_prefix("$share/").and_then(|r| r.split_once('/')) {
             None => (None, 0),
-            Some(rest) => {
-                let (group, _) = rest.split_once('/')?;
-                if group.is_empty() || group.contains(['+', '#']) {
-                    return None;
-                }
-                (Some(group.to_owned()), "$share/".len() + group.len() + 1)
-            }
+            Some((group, pattern)) => (Some(group.to_owned()), written.len() - pattern.len()),
         };
-        let pattern = written.get(start..)?;
-        is_pattern(pattern).then(|| Filter { written: written.to_owned(), group, start })
+        Some(Filter { written: written.to_owned(), group, start })
     }
 
     /// The part that topics are compared with.
@@ -35,50 +31,14 @@ impl Filter {
     }
 
     pub(super) fn matches(&self, topic: &str) -> bool {
-        pattern_matches(self.pattern(), topic)
+        topic_matches(self.pattern(), topic)
     }
-}
-
-fn is_pattern(pattern: &str) -> bool {
-    if pattern.is_empty() {
-        return false;
-    }
-    let mut levels = pattern.split('/').peekable();
-    while let Some(level) = levels.next() {
-        let well_formed = match level {
-            "#" => levels.peek().is_none(),
-            "+" => true,
-            _ => !level.contains(['+', '#']),
-        };
-        if !well_formed {
-            return false;
-        }
-    }
-    true
 }
 
 /// Whether a client may publish to it. `$…` is the server's own, and this one has nothing to say
 /// there.
 pub(super) fn is_publishable(topic: &str) -> bool {
     !topic.is_empty() && !topic.contains(['+', '#'])
-}
-
-fn pattern_matches(pattern: &str, topic: &str) -> bool {
-    // Section 4.7.2: a leading wildcard does not reach the server's own topics.
-    if topic.starts_with('$') && pattern.starts_with(['+', '#']) {
-        return false;
-    }
-    let mut levels = topic.split('/');
-    for wanted in pattern.split('/') {
-        if wanted == "#" {
-            return true;
-        }
-        match levels.next() {
-            Some(level) if wanted == "+" || wanted == level => {}
-            _ => return false,
-        }
-    }
-    levels.next().is_none()
 }
 
 #[cfg(test)]
