@@ -8,50 +8,28 @@
 //!
 //! A broker has so many messages under way to us (20 in mosquitto, whoever they are for). Those of a component
 //! that rests, or that is slow, would fill that window, and its neighbours would get nothing. So a lane that makes
-//! no progress worth the name while events wait in it, or that has far more to do than it does, is *stuck*: until it
-//! is empty, what waits in it is written to disk and settled. How much of that there may be is bounded; what goes
-//! beyond is kept aside as a dead letter.
+//! no progress worth the name while events wait in it, that has far more to do than it does, or that has had a crowd
+//! waiting for long beside neighbours, is *stuck*: until it is empty, what waits in it is written to disk and settled.
+//! How much of that there may be is bounded. What goes beyond waits with the broker as long as the lane makes progress,
+//! and is kept aside as a dead letter if it makes none.
 
+mod waiting;
 mod words;
 
-use crate::happening::Worth;
-use std::collections::VecDeque;
 use std::time::Instant;
 
+use self::waiting::{Item, Parking, Waiting};
 use super::pace::Pace;
 use super::strikes::Strikes;
 use crate::limits::dispatch as limits;
 
 pub use words::{Arrival, Bounds, Left, Loaded, Next, Offer, Parked, Then};
 
-#[derive(Debug)]
-struct Item<E> {
-    key: u64,
-    /// `None`: only on disk.
-    event: Option<E>,
-    trigger: u32,
-    bytes: usize,
-    worth: Worth,
-    attempts: u32,
-    came: Instant,
-    parking: Parking,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Parking {
-    /// Only here.
-    No,
-    /// Being written.
-    Writing,
-    /// In this row.
-    Row(i64),
-}
-
 /// The lane.
 #[derive(Debug)]
 pub struct Lane<E> {
     bounds: Bounds,
-    waiting: VecDeque<Item<E>>,
+    waiting: Waiting<E>,
     running: Vec<Item<E>>,
     /// Left the lane, not settled: key, trigger.
     open: Vec<(u64, u32)>,
@@ -62,6 +40,10 @@ pub struct Lane<E> {
     parked: usize,
     parked_bytes: usize,
     stuck: bool,
+    /// Since when something waits all the time.
+    crowded_since: Option<Instant>,
+    /// It made some progress when that was judged last.
+    progresses: bool,
     /// Events that ended since then, for judging progress.
     ended: u32,
     ended_since: Option<Instant>,
@@ -72,7 +54,7 @@ impl<E: Clone> Lane<E> {
     pub fn new(bounds: Bounds, pace: Pace) -> Self {
         Self {
             bounds,
-            waiting: VecDeque::new(),
+            waiting: Waiting::new(),
             running: Vec::new(),
             open: Vec::new(),
             strikes: Strikes::default(),
@@ -82,6 +64,8 @@ impl<E: Clone> Lane<E> {
             parked: 0,
             parked_bytes: 0,
             stuck: false,
+            crowded_since: None,
+            progresses: false,
             ended: 0,
             ended_since: None,
         }
@@ -90,8 +74,7 @@ impl<E: Clone> Lane<E> {
     /// An event comes.
     pub fn offer(&mut self, arrival: Arrival<E>, now: Instant) -> Offer<E> {
         let Arrival { event, trigger, bytes, worth, attempts } = arrival;
-        let waits = |item: &Item<E>| item.worth.is_tick() && item.trigger == trigger;
-        if worth.is_tick() && self.waiting.iter().any(waits) {
+        if worth.is_tick() && self.waiting.has_tick_of(trigger) {
             return Offer::Coalesced;
         }
         if !worth.is_kept() && self.fleeting >= limits::FLEETING_MAX {
@@ -101,7 +84,8 @@ impl<E: Clone> Lane<E> {
         if worth.is_kept() && attempts >= self.bounds.attempts_max {
             return Offer::Spent(self.left_at_once(key, trigger, event, attempts));
         }
-        if worth.is_kept() && self.stuck && !self.has_room_to_park(bytes) {
+        let behind = self.stuck && !self.progresses && !self.has_room_to_park(bytes);
+        if worth.is_kept() && behind {
             return Offer::Behind(self.left_at_once(key, trigger, event, attempts));
         }
         self.fleeting += usize::from(!worth.is_kept());
@@ -109,30 +93,34 @@ impl<E: Clone> Lane<E> {
             // The clock of progress starts with the first that waits.
             (self.ended, self.ended_since) = (0, Some(now));
         }
+        self.crowded_since.get_or_insert(now);
         let parking = Parking::No;
         let came = now;
         let event = Some(event);
-        self.waiting.push_back(Item { key, event, trigger, bytes, worth, attempts, came, parking });
+        self.waiting.push(Item { key, event, trigger, bytes, worth, attempts, came, parking });
         Offer::Taken
     }
 
     /// An event that an earlier process wrote down; before anything else comes, in the order of their rows.
     pub fn restore(&mut self, row: i64, trigger: u32, bytes: usize, attempts: u32, now: Instant) {
-        let key = self.key();
         self.parked += 1;
         self.parked_bytes += bytes;
-        let (worth, parking) = (Worth::Kept, Parking::Row(row));
-        let (came, event) = (now, None);
-        self.waiting.push_back(Item { key, event, trigger, bytes, worth, attempts, came, parking });
+        self.waiting.restore(row, trigger, bytes, attempts);
+        self.crowded_since.get_or_insert(now);
         self.stuck = true;
     }
 
     /// What to do now.
     pub fn next(&mut self, now: Instant) -> Next<E> {
-        let Some(head) = self.waiting.front() else { return Next::Idle };
         if self.running.len() >= self.bounds.instances_max.max(1) as usize {
             return Next::Idle;
         }
+        let next_key = &mut self.next_key;
+        let key = || {
+            *next_key += 1;
+            *next_key
+        };
+        let Some(head) = self.waiting.front(now, key) else { return Next::Idle };
         if let Some(until) = self.strikes.resting(now).max(self.pace.wait(now)) {
             return Next::At(until);
         }
@@ -143,7 +131,10 @@ impl<E: Clone> Lane<E> {
             };
         };
         self.pace.take(now);
-        let Some(mut item) = self.waiting.pop_front() else { return Next::Idle };
+        let Some(mut item) = self.waiting.pop() else { return Next::Idle };
+        if self.waiting.is_empty() {
+            self.crowded_since = None;
+        }
         item.attempts += 1;
         let (key, attempt) = (item.key, item.attempts);
         self.fleeting -= usize::from(!item.worth.is_kept());
@@ -154,16 +145,13 @@ impl<E: Clone> Lane<E> {
     /// A row was read; `None` if there is no such row any more, which ends that event. `attempts` is how often a run
     /// of it was begun whose end nobody saw, which the row cannot know.
     pub fn loaded(&mut self, key: u64, event: Option<E>, attempts: u32, now: Instant) -> Loaded<E> {
-        let Some(at) = self.waiting.iter().position(|item| item.key == key) else {
-            return Loaded::Waits;
-        };
-        let item = &mut self.waiting[at];
+        let Some(item) = self.waiting.find(key) else { return Loaded::Waits };
         let gone = event.is_none();
         (item.event, item.attempts) = (event, item.attempts.max(attempts));
         if !gone && item.attempts < self.bounds.attempts_max {
             return Loaded::Waits;
         }
-        let Some(item) = self.waiting.remove(at) else { return Loaded::Waits };
+        let Some(item) = self.waiting.remove(key) else { return Loaded::Waits };
         let trigger = item.trigger;
         if gone {
             self.unpark(&item);
@@ -201,7 +189,7 @@ impl<E: Clone> Lane<E> {
 
     /// Events that wait in memory.
     pub fn in_memory(&self) -> usize {
-        self.waiting.iter().filter(|item| item.event.is_some()).count()
+        self.waiting.at_hand().filter(|item| item.event.is_some()).count()
     }
 
     /// An event that had left is settled: it is nobody's any more.
@@ -222,28 +210,35 @@ impl<E: Clone> Lane<E> {
     /// Judges the lane's progress. True if it is stuck and something in it has to be written down.
     pub fn check(&mut self, now: Instant) -> bool {
         if self.waiting.is_empty() {
-            self.stuck = false;
+            (self.stuck, self.progresses) = (false, false);
             return false;
         }
         let since = *self.ended_since.get_or_insert(now);
         let period = limits::PARK_AFTER;
         if now.saturating_duration_since(since) >= period {
-            let waited = |item: &Item<E>| now.saturating_duration_since(item.came) >= period;
-            let slow = self.ended < limits::PARK_UNLESS_ENDED;
+            let long = |since: Instant| now.saturating_duration_since(since) >= period;
+            self.progresses = self.ended >= limits::PARK_UNLESS_ENDED;
             let far_behind = self.waiting.len() / limits::PARK_PERIODS_BEHIND > self.ended as usize;
-            let waits = self.waiting.front().is_some_and(waited);
-            self.stuck |= waits && (slow || far_behind);
+            let waits = self.waiting.at_hand().next().is_some_and(|item| long(item.came));
+            let crowds = self.bounds.has_neighbours
+                && self.waiting.len() >= limits::CROWD
+                && self.crowded_since.is_some_and(long)
+                && self.ended < limits::CROWD_UNLESS_ENDED;
+            self.stuck |= waits && (!self.progresses || far_behind) || crowds;
             (self.ended, self.ended_since) = (0, Some(now));
         }
-        self.stuck && self.waiting.iter().any(Item::is_to_be_parked)
+        self.stuck && self.has_to_park()
     }
 
     /// What to write down now, in order, of what `which` picks. Each is then either `parked` or `not_parked`.
     pub fn park(&mut self, most: usize, which: impl Fn(&E) -> bool) -> Vec<Parked<E>> {
         let mut writing = Vec::new();
-        for item in self.waiting.iter_mut().filter(|item| item.is_to_be_parked()) {
+        let Bounds { parked_max, parked_bytes_max, .. } = self.bounds;
+        for item in self.waiting.at_hand_mut().filter(|item| item.is_to_be_parked()) {
             let Some(event) = item.event.clone().filter(&which) else { continue };
-            if writing.len() >= most {
+            let full =
+                self.parked >= parked_max || self.parked_bytes + item.bytes > parked_bytes_max;
+            if writing.len() >= most || self.progresses && full {
                 break;
             }
             item.parking = Parking::Writing;
@@ -258,22 +253,19 @@ impl<E: Clone> Lane<E> {
     /// An event is on disk: it can be settled, and its copy in memory goes if there are many. False if it has
     /// left meanwhile: then the row is to be deleted, and it is settled as it would be without.
     pub fn parked(&mut self, key: u64, row: i64) -> bool {
-        let kept = limits::PARKED_EVENTS_KEPT;
         if let Some(item) = self.running.iter_mut().find(|item| item.key == key) {
             item.parking = Parking::Row(row);
             return true;
         }
-        let Some(at) = self.waiting.iter().position(|item| item.key == key) else { return false };
-        self.waiting[at].parking = Parking::Row(row);
-        if at >= kept {
-            self.waiting[at].event = None;
-        }
+        let Some(item) = self.waiting.find(key) else { return false };
+        item.parking = Parking::Row(row);
+        self.waiting.shelve();
         true
     }
 
     /// An event could not be written down: it waits in memory alone, as before.
     pub fn not_parked(&mut self, key: u64) {
-        let all = self.waiting.iter_mut().chain(&mut self.running);
+        let all = self.waiting.at_hand_mut().chain(&mut self.running);
         for item in all.filter(|item| item.key == key && item.parking == Parking::Writing) {
             item.parking = Parking::No;
             self.parked = self.parked.saturating_sub(1);
@@ -283,8 +275,9 @@ impl<E: Clone> Lane<E> {
 
     /// Events of a trigger that are here and not settled.
     pub fn pending(&self, trigger: u32) -> usize {
-        let here = self.waiting.iter().chain(&self.running);
-        here.filter(|item| item.trigger == trigger).count()
+        let running = self.running.iter().filter(|item| item.trigger == trigger).count();
+        self.waiting.of(trigger)
+            + running
             + self.open.iter().filter(|(_, of)| *of == trigger).count()
     }
 
@@ -335,15 +328,16 @@ impl<E: Clone> Lane<E> {
         }
     }
 
+    /// Whether something is to be written down, and may be. What waits without any progress may, all of it: it is no
+    /// more than the broker's window.
+    fn has_to_park(&self) -> bool {
+        let first = self.waiting.at_hand().find(|item| item.is_to_be_parked());
+        first.is_some_and(|item| !self.progresses || self.has_room_to_park(item.bytes))
+    }
+
     fn has_room_to_park(&self, bytes: usize) -> bool {
         self.parked < self.bounds.parked_max
             && self.parked_bytes + bytes <= self.bounds.parked_bytes_max
-    }
-}
-
-impl<E> Item<E> {
-    fn is_to_be_parked(&self) -> bool {
-        self.worth.is_kept() && self.parking == Parking::No
     }
 }
 

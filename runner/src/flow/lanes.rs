@@ -42,6 +42,7 @@ impl Entry {
     pub(crate) fn new(
         unit: &Arc<Unit>,
         triggers: impl IntoIterator<Item = (u32, Arc<str>)>,
+        has_neighbours: bool,
         house: &Arc<House>,
     ) -> Self {
         let may = &unit.limits;
@@ -50,6 +51,7 @@ impl Entry {
             attempts_max: may.attempts_max,
             parked_max: limits::PARKED_MAX,
             parked_bytes_max: limits::PARKED_BYTES_MAX,
+            has_neighbours,
         };
         let lane = Lane::new(bounds, Pace::new(may.rate.events, may.rate.period));
         let book = |(number, id)| (number, id, Book::default());

@@ -20,12 +20,18 @@ pub const PARK_AFTER: Duration = Duration::from_secs(2);
 pub const PARK_UNLESS_ENDED: u32 = 20;
 /// A lane is stuck too if, at its present pace, more than so many of these periods of work wait in it.
 pub const PARK_PERIODS_BEHIND: usize = 3;
+/// A crowd of so many that waits all the time for [`PARK_AFTER`], beside other components, is written down too: it may
+/// fill most of the smallest window that brokers have (10), and what the broker has behind it comes no sooner.
+pub const CROWD: usize = 8;
+/// Unless so many ended in that time: a component that is this quick is at work on a backlog that will be gone soon, and
+/// writing that down would wear the card for nothing.
+pub const CROWD_UNLESS_ENDED: u32 = 1_000;
 /// Events written down in one transaction.
 pub const PARKED_PER_WRITE_MAX: usize = 256;
-/// Events that may be written down for one component; more are kept aside as dead letters.
-pub const PARKED_MAX: usize = 10_000;
+/// Events that may be written down for one component. Each takes 24 bytes of memory.
+pub const PARKED_MAX: usize = 1 << 16;
 /// Their bytes.
-pub const PARKED_BYTES_MAX: usize = 4 << 20;
+pub const PARKED_BYTES_MAX: usize = 16 << 20;
 /// Of those, how many stay in memory too, so that they need not be read again.
 pub const PARKED_EVENTS_KEPT: usize = 16;
 /// The rest after a first failure; it doubles with each further one.

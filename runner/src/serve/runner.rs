@@ -242,7 +242,7 @@ impl Runner {
         let entry = |(index, unit): (usize, &Arc<Unit>)| {
             let of = self.triggers().filter(|(_, trigger)| trigger.component == index);
             let triggers = of.map(|(number, trigger)| (number, Arc::from(trigger.id.as_str())));
-            Entry::new(unit, triggers, &house)
+            Entry::new(unit, triggers, self.units.len() > 1, &house)
         };
         let entries: Vec<Entry> = self.units.iter().enumerate().map(entry).collect();
         let lanes = Lanes { house, entries, settled };

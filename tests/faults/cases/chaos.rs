@@ -11,6 +11,9 @@ use super::{Context, Outcome, close};
 use crate::dice::Dice;
 use crate::table::Tally;
 
+/// An hour makes more dead letters than are kept usually, and those that gave way would be missed here.
+const ROOM_FOR_ALL: &str = "[tool.pirn.dead_letters]\nletters_max = 100000\nbytes_max = \"4GiB\"\n";
+
 /// A runner in trouble.
 struct Chaos {
     scene: Scene,
@@ -26,7 +29,7 @@ pub(super) fn chaos(context: &Context) -> Outcome {
     let pieces = [Piece::ledger("a"), Piece::ledger("b").at(2), Piece::misbehaving("c")];
     let scene = Scene::of(&pieces);
     let proxy = Proxy::before(scene.broker.port());
-    let mut scene = scene.by(proxy.address());
+    let mut scene = scene.by(proxy.address()).operated(ROOM_FOR_ALL);
     scene.start();
     let mut chaos =
         Chaos { scene, proxy, dice: Dice::new(context.seed), next: 0, done: Vec::new() };

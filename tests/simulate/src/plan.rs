@@ -176,6 +176,7 @@ fn component(rng: &mut Rng, at: usize) -> Component {
             attempts_max: rng.between(1, 5) as u32,
             parked_max,
             parked_bytes_max: 1 << 20,
+            has_neighbours: true,
         },
         outputs_max: rng.pick(&[0, 1, 2, 3, 12]),
         shares: rng.percent(40),

@@ -4,9 +4,15 @@
 use std::time::Duration;
 
 use super::*;
+use crate::happening::Worth;
 
-const BOUNDS: Bounds =
-    Bounds { instances_max: 1, attempts_max: 3, parked_max: 4, parked_bytes_max: 1000 };
+const BOUNDS: Bounds = Bounds {
+    instances_max: 1,
+    attempts_max: 3,
+    parked_max: 4,
+    parked_bytes_max: 1000,
+    has_neighbours: false,
+};
 
 fn lane() -> Lane<u32> {
     Lane::new(BOUNDS, Pace::new(1_000_000, Duration::from_secs(1)))
@@ -233,4 +239,48 @@ fn tries_whose_end_nobody_saw_count_for_a_parked_event() {
     let Next::Load { key, .. } = lane.next(now) else { panic!() };
     assert_eq!(lane.loaded(key, Some(1), 1, now), Loaded::Waits);
     assert_eq!(lane.next(now), Next::Run { key, event: 1, attempt: 2 });
+}
+
+/// Keeps a crowd waiting for some periods, with a tenth of a window's worth ending in each; the lane after that.
+fn crowded(has_neighbours: bool) -> (Lane<u32>, Instant) {
+    let bounds = Bounds { parked_max: 50, parked_bytes_max: 1 << 20, has_neighbours, ..BOUNDS };
+    let mut lane = Lane::new(bounds, Pace::new(1_000_000, Duration::from_secs(1)));
+    let start = Instant::now();
+    (0..20).for_each(|event| offer(&mut lane, event, start));
+    for step in 1..=200 {
+        let now = start + limits::PARK_AFTER * step / 50;
+        let (key, _) = run(&mut lane, now);
+        lane.ended(key, Ok(()), now);
+        offer(&mut lane, 100 + step, now);
+        lane.check(now);
+    }
+    (lane, start + limits::PARK_AFTER * 4)
+}
+
+#[test]
+fn a_crowd_is_written_down_if_others_wait_behind_it_and_only_then() {
+    let (lane, _) = crowded(false);
+    assert!(!lane.is_stuck());
+    let (mut lane, now) = crowded(true);
+    assert!(lane.is_stuck() && lane.check(now));
+    let parked = lane.park(100, |_| true);
+    assert_eq!(parked.len(), 20);
+    (0..).zip(&parked).for_each(|(row, parked)| assert!(lane.parked(parked.key, row)));
+    assert!(!lane.check(now));
+}
+
+#[test]
+fn what_goes_beyond_waits_with_the_broker_while_there_is_progress() {
+    let (mut lane, now) = crowded(true);
+    for event in 1_000..1_100 {
+        offer(&mut lane, event, now);
+    }
+    let parked = lane.park(1_000, |_| true);
+    assert_eq!((parked.len(), lane.park(1_000, |_| true).len()), (50, 0));
+    assert!(!lane.check(now));
+    // Without any, what is here is written down all the same, and more is kept aside.
+    assert!(lane.check(now + limits::PARK_AFTER));
+    assert_eq!(lane.park(1_000, |_| true).len(), 70);
+    let behind = lane.offer(arrival(1, Worth::Kept), now + limits::PARK_AFTER);
+    assert!(matches!(behind, Offer::Behind(_)));
 }

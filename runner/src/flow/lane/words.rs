@@ -117,4 +117,6 @@ pub struct Bounds {
     pub parked_max: usize,
     /// Their bytes.
     pub parked_bytes_max: usize,
+    /// Whether other components wait for messages of the same broker.
+    pub has_neighbours: bool,
 }
