@@ -1,6 +1,6 @@
 //! pirn's runner: from an event to its outcome, without a compiler.
 //!
-//! Each room knows those above it in this list, and nobody below: `tests/tests/house.rs` holds the arrows.
+//! Each room knows those above it in this list, and nobody below: `tests/tests/rooms.rs` holds the arrows.
 
 pub mod happening;
 pub mod limits;

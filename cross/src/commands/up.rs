@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_runner::plan::{App, AppFiles, BrokerPlan, Processor, Transport};
-use pirn_runner::serve::control::{Control, ControlSocket};
 use pirn_runner::serve::log_files::LogFiles;
-use pirn_runner::serve::runner::{Runner, Until};
-use pirn_runner::serve::status::Source;
-use pirn_runner::store::folder::{ClaimError, StateFolder};
+use pirn_runner::serve::runner::{Outside, Runner, Until};
+use pirn_runner::serve::tenant::{Claimed, Tenant};
+use pirn_runner::store::folder::ClaimError;
 use pirn_triggers::mqtt::broker::{Broker, BrokerEvent};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -23,9 +22,6 @@ use crate::{build, compile};
 
 /// How long this machine's own port may take to answer.
 const LOCAL_CONNECT_WAIT: Duration = Duration::from_secs(1);
-
-/// How long a stopping app waits for its files to close.
-const STORE_CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// Builds what is missing, brings a broker if none is there, and runs until it is stopped.
 pub(crate) fn run(options: &Up) -> Outcome {
@@ -53,17 +49,18 @@ fn build_what_is_missing(app: &App, options: &Up, volume: Volume) -> Outcome {
 async fn up(app: App, options: &Up, volume: Volume) -> Outcome {
     // Before a broker is brought or a file opened: another one may be at work there.
     let watch = Watch::new(volume, None);
-    let folder = StateFolder::claim(&app.state_dir, &watch).map_err(not_claimed)?;
-    let broker = embedded_broker(&app, options.embedded_broker, volume).await?;
+    let claimed = Claimed::claim(app, &watch).map_err(not_claimed)?;
+    let app = claimed.app();
+    let broker = embedded_broker(app, options.embedded_broker, volume).await?;
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| Failure::wrong(format!("--log-dir: {error}")))?;
-    let bench = Bench::of(&app)?;
-    let runner = Runner::load(app, Arc::new(Watch::new(volume, files))).map_err(Failure::wrong)?;
-    set_key_values(&runner, &options.key_values).await?;
+    let bench = Bench::of(app)?;
+    let tenant = claimed.load(Arc::new(Watch::new(volume, files))).map_err(Failure::wrong)?;
+    set_key_values(tenant.runner(), &options.key_values).await?;
     match broker {
-        None => run_app(&runner, &bench, &folder, volume).await,
+        None => run_app(&tenant, &bench, volume).await,
         Some(broker) => tokio::select! {
-            outcome = run_app(&runner, &bench, &folder, volume) => outcome,
+            outcome = run_app(&tenant, &bench, volume) => outcome,
             ended = broker.run() => {
                 let reason = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
                 Err(Failure::failed(format!("the embedded broker ended{reason}")))
@@ -87,23 +84,16 @@ fn not_claimed(error: ClaimError) -> Failure {
 }
 
 /// Until it is stopped. Others can ask how it is doing, with `pirnd status`.
-async fn run_app(runner: &Runner, bench: &Bench, folder: &StateFolder, volume: Volume) -> Outcome {
-    let socket = ControlSocket::bind(folder);
-    let socket = socket.map_err(|error| Failure::failed(format!("no control socket: {error}")))?;
+async fn run_app(tenant: &Tenant, bench: &Bench, volume: Volume) -> Outcome {
+    let runner = tenant.runner();
     let pins = bind_pins(runner.app(), bench)?;
-    let outside = runner.connect(&bench.chips()).map_err(Failure::wrong)?;
-    let lanes = Arc::new(runner.lanes().await);
-    say_running(runner, bench, volume);
-    let status = Source::new(runner, &outside, &lanes);
-    let control = Arc::new(Control { status, store: runner.store().clone() });
+    let chips = bench.chips();
+    let ready = |_: &Outside| say_running(runner, bench, volume);
     let outcome = tokio::select! {
-        () = runner.run(outside, &lanes, stop(), Until::Stopped) => Ok(()),
-        () = socket.serve(control) => Err(Failure::failed("the control socket ended")),
+        ended = tenant.serve(&chips, ready, stop(), Until::Stopped) => ended.map_err(Failure::wrong),
         outcome = serve_pins(pins) => outcome,
     };
     pins::Server::remove(&runner.app().state_dir);
-    // What was answered is on the disk already: only the tidying up is not waited for any longer.
-    let _ = timeout(STORE_CLOSE_GRACE, runner.store().close()).await;
     outcome
 }
 

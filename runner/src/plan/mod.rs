@@ -10,14 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_triggers::gpio::Edges;
 use pirn_triggers::mqtt::Qos;
-use pirn_triggers::time::Cron;
 
 use crate::files::board::{ArtifactKind, Board};
 use crate::files::config::{Error, Rate};
 use crate::files::manifest::{
-    EngineChoice, FileEntry, FirstTick, Hosts, Manifest, MqttProtocol, Retain, Source, TopicFilter,
+    EngineChoice, FileEntry, Hosts, Manifest, MqttProtocol, Retain, Source, TopicFilter,
     check_topic,
 };
 use crate::files::runtime_config::RuntimeConfig;
@@ -38,6 +36,7 @@ mod triggers;
 pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};
 pub use budget::{Budget, BudgetRow, OverBudget, RowKind};
 pub use pins::{Pin, Pins, SIMULATED_CHIP};
+pub use triggers::{TriggerPlan, TriggerPlanKind};
 
 /// Where the three hands' files are, and what the command line adds. Time and environment are arguments:
 /// loading the same `AppFiles` twice gives the same plan.
@@ -228,56 +227,6 @@ impl TopicGrant {
         check_topic(topic).is_ok()
             && self.all_of.iter().all(|list| list.iter().any(|filter| filter.matches(topic)))
     }
-}
-
-/// One trigger, with its templates filled in.
-#[derive(Debug, Clone)]
-pub struct TriggerPlan {
-    /// Its id.
-    pub id: String,
-    /// Index into [`App::components`].
-    pub component: usize,
-    /// What fires it.
-    pub kind: TriggerPlanKind,
-    /// When what is published for its events has to be on disk.
-    pub durable: Durable,
-}
-
-/// What fires a trigger.
-#[derive(Debug, Clone)]
-pub enum TriggerPlanKind {
-    /// A message on a topic.
-    Mqtt {
-        /// What to subscribe to.
-        topic: TopicFilter,
-        /// The quality of service to ask for.
-        qos: Qos,
-    },
-    /// Time that went by.
-    Timer {
-        /// From one tick to the next.
-        interval: Duration,
-        /// When the first tick is.
-        first: FirstTick,
-        /// How late each may be, at random.
-        jitter: Duration,
-    },
-    /// A time of the day.
-    Cron {
-        /// As written.
-        expression: String,
-        /// The zone that it is read in; UTC if absent.
-        zone: Option<String>,
-        /// The same, ready to be asked.
-        cron: Cron,
-    },
-    /// An edge on a line.
-    Gpio {
-        /// Index into [`Pins::inputs`].
-        input: usize,
-        /// Which edges.
-        edges: Edges,
-    },
 }
 
 /// The app's broker and the session with it.

@@ -1,5 +1,7 @@
 //! The triggers with their templates filled in and their lines found.
 
+use std::time::Duration;
+
 use pirn_triggers::gpio::Edges;
 use pirn_triggers::mqtt::Qos;
 use pirn_triggers::time::{Cron, Zone};
@@ -7,10 +9,60 @@ use pirn_triggers::time::{Cron, Zone};
 use super::capabilities::shown;
 use super::load::Hands;
 use super::pins::{self, Pins, Place};
-use super::{App, Purpose, TriggerPlan, TriggerPlanKind};
+use super::{App, Purpose};
 use crate::files::config::{Error, Seconds};
-use crate::files::manifest::{Template, TopicFilter, Trigger, TriggerKind};
+use crate::files::manifest::{Durable, FirstTick, Template, TopicFilter, Trigger, TriggerKind};
 use crate::limits::time::CLOCK_NOT_BEFORE;
+
+/// One trigger, with its templates filled in.
+#[derive(Debug, Clone)]
+pub struct TriggerPlan {
+    /// Its id.
+    pub id: String,
+    /// Index into [`App::components`].
+    pub component: usize,
+    /// What fires it.
+    pub kind: TriggerPlanKind,
+    /// When what is published for its events has to be on disk.
+    pub durable: Durable,
+}
+
+/// What fires a trigger.
+#[derive(Debug, Clone)]
+pub enum TriggerPlanKind {
+    /// A message on a topic.
+    Mqtt {
+        /// What to subscribe to.
+        topic: TopicFilter,
+        /// The quality of service to ask for.
+        qos: Qos,
+    },
+    /// Time that went by.
+    Timer {
+        /// From one tick to the next.
+        interval: Duration,
+        /// When the first tick is.
+        first: FirstTick,
+        /// How late each may be, at random.
+        jitter: Duration,
+    },
+    /// A time of the day.
+    Cron {
+        /// As written.
+        expression: String,
+        /// The zone that it is read in; UTC if absent.
+        zone: Option<String>,
+        /// The same, ready to be asked.
+        cron: Cron,
+    },
+    /// An edge on a line.
+    Gpio {
+        /// Index into [`Pins::inputs`].
+        input: usize,
+        /// Which edges.
+        edges: Edges,
+    },
+}
 
 /// The triggers of the plan, `ids` being the components of the plan in order. Where values are missing
 /// and the plan is only to be looked at, a topic stands as its template.

@@ -7,3 +7,4 @@ pub mod readiness;
 pub mod runner;
 pub mod session;
 pub mod status;
+pub mod tenant;

@@ -13,6 +13,9 @@
 //! it would take a new one under the same identifier for its copy, and drop it. So all of these are released before the
 //! first such message leaves.
 
+mod identifiers;
+
+use self::identifiers::{Identifiers, Strangers};
 use super::message::{DeliveryError, Publish, Qos};
 use super::packet::{Accepted, AckKind, Outgoing, Retain};
 use crate::limits::mqtt as limits;
@@ -38,17 +41,6 @@ impl fmt::Debug for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Done")
     }
-}
-
-/// QoS 2 messages of an earlier process that the broker may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Strangers {
-    /// It holds none.
-    None,
-    /// Nobody knows.
-    Perhaps,
-    /// They are released; what the broker receives from here on is ours.
-    Released,
 }
 
 /// An accepted message.
@@ -95,8 +87,7 @@ pub(super) struct Outbound {
     resending: bool,
     accepted: Accepted,
     strangers: Strangers,
-    /// Given out last: of all messages and requests but QoS 2, and of QoS 2.
-    last_ids: (u16, u16),
+    ids: Identifiers,
     /// Of messages, and of their topics and payloads, in `waiting` and `flying`.
     messages: usize,
     bytes: usize,
@@ -140,7 +131,7 @@ impl Outbound {
             resending: false,
             accepted: Accepted::plain(false),
             strangers: Strangers::Perhaps,
-            last_ids: (limits::QOS2_IDENTIFIERS, 0),
+            ids: Identifiers::new(),
             messages: 0,
             bytes: 0,
             ended: Vec::new(),
@@ -284,10 +275,11 @@ impl Outbound {
                 Qos::ExactlyOnce if self.strangers == Strangers::Perhaps => {
                     self.waiting.push_front(entry);
                     self.strangers = Strangers::Released;
-                    self.releases.extend(2..=limits::QOS2_IDENTIFIERS);
-                    return Some(Outgoing::Ack { kind: AckKind::Release, id: 1 });
+                    self.releases.extend(Identifiers::all_of_qos2());
+                    let id = self.releases.pop_front()?;
+                    return Some(Outgoing::Ack { kind: AckKind::Release, id });
                 }
-                Qos::ExactlyOnce => self.free_id_of_qos2(),
+                Qos::ExactlyOnce => self.ids.next_of_qos2(|id| is_flying(&self.flying, id)),
             };
             self.flying.push_back(Flying { entry, id, stage: Stage::Sent });
             return Some(Outgoing::Publish { id, dup: false, publish });
@@ -311,28 +303,8 @@ impl Outbound {
 
     /// A packet identifier that is not in use, here or by a SUBSCRIBE, for anything but QoS 2.
     pub(super) fn free_id(&mut self, is_used: &impl Fn(u16) -> bool) -> u16 {
-        loop {
-            let id = self.last_ids.0.checked_add(1).unwrap_or(limits::QOS2_IDENTIFIERS + 1);
-            self.last_ids.0 = id;
-            if !is_used(id) && !self.is_flying_as(id) {
-                return id;
-            }
-        }
-    }
-
-    /// There are more of them than may be on the wire.
-    fn free_id_of_qos2(&mut self) -> u16 {
-        loop {
-            let id = self.last_ids.1 % limits::QOS2_IDENTIFIERS + 1;
-            self.last_ids.1 = id;
-            if !self.is_flying_as(id) {
-                return id;
-            }
-        }
-    }
-
-    fn is_flying_as(&self, id: u16) -> bool {
-        self.flying.iter().any(|flying| flying.id == id)
+        let flying = &self.flying;
+        self.ids.next(|id| is_used(id) || is_flying(flying, id))
     }
 
     /// PUBACK, PUBREC or PUBCOMP.
@@ -458,6 +430,10 @@ impl Flying {
             AckKind::Release => false,
         }
     }
+}
+
+fn is_flying(flying: &VecDeque<Flying>, id: u16) -> bool {
+    flying.iter().any(|flying| flying.id == id)
 }
 
 /// What a message takes of the record's bytes.

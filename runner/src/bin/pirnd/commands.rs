@@ -10,16 +10,15 @@ use std::time::Duration;
 use pirn_runner::engine::outcome::Outcome;
 use pirn_runner::flow::event::Event;
 use pirn_runner::happening::Happening;
-use pirn_runner::limits::dispatch as limits;
 use pirn_runner::plan::{App, AppFiles, Purpose};
 use pirn_runner::report::shown;
 use pirn_runner::report::{Report, Reporter};
-use pirn_runner::serve::control::{self, Control, ControlSocket};
+use pirn_runner::serve::control;
 use pirn_runner::serve::log_files::LogFiles;
 use pirn_runner::serve::readiness::check_folders;
-use pirn_runner::serve::runner::{Runner, Until};
+use pirn_runner::serve::runner::{Outside, Runner, Until};
 use pirn_runner::serve::status;
-use pirn_runner::store::folder::StateFolder;
+use pirn_runner::serve::tenant::{Claimed, Tenant};
 use pirn_triggers::gpio::{self, Chips, Edge};
 use pirn_triggers::mqtt::Qos;
 use sd_notify::NotifyState;
@@ -54,25 +53,18 @@ fn answer(answer: &dyn Display) {
     let _ = writeln!(std::io::stdout(), "{}", shown::lines(&answer.to_string()));
 }
 
-/// An app that is about to work, alone in its state folder.
-struct Loaded {
-    runner: Runner,
-    reporter: Arc<dyn Reporter>,
-    folder: StateFolder,
-}
-
 /// Takes the state folder before anything else is opened or connected, then loads the app. A second
 /// `up`, and an `invoke` beside it, would write to the first one's files: both are refused.
-fn load(common: Common) -> Result<Loaded, ExitCode> {
+fn load(common: Common) -> Result<Tenant, ExitCode> {
     let app = runnable(&common.files)?;
     let bare = Printer::new(common.format, common.detail, None);
-    let folder = StateFolder::claim(&app.state_dir, &bare).map_err(|error| wrong(&error))?;
+    let claimed = Claimed::claim(app, &bare).map_err(|error| wrong(&error))?;
+    let app = claimed.app();
     let files = app.log_dir.clone().map(LogFiles::new).transpose();
     let files = files.map_err(|error| wrong(&format!("log folder: {error}")))?;
     let reporter: Arc<dyn Reporter> = Arc::new(Printer::new(common.format, common.detail, files));
-    warn(&app, &*reporter);
-    let runner = Runner::load(app, Arc::clone(&reporter)).map_err(|error| wrong(&error))?;
-    Ok(Loaded { runner, reporter, folder })
+    warn(app, &*reporter);
+    claimed.load(reporter).map_err(|error| wrong(&error))
 }
 
 /// What works but should not stay so.
@@ -100,57 +92,36 @@ pub(crate) fn run_loop(work: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 pub(crate) fn up(up: Up) -> ExitCode {
-    let loaded = match load(up.common) {
-        Ok(loaded) => loaded,
+    let tenant = match load(up.common) {
+        Ok(tenant) => tenant,
         Err(status) => return status,
     };
     let until = if up.once { Until::OneEvent } else { Until::Stopped };
-    run_loop(run(loaded, until))
+    run_loop(run(tenant, until))
 }
 
-async fn run(loaded: Loaded, until: Until) -> ExitCode {
-    let Loaded { runner, reporter, folder } = loaded;
+async fn run(tenant: Tenant, until: Until) -> ExitCode {
     let stop = match stop_signal() {
         Ok(stop) => stop,
         Err(error) => return failed(&format!("signals: {error}")),
     };
-    let outside = match runner.connect(&Chips::Kernel) {
-        Ok(outside) => outside,
-        Err(error) => return wrong(&error),
-    };
-    let _precaution = safe_on_panic(outside.outputs());
-    let lanes = Arc::new(runner.lanes().await);
-    let status = status::Source::new(&runner, &outside, &lanes);
-    let control = Control { status, store: runner.store().clone() };
-    let told = match ControlSocket::bind(&folder) {
-        Ok(socket) => Some(tokio::spawn(socket.serve(Arc::new(control)))),
-        Err(error) => {
-            reporter.report(&Report::Warning(&format!("no control socket: {error}")));
-            None
-        }
-    };
-    let watched = tokio::spawn(watchdog());
-    let app = runner.app();
-    let note = format!("running {} on {}", app.name, app.board.name);
-    reporter.report(&Report::Note(&note));
-    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&note)]);
     let stopping = async {
         stop.await;
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
     };
-    runner.run(outside, &lanes, stopping, until).await;
-    // What is in its log is folded back, so that the next start has nothing to recover.
-    let closed = tokio::time::timeout(limits::STORE_CLOSE_GRACE, runner.store().close());
-    if closed.await.is_err() {
-        reporter.report(&Report::Warning(
-            "the store takes long to close; what was answered is on the disk all the same",
-        ));
-    }
-    if let Some(told) = told {
-        told.abort();
+    let watched = tokio::spawn(watchdog());
+    let ready = |outside: &Outside| {
+        let app = tenant.runner().app();
+        let note = format!("running {} on {}", app.name, app.board.name);
+        tenant.reporter().report(&Report::Note(&note));
+        let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&note)]);
+        safe_on_panic(outside.outputs())
+    };
+    if let Err(error) = tenant.serve(&Chips::Kernel, ready, stopping, until).await {
+        return wrong(&error);
     }
     watched.abort();
-    reporter.report(&Report::Note("stopped"));
+    tenant.reporter().report(&Report::Note("stopped"));
     ExitCode::SUCCESS
 }
 
@@ -191,10 +162,11 @@ pub(crate) fn invoke(invoke: Invoke) -> ExitCode {
         Err(status) => return status,
     };
     // The folder stays taken until the end.
-    let Loaded { runner, folder: _folder, .. } = match load(invoke.common) {
-        Ok(loaded) => loaded,
+    let tenant = match load(invoke.common) {
+        Ok(tenant) => tenant,
         Err(status) => return status,
     };
+    let runner = tenant.runner();
     run_loop(async {
         let stop = match stop_signal() {
             Ok(stop) => stop,
