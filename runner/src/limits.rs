@@ -399,12 +399,21 @@ pub mod status {
         assert!((COMPONENTS_MAX + TRIGGERS_MAX) * 450 + LINES_MAX * 120 + 2_000 < JSON_BYTES_MAX);
 }
 
+/// Caps of a process that serves several apps.
+pub mod serve {
+    /// An app's name: part of a folder's path, of log lines and of a client id.
+    pub const NAME_BYTES_MAX: usize = 64;
+}
+
 /// Caps of the control socket.
 pub mod control {
     use std::time::Duration;
 
-    /// A request: a verb, a number, two times and a component's name.
-    pub const REQUEST_BYTES_MAX: u64 = 1 << 10;
+    /// A request: a verb, a number, two times and a component's name; or an app's name and the path of its folder.
+    pub const REQUEST_BYTES_MAX: u64 = 6 << 10;
+    /// How long a client waits for what it asked to be done: an app that is stopped for it may take its five seconds,
+    /// and another one before it.
+    pub const ANSWER_WAIT: Duration = Duration::from_secs(20);
     /// How long a client may take to say what it wants; one that says nothing wants the status.
     pub const REQUEST_WAIT: Duration = Duration::from_millis(250);
     /// Clients at the same time: people and their scripts. More wait for a place.

@@ -3,6 +3,7 @@
 
 pub mod shown;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_triggers::gpio;
@@ -98,4 +99,54 @@ pub struct Nobody;
 
 impl Reporter for Nobody {
     fn report(&self, _: &Report<'_>) {}
+}
+
+/// Reports of one app among several: its name goes before all that is said.
+pub struct Named {
+    app: String,
+    reporter: Arc<dyn Reporter>,
+}
+
+impl Named {
+    /// Of the app with this name, to be told here.
+    pub fn new(app: &str, reporter: Arc<dyn Reporter>) -> Self {
+        Self { app: app.to_owned(), reporter }
+    }
+}
+
+impl Reporter for Named {
+    fn report(&self, report: &Report<'_>) {
+        let named = |id: &str| format!("{}/{id}", self.app);
+        let sentence = |sentence: &str| format!("{}: {sentence}", self.app);
+        let to = &self.reporter;
+        match *report {
+            Report::Event { component, source, payload, what } => {
+                to.report(&Report::Event { component: &named(component), source, payload, what });
+            }
+            Report::Outcome { component, source, what, outcome, took, attempt, retry_in } => {
+                let component = &named(component);
+                to.report(&Report::Outcome {
+                    component,
+                    source,
+                    what,
+                    outcome,
+                    took,
+                    attempt,
+                    retry_in,
+                });
+            }
+            Report::Published { component, topic, payload, qos } => {
+                to.report(&Report::Published { component: &named(component), topic, payload, qos });
+            }
+            Report::Log { component, stream, line } => {
+                to.report(&Report::Log { component: &named(component), stream, line });
+            }
+            Report::Broker { address, notice } => {
+                to.report(&Report::Broker { address: &sentence(address), notice });
+            }
+            Report::Line(notice) => to.report(&Report::Line(notice)),
+            Report::Warning(said) => to.report(&Report::Warning(&sentence(said))),
+            Report::Note(said) => to.report(&Report::Note(&sentence(said))),
+        }
+    }
 }

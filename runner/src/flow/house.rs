@@ -20,8 +20,8 @@ use crate::store::Store;
 pub(crate) struct House {
     pub(super) store: Store,
     pub(super) reporter: Arc<dyn Reporter>,
-    /// Live instances of all components.
-    pub(super) slots: Semaphore,
+    /// Live instances of all components, of other apps too.
+    pub(super) slots: Arc<Semaphore>,
     /// Bytes of events that wait in memory.
     pub(crate) memory: Arc<Semaphore>,
     pub(super) running: Option<Running>,
@@ -50,7 +50,7 @@ impl House {
     pub(crate) async fn new(
         state_dir: &Path,
         store: Store,
-        instances_max: u32,
+        slots: Arc<Semaphore>,
         settled: Arc<Notify>,
         reporter: Arc<dyn Reporter>,
     ) -> Arc<Self> {
@@ -58,7 +58,7 @@ impl House {
         Arc::new(Self {
             store,
             reporter,
-            slots: Semaphore::new(instances_max as usize),
+            slots,
             memory: Arc::new(Semaphore::new(limits::WAITING_BYTES_MAX)),
             running,
             tries: Mutex::new(tries),

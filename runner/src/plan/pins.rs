@@ -24,6 +24,14 @@ pub struct Pins {
     pub outputs: Vec<Pin<OutputOptions>>,
 }
 
+impl Pins {
+    /// The lines' names, as the board's file has them.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        let inputs = self.inputs.iter().map(|pin| &*pin.options.line.name);
+        inputs.chain(self.outputs.iter().map(|pin| &*pin.options.line.name))
+    }
+}
+
 /// A line and how it is used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pin<T> {

@@ -8,6 +8,7 @@
 mod answers;
 mod show;
 
+use std::future::Future;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream as Blocking;
@@ -137,7 +138,7 @@ impl ControlSocket {
 
     /// Answers connections, a few at a time. Dropped at any point, nothing is lost but answers; letters
     /// that were marked or let go of stay so.
-    pub async fn serve(self, control: Arc<Control>) {
+    pub async fn serve<A: Answer>(self, answerer: Arc<A>) {
         let mut clients = JoinSet::new();
         loop {
             if clients.len() >= limits::CLIENTS_MAX {
@@ -145,7 +146,7 @@ impl ControlSocket {
                 continue;
             }
             match self.listener.accept().await {
-                Ok((stream, _)) => drop(clients.spawn(serve(stream, Arc::clone(&control)))),
+                Ok((stream, _)) => drop(clients.spawn(serve(stream, Arc::clone(&answerer)))),
                 Err(_) => tokio::time::sleep(limits::ACCEPT_PAUSE).await,
             }
             while clients.try_join_next().is_some() {}
@@ -159,43 +160,63 @@ impl Drop for ControlSocket {
     }
 }
 
+/// Who answers on a control socket.
+pub trait Answer: Send + Sync + 'static {
+    /// Answers one request; an empty one is of a client that only listens. Dropped at any point, what was done is done.
+    fn answer(&self, line: &[u8], client: &mut Client) -> impl Future<Output = ()> + Send;
+}
+
+/// Whoever asked.
+pub struct Client(UnixStream);
+
+impl Client {
+    /// Gives it some lines. One that does not read its answer is left.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        timeout(status::ANSWER_TIMEOUT, self.0.write_all(bytes)).await?
+    }
+
+    /// The last line: how it went.
+    pub async fn end(&mut self, error: &str) -> io::Result<()> {
+        self.send(show::end(0, error).as_bytes()).await
+    }
+}
+
 /// One client: its request, its answer.
-async fn serve(mut stream: UnixStream, control: Arc<Control>) {
+async fn serve<A: Answer>(mut stream: UnixStream, answerer: Arc<A>) {
     let mut line = Vec::new();
     let (reader, _) = stream.split();
     let mut reader = tokio::io::BufReader::new(reader).take(limits::REQUEST_BYTES_MAX);
     // Who has said nothing by then is one of those who only listen.
     let _ = timeout(limits::REQUEST_WAIT, reader.read_until(b'\n', &mut line)).await;
-    let request = match line.is_empty() {
-        true => Some(Request::new(Verb::Status)),
-        false => serde_json_core::from_slice(&line).ok().map(|(request, _)| request),
-    };
-    match request {
-        None => drop(send(&mut stream, unknown_request().as_bytes()).await),
-        Some(Request { verb: Verb::Status, .. }) => {
-            let json = control.status.json();
-            drop(send(&mut stream, &json).await);
-        }
-        Some(request) => {
-            let mut answers = Answers::new(&control.store, request);
-            while let Some(lines) = answers.next().await {
-                if send(&mut stream, lines.as_bytes()).await.is_err() {
-                    return;
+    answerer.answer(&line, &mut Client(stream)).await;
+}
+
+impl Answer for Control {
+    async fn answer(&self, line: &[u8], client: &mut Client) {
+        let request = match line.is_empty() {
+            true => Some(Request::new(Verb::Status)),
+            false => serde_json_core::from_slice(line).ok().map(|(request, _)| request),
+        };
+        match request {
+            None => drop(client.end(UNKNOWN_REQUEST).await),
+            Some(Request { verb: Verb::Status, .. }) => {
+                drop(client.send(&self.status.json()).await);
+            }
+            Some(request) => {
+                let mut answers = Answers::new(&self.store, request);
+                while let Some(lines) = answers.next().await {
+                    if client.send(lines.as_bytes()).await.is_err() {
+                        return;
+                    }
                 }
             }
         }
     }
 }
 
-fn unknown_request() -> String {
-    let error = "this request is not known; is the client of another version of pirn?";
-    show::end(0, error)
-}
-
-/// A client that does not read its answer is left.
-async fn send(stream: &mut UnixStream, bytes: &[u8]) -> io::Result<()> {
-    timeout(status::ANSWER_TIMEOUT, stream.write_all(bytes)).await?
-}
+/// What a client of another version learns.
+pub(super) const UNKNOWN_REQUEST: &str =
+    "this request is not known; is the client of another version of pirn?";
 
 /// Asks a running pirnd for its snapshot.
 pub fn ask_status(path: &Path) -> io::Result<String> {
@@ -208,10 +229,12 @@ pub fn ask_status(path: &Path) -> io::Result<String> {
 /// Asks a running pirnd about its dead letters; `line` is given each line but the last, which comes back.
 pub fn ask(
     path: &Path,
-    request: &Request<'_>,
+    request: &impl Serialize,
     mut line: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<End> {
-    let mut stream = BufReader::new(asked(path, request)?);
+    let stream = asked(path, request)?;
+    stream.set_read_timeout(Some(limits::ANSWER_WAIT))?;
+    let mut stream = BufReader::new(stream);
     let mut text = Vec::new();
     while stream.read_until(b'\n', &mut text)? > 0 {
         match end(&text) {
@@ -234,7 +257,7 @@ pub fn end(line: &[u8]) -> Option<End> {
     Some(last.end)
 }
 
-fn asked(path: &Path, request: &Request<'_>) -> io::Result<Blocking> {
+fn asked(path: &Path, request: &impl Serialize) -> io::Result<Blocking> {
     let mut stream = Blocking::connect(path)?;
     stream.set_read_timeout(Some(status::ASK_TIMEOUT))?;
     stream.set_write_timeout(Some(status::ASK_TIMEOUT))?;

@@ -1,22 +1,22 @@
 //! From a checked plan to units that can run: artifacts are verified, loaded once each and linked; what
 //! each component is granted is put together. Nothing runs yet.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::shop::{Origin, Process};
 use crate::engine::artifact::ArtifactError;
-use crate::engine::compiled::{LoadError, Pool, StartError};
-use crate::engine::config::Code;
+use crate::engine::compiled::{LoadError, StartError};
+use crate::engine::interpreted;
 use crate::engine::private::Private;
-use crate::engine::{Engine, interpreted};
 use crate::files::board::ArtifactKind;
 use crate::flow::counters::ComponentCounters;
 use crate::flow::unit::Unit;
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
-use crate::host::{self, Component, Grants, Host, log::Log, wasi};
-use crate::plan::bundle::{self, Lock, LockedArtifact};
+use crate::host::{Component, Grants, log::Log, wasi};
+use crate::plan::bundle::{self, Lock};
 use crate::plan::{App, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::report::Reporter;
 use crate::store::Store;
@@ -137,20 +137,23 @@ pub(crate) struct Shared<'a> {
 }
 
 /// Every component of the plan, in its order, ready to run.
-pub(crate) fn units(shared: &Shared<'_>, private: Private) -> Result<Vec<Arc<Unit>>, LoadAppError> {
+pub(crate) fn units(
+    shared: &Shared<'_>,
+    process: &Process,
+    mut private: Private,
+) -> Result<Vec<Arc<Unit>>, LoadAppError> {
     let app = shared.app;
     let origins = origins(app)?;
     check_budget(app, &origins)?;
-    let mut engines = Engines::new(app, private);
     let mut units = Vec::with_capacity(app.components.len());
     for ((plan, origin), kinds) in app.components.iter().zip(origins).zip(kinds(app)) {
-        let code = engines.load(origin)?;
+        let code = process.component(origin, &mut private)?;
         let worlds = fitting(plan, &code, &kinds)?;
         let grants = Arc::new(shared.grants(plan)?);
         let counters = Arc::<ComponentCounters>::default();
         units.push(Arc::new(Unit { code, worlds, grants, limits: plan.limits, counters }));
     }
-    engines.private.remove_others();
+    private.remove_others();
     Ok(units)
 }
 
@@ -203,24 +206,6 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
     kinds
 }
 
-/// What a component is loaded from.
-enum Origin {
-    /// An artifact of the lock file's, with its path.
-    Artifact(PathBuf, LockedArtifact),
-    /// The component itself. It is checked like any input, so it needs no digest.
-    Component(PathBuf),
-}
-
-impl Origin {
-    /// Components with the same key share what is loaded.
-    fn key(&self) -> String {
-        match self {
-            Self::Artifact(_, artifact) => artifact.sha256.clone(),
-            Self::Component(path) => path.display().to_string(),
-        }
-    }
-}
-
 /// What each component of the plan is loaded from. Only what is compiled needs a lock file.
 fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
     let folder = bundle::folder(&app.dir, &app.board);
@@ -244,73 +229,6 @@ fn component(app: &App, plan: &ComponentPlan) -> Result<Origin, LoadAppError> {
     let path = app.component_file(plan);
     let path = path.ok_or_else(|| LoadAppError::Elsewhere { component: plan.id.clone() })?;
     Ok(Origin::Component(path))
-}
-
-fn unreadable(path: &Path, error: std::io::Error) -> ArtifactError {
-    ArtifactError::Unreadable { path: path.display().to_string(), error }
-}
-
-/// One engine for each form of code that the app has.
-struct Engines {
-    compiled: Vec<Engine<Host>>,
-    interpreted: Option<interpreted::Engine<Host>>,
-    pool: Pool,
-    private: Private,
-    /// What is loaded: components made from one file share it.
-    loaded: BTreeMap<String, Arc<Component>>,
-}
-
-impl Engines {
-    fn new(app: &App, private: Private) -> Self {
-        let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
-        let memory_bytes_max = usize::try_from(memories.max().unwrap_or(0)).unwrap_or(usize::MAX);
-        let stack_bytes = usize::try_from(app.board.memory.stack_bytes).unwrap_or(usize::MAX);
-        let pool = Pool { instances: app.board.instances_max, memory_bytes_max, stack_bytes };
-        Self { compiled: Vec::new(), interpreted: None, pool, private, loaded: BTreeMap::new() }
-    }
-
-    fn load(&mut self, origin: Origin) -> Result<Arc<Component>, LoadAppError> {
-        let key = origin.key();
-        if let Some(code) = self.loaded.get(&key) {
-            return Ok(Arc::clone(code));
-        }
-        let code = Arc::new(match origin {
-            Origin::Artifact(path, artifact) => {
-                let file = self.private.open(&path, &artifact.sha256)?;
-                let compiled = self.compiled(artifact.code)?.load(&file);
-                Component::Compiled(compiled.map_err(|error| LoadAppError::Load { path, error })?)
-            }
-            Origin::Component(path) => {
-                let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
-                let interpreted = self.interpreted()?.load(&bytes);
-                Component::Interpreted(
-                    interpreted.map_err(|error| LoadAppError::Interpret { path, error })?,
-                )
-            }
-        });
-        self.loaded.insert(key, Arc::clone(&code));
-        Ok(code)
-    }
-
-    fn compiled(&mut self, code: Code) -> Result<&Engine<Host>, StartError> {
-        let index = match self.compiled.iter().position(|engine| engine.code() == code) {
-            Some(index) => index,
-            None => {
-                self.compiled.push(Engine::start(code, self.pool, host::offer)?);
-                self.compiled.len() - 1
-            }
-        };
-        Ok(&self.compiled[index])
-    }
-
-    fn interpreted(&mut self) -> Result<&interpreted::Engine<Host>, StartError> {
-        let engine = match self.interpreted.take() {
-            Some(engine) => engine,
-            None => interpreted::Engine::with_stack(self.pool.stack_bytes, host::offer)
-                .map_err(StartError::Engine)?,
-        };
-        Ok(self.interpreted.insert(engine))
-    }
 }
 
 fn check_budget(app: &App, origins: &[Origin]) -> Result<(), OverBudget> {

@@ -1,10 +1,13 @@
 //! An app at work: from its plan to what runs, what it is connected to, and what it says of itself.
 
+pub mod apps;
 pub mod control;
 mod loading;
 pub mod log_files;
 pub mod readiness;
 pub mod runner;
 pub mod session;
+pub mod shop;
 pub mod status;
 pub mod tenant;
+pub mod tenants;

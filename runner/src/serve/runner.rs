@@ -31,6 +31,7 @@ use crate::report::{Report, Reporter};
 use crate::serve::loading::{self, LoadAppError, Shared};
 use crate::serve::readiness::{self, Ready};
 use crate::serve::session;
+use crate::serve::shop::Process;
 use crate::store::folder;
 use crate::store::{Layout, Store};
 
@@ -41,6 +42,7 @@ pub struct Runner {
     brokers: Arc<Brokers>,
     lines: Arc<Lines>,
     store: Store,
+    process: Arc<Process>,
     reporter: Arc<dyn Reporter>,
 }
 
@@ -79,18 +81,39 @@ impl Runner {
     /// Loads everything that the plan names; nothing of it runs yet. What can be wrong with an app on
     /// this machine is found here or by [`verify`](Self::verify), which is the way to `connect`.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
+        let process = Process::for_app(&app);
+        Self::load_beside(app, process, reporter)
+    }
+
+    /// The same beside other apps of a process.
+    pub fn load_beside(
+        app: App,
+        process: Arc<Process>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, LoadAppError> {
         let private = Private::kept_in(&app.state_dir);
-        Self::with_code(app, reporter, private)
+        Self::with_code(app, process, reporter, private)
     }
 
     /// The same for who only wants to know what is wrong: nothing is written.
     pub fn examine(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
+        let process = Process::for_app(&app);
+        Self::examine_beside(app, process, reporter)
+    }
+
+    /// The same beside other apps of a process.
+    pub fn examine_beside(
+        app: App,
+        process: Arc<Process>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, LoadAppError> {
         let private = Private::looked_up_in(&app.state_dir);
-        Self::with_code(app, reporter, private)
+        Self::with_code(app, process, reporter, private)
     }
 
     fn with_code(
         app: App,
+        process: Arc<Process>,
         reporter: Arc<dyn Reporter>,
         private: Private,
     ) -> Result<Self, LoadAppError> {
@@ -110,8 +133,8 @@ impl Runner {
             lines: &lines,
             reporter: &reporter,
         };
-        let units = loading::units(&shared, private)?;
-        Ok(Self { app, units, brokers, lines, store, reporter })
+        let units = loading::units(&shared, &process, private)?;
+        Ok(Self { app, units, brokers, lines, store, process, reporter })
     }
 
     /// The plan.
@@ -235,10 +258,10 @@ impl Runner {
     pub async fn lanes(&self) -> Lanes {
         let settled = Arc::new(Notify::new());
         let store = self.store.clone();
-        let (state_dir, instances_max) = (&self.app.state_dir, self.app.board.instances_max);
+        let (state_dir, slots) = (&self.app.state_dir, self.process.slots());
         let told = Arc::clone(&settled);
         let reporter = Arc::clone(&self.reporter);
-        let house = House::new(state_dir, store, instances_max, told, reporter).await;
+        let house = House::new(state_dir, store, slots, told, reporter).await;
         let entry = |(index, unit): (usize, &Arc<Unit>)| {
             let of = self.triggers().filter(|(_, trigger)| trigger.component == index);
             let triggers = of.map(|(number, trigger)| (number, Arc::from(trigger.id.as_str())));

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::control::{Control, ControlSocket};
 use super::loading::LoadAppError;
 use super::runner::{Outside, Runner, Until};
+use super::shop::Process;
 use super::status::Source;
 use crate::limits::dispatch::STORE_CLOSE_GRACE;
 use crate::plan::App;
@@ -43,8 +44,18 @@ impl Claimed {
 
     /// Loads everything that the plan names.
     pub fn load(self, reporter: Arc<dyn Reporter>) -> Result<Tenant, LoadAppError> {
+        let process = Process::for_app(&self.app);
+        self.load_beside(process, reporter)
+    }
+
+    /// The same beside other apps of the process.
+    pub fn load_beside(
+        self,
+        process: Arc<Process>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Tenant, LoadAppError> {
         let Self { app, folder } = self;
-        let runner = Runner::load(app, Arc::clone(&reporter))?;
+        let runner = Runner::load_beside(app, process, Arc::clone(&reporter))?;
         Ok(Tenant { runner, reporter, folder })
     }
 }

@@ -1,5 +1,7 @@
 //! pirnd's command line. Flags that Spin has keep Spin's names.
 
+mod help;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,61 +12,19 @@ use pirn_runner::plan::AppFiles;
 use pirn_runner::serve::control::Verb;
 use pirn_triggers::gpio::EdgeKind;
 
+use pirn_runner::serve::apps::Change;
+
 use crate::log::Format;
+use crate::serve::{App, Serve, Wish};
 
-pub(crate) const HELP: &str = "\
-pirnd: runs Spin applications on small boards
-
-Usage: pirnd up [PATH] [OPTIONS]               run an app until SIGTERM
-       pirnd verify [PATH] [OPTIONS]           check everything that `up` would, run nothing
-       pirnd invoke COMPONENT EVENT [PATH] [OPTIONS]
-                                               hand one event to a component; EVENT is
-                                                 --topic T (--payload P | --payload-file F)
-                                                 --line NAME --edge rising|falling
-                                                 --tick
-                                                 --timestamp SECONDS
-       pirnd safe-state [PATH] [OPTIONS]       set all outputs to their safe levels, after a crash
-       pirnd status [PATH] [--socket S] [--format table|json]
-                                               counters of a running pirnd
-       pirnd dead-letters WHAT [PATH] [OPTIONS]
-                                               events that could not be handled, of a running pirnd or
-                                               of one that is stopped; WHAT is
-                                                 list       a line for each
-                                                 show ID    one, with its payload
-                                                 retry ID   have it tried again; or --all
-                                                 drop ID    let go of it; or --all
-                                                 export     lines of JSON, with payloads; -o FILE
-
-PATH is the app's folder or its spin.toml (here: the current folder); -f PATH says the same.
-
-Options:
-  -f, --from PATH               the app's folder or its spin.toml
-      --board NAME|FILE         the board (a shipped name, or a TOML file)
-      --runtime-config-file F   the operator's settings
-      --variable NAME=VALUE     value of a variable; goes before all other sources
-  -e, --env NAME=VALUE          environment of the components
-      --profile NAME            component profile of the manifest
-      --state-dir DIR           where key-value data and dead letters are kept
-  -L, --log-dir DIR             where components' output is kept, instead of on stderr
-      --log-format text|json    pirnd's own log, on stderr
-  -v, --verbose                 log every event, not just what went wrong
-  -q, --quiet                   no output of components
-      --once                    handle one event, then exit
-      --format table|json       how status and dead-letters answer
-      --component C             dead letters of this component
-      --older-than T, --newer-than T
-                                dead letters put aside longer, or less long, ago (90s, 5min, 2h)
-  -o, --output FILE             where export writes, instead of stdout
-  -h, --help    -V, --version
-
-Exit status: 0 fine; 1 failed while running; 2 command line, manifest, artifact or board is wrong;
-invoke: 3 the component refused the event, 4 it failed.
-";
+pub(crate) use help::HELP;
 
 pub(crate) enum Command {
     Help,
     Version,
     Up(Up),
+    Serve(Serve),
+    App(App),
     Verify(Common),
     Invoke(Invoke),
     SafeState(Common),
@@ -158,6 +118,8 @@ struct Words {
     socket: Option<PathBuf>,
     output: Option<Output>,
     letters: Letters,
+    apps: Option<PathBuf>,
+    name: Option<String>,
 }
 
 /// What may be said about dead letters.
@@ -209,6 +171,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Long("timestamp") => words.timestamp = Some(parser.value()?.parse()?),
             Arg::Long("socket") => words.socket = Some(parser.value()?.into()),
             Arg::Long("format") => words.output = Some(parser.value()?.parse_with(output)?),
+            Arg::Long("apps") => words.apps = Some(parser.value()?.into()),
+            Arg::Long("name") => words.name = Some(parser.value()?.string()?),
             Arg::Long("all") => words.letters.all = true,
             Arg::Long("component") => words.letters.component = Some(parser.value()?.string()?),
             Arg::Long("older-than") => {
@@ -260,7 +224,11 @@ fn command(mut words: Words) -> Result<Command, lexopt::Error> {
         }
         _ => None,
     };
+    let wish = (name == "app").then(|| wish(&mut positional, words.name.take())).transpose()?;
     let path = positional.next().map(PathBuf::from);
+    if name == "serve" && (path.is_some() || words.from.is_some()) {
+        return Err("serve runs the apps of a folder: --apps DIR; `pirnd up PATH` runs one".into());
+    }
     if let Some(more) = positional.next() {
         return Err(format!("unexpected word {more:?}").into());
     }
@@ -270,6 +238,12 @@ fn command(mut words: Words) -> Result<Command, lexopt::Error> {
     words.only_for(&name)?;
     Ok(match (name.as_str(), component) {
         ("up", _) => Command::Up(Up { common: words.common, once: words.once }),
+        ("serve", _) => Command::Serve(Serve { common: words.common, apps: words.apps }),
+        ("app", _) => Command::App(App {
+            wish: wish.ok_or("app: what about it?")?,
+            state_dir: words.common.files.state_dir,
+            output: words.output.unwrap_or_default(),
+        }),
         ("verify", _) => Command::Verify(words.common),
         ("invoke", Some(component)) => {
             let cause = words.cause()?;
@@ -283,7 +257,7 @@ fn command(mut words: Words) -> Result<Command, lexopt::Error> {
         }),
         ("dead-letters", _) => Command::DeadLetters(words.dead_letters(verb, id)?),
         (other, _) => {
-            let known = "up, verify, invoke, safe-state, status, dead-letters";
+            let known = "up, serve, app, verify, invoke, safe-state, status, dead-letters";
             return Err(format!("unknown command {other:?}; known are {known}").into());
         }
     })
@@ -336,9 +310,11 @@ impl Words {
             (self.edge.is_some() && name != "invoke", "--edge", "invoke"),
             (self.tick && name != "invoke", "--tick", "invoke"),
             (self.timestamp.is_some() && name != "invoke", "--timestamp", "invoke"),
+            (self.apps.is_some() && name != "serve", "--apps", "serve"),
+            (self.name.is_some(), "--name", "app add"),
             (self.socket.is_some() && name != "status", "--socket", "status"),
             (
-                self.output.is_some() && !["status", "dead-letters"].contains(&name),
+                self.output.is_some() && !["status", "app", "dead-letters"].contains(&name),
                 "--format",
                 "status",
             ),
@@ -353,6 +329,45 @@ impl Words {
             None => Ok(()),
         }
     }
+}
+
+/// What `app` is to do: the words after it.
+fn wish(
+    words: &mut impl Iterator<Item = String>,
+    given: Option<String>,
+) -> Result<Wish, lexopt::Error> {
+    let what = words.next();
+    let change = match what.as_deref() {
+        Some("list") => Change::List,
+        Some("add") => Change::Add,
+        Some("remove") => Change::Remove,
+        Some("start") => Change::Start,
+        Some("stop") => Change::Stop,
+        Some("restart") => Change::Restart,
+        Some("replace") => Change::Replace,
+        Some("status") => {
+            return Ok(Wish::Status(words.next().ok_or("app status needs the app's name")?));
+        }
+        _ => {
+            let known = "list, add, remove, start, stop, restart, replace, status";
+            return Err(format!("app needs one of {known}").into());
+        }
+    };
+    let has_name = !matches!(change, Change::List | Change::Add);
+    let name = match has_name {
+        true => Some(words.next().ok_or("which app? give its name, as `app list` shows it")?),
+        false => None,
+    };
+    if given.is_some() && change != Change::Add {
+        return Err("--name belongs to `pirnd app add`".into());
+    }
+    let path = match change {
+        Change::Add | Change::Replace => {
+            Some(PathBuf::from(words.next().ok_or("which folder? give the app's")?))
+        }
+        _ => None,
+    };
+    Ok(Wish::Change { change, name: name.or(given), path })
 }
 
 fn verb(word: Option<String>) -> Result<Verb, lexopt::Error> {

@@ -126,7 +126,7 @@ async fn run(tenant: Tenant, until: Until) -> ExitCode {
 }
 
 /// Tells systemd's watchdog that the loop turns, as often as it asks; never if it does not.
-async fn watchdog() {
+pub(crate) async fn watchdog() {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     let mut beat = tokio::time::interval((period / 2).max(Duration::from_millis(100)));
     loop {

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod letters;
 mod log;
+mod serve;
 mod ways_out;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         args::Command::Up(up) => commands::up(up),
+        args::Command::Serve(served) => serve::serve(served),
+        args::Command::App(app) => serve::app(app),
         args::Command::Verify(app) => commands::verify(app),
         args::Command::Invoke(invoke) => commands::invoke(invoke),
         args::Command::SafeState(common) => commands::safe_state(common),
