@@ -1,0 +1,223 @@
+//! `pirnd serve` and `pirnd app`, as an operator types them: apps come, go, are replaced under traffic, and survive
+//! whatever happens to the process.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use pirn_tests::apps::ScratchApp;
+use pirn_tests::faults::books;
+use pirn_tests::faults::broker::Broker;
+use pirn_tests::guests::guest;
+use pirn_tests::process::{Ended, Running, run};
+use pirn_tests::{eventually, pirnd};
+
+/// A process that serves apps, on a state folder of its own.
+struct Served {
+    scratch: tempfile::TempDir,
+    running: Option<Running>,
+}
+
+impl Served {
+    fn new() -> Self {
+        let mut served = Self { scratch: tempfile::tempdir().unwrap(), running: None };
+        served.restart();
+        served
+    }
+
+    fn state(&self) -> PathBuf {
+        self.scratch.path().join("state")
+    }
+
+    fn set(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.state().join("apps")).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Ends it with -9, if it runs, and starts it.
+    fn restart(&mut self) {
+        drop(self.running.take());
+        let mut command = Command::new(pirnd());
+        command.arg("serve").arg("--state-dir").arg(self.state());
+        let running = Running::start(&mut command);
+        eventually("pirnd serve to be ready", || {
+            running.printed().contains("apps run").then_some(())
+        });
+        self.running = Some(running);
+    }
+
+    fn printed(&self) -> String {
+        self.running.as_ref().unwrap().printed()
+    }
+
+    fn app(&self, words: &[&str]) -> Ended {
+        run(Command::new(pirnd()).arg("app").args(words).arg("--state-dir").arg(self.state()))
+    }
+
+    /// What the command prints if it succeeds.
+    fn said(&self, words: &[&str]) -> String {
+        let ended = self.app(words);
+        assert_eq!(ended.code, Some(0), "{words:?}: {}{}", ended.out, ended.err);
+        ended.out
+    }
+
+    /// What the command complains of.
+    fn refused(&self, words: &[&str]) -> String {
+        let ended = self.app(words);
+        assert_eq!(ended.code, Some(1), "{words:?}: {}{}", ended.out, ended.err);
+        ended.err
+    }
+}
+
+/// An app that passes numbers on from `in/LANE/…` to `out/LANE`.
+fn ledger(broker: &Broker, name: &str, lane: &str) -> ScratchApp {
+    let address = broker.address();
+    let app = ScratchApp::with_manifest(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"{name}\"\n\
+         [application.trigger.mqtt]\naddress = \"{address}\"\nusername = \"\"\npassword = \"\"\n\
+         keep_alive_interval = \"30\"\n[[trigger.mqtt]]\ncomponent = \"{lane}\"\n\
+         topic = \"in/{lane}/#\"\nqos = \"1\"\n[component.{lane}]\nsource = \"ledger.wasm\"\n\
+         key_value_stores = [\"default\"]\nallowed_outbound_hosts = [\"{address}\"]\n\
+         [component.{lane}.variables]\nbroker = \"{address}\"\nother = \"{address}\"\n"
+    ));
+    app.copy(&guest("ledger"), "ledger.wasm");
+    app.built()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Waits until so many numbers came out of a lane.
+fn came(broker: &Broker, lane: &str, count: usize) {
+    let topic = format!("out/{lane}");
+    let all = broker.wait(Duration::from_secs(20), |look| look.received_on(&topic) >= count);
+    assert!(all, "of {count} numbers {} came out of {lane}", broker.look().received_on(&topic));
+}
+
+fn publish(broker: &Broker, lane: &str, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        broker.publish(&format!("in/{lane}/keep"), &number.to_string(), 1);
+    }
+}
+
+#[test]
+fn apps_come_and_go_without_touching_each_other_and_are_there_again_after_kill_9() {
+    let broker = Broker::start();
+    let (lamp, door) = (ledger(&broker, "lamp", "a"), ledger(&broker, "door", "b"));
+    let mut served = Served::new();
+    assert_eq!(served.said(&["add", text(lamp.path())]), "lamp is there and runs\n");
+    served.said(&["add", text(door.path()), "--name", "front-door"]);
+    assert!(served.refused(&["add", text(lamp.path())]).contains("an app lamp already"));
+    publish(&broker, "a", 0..10);
+    publish(&broker, "b", 0..10);
+    came(&broker, "a", 10);
+    came(&broker, "b", 10);
+
+    assert_eq!(served.said(&["stop", "lamp"]), "lamp is stopped\n");
+    publish(&broker, "a", 10..20);
+    publish(&broker, "b", 10..20);
+    came(&broker, "b", 20);
+    served.restart();
+    assert!(served.printed().contains("1 of 2 apps run"), "{}", served.printed());
+    let list = served.said(&["list", "--format", "json"]);
+    let rows: Vec<serde_json::Value> =
+        list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let states: Vec<_> = rows.iter().map(|row| (&row["name"], &row["state"])).collect();
+    assert_eq!(
+        states,
+        [(&"front-door".into(), &"running".into()), (&"lamp".into(), &"stopped".into())]
+    );
+    assert_eq!(broker.look().received_on("out/a"), 10, "a stopped app did something");
+    served.said(&["start", "lamp"]);
+    came(&broker, "a", 20);
+    assert!(served.said(&["status", "lamp"]).starts_with("lamp on "));
+
+    let gone = served.said(&["remove", "lamp"]);
+    assert!(gone.contains("lamp is gone; what it kept is in "), "{gone}");
+    assert_eq!(served.set(), ["front-door"]);
+    assert!(served.refused(&["stop", "lamp"]).contains("there is no app lamp"));
+}
+
+#[test]
+fn an_app_that_is_wrong_is_said_holds_up_nobody_and_is_not_taken_in() {
+    let broker = Broker::start();
+    let (fine, wrong) = (ledger(&broker, "fine", "a"), ledger(&broker, "wrong", "b"));
+    let mut served = Served::new();
+    served.said(&["add", text(fine.path())]);
+    std::fs::write(wrong.file("spin.toml"), "spin_manifest_version = 7\n").unwrap();
+    let refused = served.refused(&["add", text(wrong.path()), "--name", "b"]);
+    assert!(
+        refused.contains("spin.toml") && refused.contains("spin_manifest_version"),
+        "{refused}"
+    );
+    assert!(served.refused(&["replace", "fine", text(wrong.path())]).contains("spin.toml"));
+    assert_eq!(served.set(), ["fine"]);
+    publish(&broker, "a", 0..5);
+    came(&broker, "a", 5);
+    // One that was put there by hand.
+    std::os::unix::fs::symlink(wrong.path(), served.state().join("apps/b")).unwrap();
+    served.restart();
+    assert!(served.printed().contains("1 of 2 apps run"), "{}", served.printed());
+    let list = served.said(&["list"]);
+    assert!(list.contains("b     wrong") && list.contains("spin_manifest_version"), "{list}");
+    publish(&broker, "a", 5..10);
+    came(&broker, "a", 10);
+}
+
+#[test]
+fn replaced_under_traffic_nothing_is_lost_and_order_is_kept() {
+    let broker = Broker::start();
+    let versions = [ledger(&broker, "lamp", "a"), ledger(&broker, "lamp", "a")];
+    let served = Served::new();
+    served.said(&["add", text(versions[0].path())]);
+    let replaced = 12;
+    let mut next = 0;
+    for round in 1..=replaced {
+        publish(&broker, "a", next..next + 40);
+        next += 40;
+        served.said(&["replace", "lamp", text(versions[round % 2].path())]);
+    }
+    came(&broker, "a", usize::try_from(next).unwrap());
+    let look = broker.look();
+    let (seen, disordered) = books::delivered(&look);
+    assert_eq!((seen.len() as u64, disordered), (next, Vec::new()));
+}
+
+#[test]
+fn kill_9_in_the_middle_of_a_change_leaves_the_old_set_or_the_new_one() {
+    let broker = Broker::start();
+    let [one, two] = ["one", "two"].map(|name| ledger(&broker, name, name));
+    let mut served = Served::new();
+    served.said(&["add", text(one.path())]);
+    for round in 0..16_u64 {
+        let before = served.set();
+        let change: &[&str] = match (round % 3, before.contains(&"two".to_owned())) {
+            (0, false) => &["add", text(two.path())],
+            (_, false) => &["replace", "one", text(one.path())],
+            (1, true) => &["replace", "two", text(two.path())],
+            (_, true) => &["remove", "two"],
+        };
+        let mut command = Command::new(pirnd());
+        command.arg("app").args(change).arg("--state-dir").arg(served.state());
+        let mut asking = command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Anywhere within what a change takes.
+        std::thread::sleep(Duration::from_millis(round * 7 % 90));
+        served.restart();
+        let _ = asking.wait();
+        let after = served.set();
+        let whole = [vec!["one".to_owned()], vec!["one".to_owned(), "two".to_owned()]];
+        let after: Vec<_> = after.into_iter().filter(|name| !name.starts_with('.')).collect();
+        assert!(whole.contains(&after), "{change:?}: {before:?} became {after:?}");
+        let ready = format!("{} of {} apps run", after.len(), after.len());
+        assert!(served.printed().contains(&ready), "{change:?}: {}", served.printed());
+    }
+}
