@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::mark::{Mark, MarkFile, beside, log_salts};
 use super::{StoreError, caps};
@@ -94,10 +94,13 @@ fn make_tables(db: &Connection, contents: Contents) -> Result<(), StoreError> {
     if contents == Contents::KeyValue {
         return Ok(db.execute_batch(super::key_value::TABLES)?);
     }
+    // In one transaction: each of them alone would wait for the card once more.
+    let making = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     for tables in STATE_TABLES {
-        db.execute_batch(tables)?;
+        making.execute_batch(tables)?;
     }
-    super::dead_letters::take_over(db)
+    super::dead_letters::take_over(&making)?;
+    Ok(making.commit()?)
 }
 
 /// How many bytes the database has; made for this user only if it never was there. What was there and

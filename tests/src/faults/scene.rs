@@ -207,6 +207,16 @@ impl Scene {
         }
         // Dropped, it is killed and waited for.
         self.gather();
+        self.wait_for_the_folder();
+    }
+
+    /// A process that was traced is gone a moment after it is dead: its last thread holds the folder until then.
+    fn wait_for_the_folder(&self) {
+        let Ok(lock) = std::fs::File::open(self.state.join("pirnd.lock")) else { return };
+        let end = Instant::now() + STOPPED;
+        while lock.try_lock().is_err() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Sends a signal to whatever the started process started, and says what that is.
