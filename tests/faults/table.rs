@@ -34,6 +34,18 @@ impl Tally {
         self.lost += books.lost.len();
     }
 
+    /// Adds another's.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.accepted += other.accepted;
+        self.delivered += other.delivered;
+        self.duplicates += other.duplicates;
+        self.dead += other.dead;
+        self.lost += other.lost;
+        self.notes.extend(other.notes);
+        self.problems.extend(other.problems);
+    }
+
     /// Counts what the books of messages do not know: ticks.
     pub(crate) fn count(&mut self, accepted: usize, delivered: usize, duplicates: usize) {
         self.accepted += accepted;
