@@ -2,9 +2,9 @@
 //! comes first: a second process there would write to the first one's files.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pirn_triggers::gpio::Chips;
+use pirn_triggers::gpio::{Chips, Outputs};
 use tokio::time::timeout;
 
 use super::control::{Control, ControlSocket};
@@ -28,6 +28,8 @@ pub struct Tenant {
     runner: Runner,
     reporter: Arc<dyn Reporter>,
     folder: StateFolder,
+    /// The lines that it drives, while it runs.
+    outputs: Mutex<Option<Outputs>>,
 }
 
 impl Claimed {
@@ -56,7 +58,7 @@ impl Claimed {
     ) -> Result<Tenant, LoadAppError> {
         let Self { app, folder } = self;
         let runner = Runner::load_beside(app, process, Arc::clone(&reporter))?;
-        Ok(Tenant { runner, reporter, folder })
+        Ok(Tenant { runner, reporter, folder, outputs: Mutex::default() })
     }
 }
 
@@ -80,7 +82,7 @@ impl Tenant {
         stop: impl Future<Output = ()>,
         until: Until,
     ) -> Result<(), LoadAppError> {
-        let Self { runner, reporter, folder } = self;
+        let Self { runner, reporter, folder, .. } = self;
         let socket = ControlSocket::bind(folder);
         let outside = runner.connect(chips)?;
         let lanes = Arc::new(runner.lanes().await);
@@ -93,6 +95,7 @@ impl Tenant {
                 None
             }
         };
+        *self.outputs() = Some(outside.outputs().clone());
         let held = ready(&outside);
         runner.run(outside, &lanes, stop, until).await;
         // What is in its log is folded back, so that the next start has nothing to recover.
@@ -105,6 +108,18 @@ impl Tenant {
             told.abort();
         }
         drop(held);
+        *self.outputs() = None;
         Ok(())
+    }
+
+    /// Sets what it drives to its safe levels: the last act of a process that cannot go on.
+    pub fn make_lines_safe(&self) {
+        if let Some(outputs) = &*self.outputs() {
+            outputs.stop();
+        }
+    }
+
+    fn outputs(&self) -> MutexGuard<'_, Option<Outputs>> {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

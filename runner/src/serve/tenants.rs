@@ -202,6 +202,15 @@ impl Tenants {
         self.states.join(name)
     }
 
+    /// Sets what all apps drive to its safe levels: the last act of a process that cannot go on.
+    pub fn make_lines_safe(&self) {
+        for seat in self.seats().values() {
+            if let Seat::Running { tenant, .. } = seat {
+                tenant.make_lines_safe();
+            }
+        }
+    }
+
     /// Stops all of them, together; they are in the set as before.
     pub async fn close(self: &Arc<Self>) {
         let _turn = self.turn.lock().await;

@@ -20,7 +20,7 @@ use sd_notify::NotifyState;
 use crate::args::{Common, Output, Status};
 use crate::commands::{self, failed, run_loop, watchdog, wrong};
 use crate::log::Printer;
-use crate::ways_out::stop_signal;
+use crate::ways_out::{on_panic, stop_signal};
 
 /// Where a process that serves apps keeps its state, if nothing is said.
 pub(crate) const STATE_DIR: &str = "/var/lib/pirn";
@@ -86,6 +86,8 @@ async fn run(tenants: Arc<Tenants>, folder: StateFolder, reporter: Arc<dyn Repor
         Ok(socket) => socket,
         Err(error) => return failed(&format!("no control socket: {error}")),
     };
+    let all = Arc::clone(&tenants);
+    let _precaution = on_panic(move || all.make_lines_safe());
     let (running, of) = match tenants.start_all().await {
         Ok(counts) => counts,
         Err(error) => return wrong(&error),

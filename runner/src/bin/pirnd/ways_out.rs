@@ -48,9 +48,15 @@ pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 /// Not where a panic ends a task only: the process then goes on, and so do its outputs.
 #[must_use]
 pub(crate) fn safe_on_panic(outputs: &Outputs) -> Option<Precaution> {
+    let outputs = outputs.clone();
+    on_panic(move || outputs.stop())
+}
+
+/// The same with whatever is to be done.
+#[must_use]
+pub(crate) fn on_panic(act: impl Fn() + Clone + Send + Sync + 'static) -> Option<Precaution> {
     cfg!(panic = "abort").then(|| {
-        let outputs = outputs.clone();
-        before_a_panic_ends_us(move || outputs.stop());
+        before_a_panic_ends_us(act);
         Precaution
     })
 }
