@@ -133,6 +133,17 @@ impl ScratchApp {
         std::fs::copy(from, self.file(name)).expect("the file can be copied");
     }
 
+    /// The same app in a folder of its own, built if this one is; without what it keeps.
+    ///
+    /// # Panics
+    /// If it cannot be copied.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let twin = Self { folder: tempfile::tempdir().expect("a scratch folder") };
+        copy_files(self.path(), twin.path(), &["state", ".pirn-state"]);
+        twin
+    }
+
     /// Runs `pirn build` on it, whatever it answers.
     #[must_use]
     pub fn try_build(&self, more: &[&str]) -> Ended {
@@ -194,5 +205,22 @@ impl ScratchApp {
         let running = Running::start(self.pirnd(&["up"]).args(more));
         running.wait_for("running ");
         running
+    }
+}
+
+/// Copies what is in a folder, but not what is called so.
+fn copy_files(from: &Path, to: &Path, but: &[&str]) {
+    for entry in std::fs::read_dir(from).expect("a folder").map(|entry| entry.expect("its entry")) {
+        let name = entry.file_name();
+        let target = to.join(&name);
+        if but.iter().any(|but| name == *but) {
+            continue;
+        }
+        if entry.path().is_dir() {
+            std::fs::create_dir(&target).expect("a folder");
+            copy_files(&entry.path(), &target, but);
+        } else {
+            std::fs::copy(entry.path(), target).expect("the file can be copied");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use pirn_tests::apps::ScratchApp;
 use pirn_tests::faults::scene::{Piece, Scene};
 
 use super::{Context, Outcome, Unfinished, close};
@@ -106,19 +107,21 @@ pub(super) fn runner_ended_at_syscalls(context: &Context) -> Outcome {
             })
             .collect();
     }
-    for ended in at_once(&places) {
+    // Built once: that would take most of the time.
+    let app = pirn_tests::faults::piece::app(&pieces());
+    for ended in at_once(&places, &app) {
         tally.merge(ended?);
     }
     Ok(tally)
 }
 
 /// Each place is mostly waited for, so some are tried at once.
-fn at_once(places: &[(String, u64)]) -> Vec<Outcome> {
+fn at_once(places: &[(String, u64)], app: &ScratchApp) -> Vec<Outcome> {
     let part = |first: usize| -> Outcome {
         let mut tally = Tally::default();
         for (name, when) in places.iter().skip(first).step_by(AT_ONCE) {
             let before = tally.problems.len();
-            one(&format!("{name}:signal=KILL:when={when}"), &mut tally)?;
+            one(app, &format!("{name}:signal=KILL:when={when}"), &mut tally)?;
             for problem in &mut tally.problems[before..] {
                 *problem = format!("ended at {name} {when}: {problem}");
             }
@@ -132,8 +135,9 @@ fn at_once(places: &[(String, u64)]) -> Vec<Outcome> {
     })
 }
 
-fn one(fault: &str, tally: &mut Tally) -> Result<(), String> {
-    let mut scene = Scene::connected(&pieces());
+fn one(app: &ScratchApp, fault: &str, tally: &mut Tally) -> Result<(), String> {
+    let mut scene = Scene::with(app.twin());
+    scene.start();
     scene.kill();
     scene.publish("a", "keep", 0..10);
     start(&mut scene, &injecting(fault));

@@ -75,7 +75,7 @@ fn manifest(pieces: &[Piece]) -> String {
 /// # Panics
 /// If a guest is missing or cannot be compiled.
 #[must_use]
-pub(super) fn app(pieces: &[Piece]) -> ScratchApp {
+pub fn app(pieces: &[Piece]) -> ScratchApp {
     let app = ScratchApp::with_manifest(&manifest(pieces));
     for Piece { guest: name, .. } in pieces {
         app.copy(&guest(name), &format!("{name}.wasm"));

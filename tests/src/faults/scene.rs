@@ -47,7 +47,13 @@ impl Scene {
     /// A scene in which nothing runs yet but the broker.
     #[must_use]
     pub fn of(pieces: &[Piece]) -> Self {
-        let (broker, app) = (Broker::start(), piece::app(pieces));
+        Self::with(piece::app(pieces))
+    }
+
+    /// The same with an app that is built already.
+    #[must_use]
+    pub fn with(app: ScratchApp) -> Self {
+        let broker = Broker::start();
         let (address, state) = (broker.address(), app.file("state"));
         let other = "mqtt://127.0.0.1:1".to_owned();
         Self {
