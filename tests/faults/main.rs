@@ -142,11 +142,7 @@ fn one(context: &Context, case: &'static Case) -> Row {
         Ok(Ok(tally)) => Verdict::Failed(tally),
         Ok(Err(Unfinished::Missing(why))) => Verdict::Skipped(why),
         Ok(Err(Unfinished::Broken(why))) => failed(&why),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            failed(&text.unwrap_or_default())
-        }
+        Err(panic) => failed(&cases::words_of(&*panic)),
     };
     Row { name: case.name, verdict, took: begun.elapsed() }
 }

@@ -16,6 +16,8 @@ mod process;
 mod syscalls;
 mod tls;
 
+use std::any::Any;
+
 use pirn_tests::faults::scene::Scene;
 
 use crate::table::Tally;
@@ -50,6 +52,13 @@ impl From<String> for Unfinished {
     fn from(why: String) -> Self {
         Self::Broken(why)
     }
+}
+
+/// What a panic says.
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_default()
 }
 
 /// A named case.

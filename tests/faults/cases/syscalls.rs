@@ -6,7 +6,7 @@ use std::time::Duration;
 use pirn_tests::apps::ScratchApp;
 use pirn_tests::faults::scene::{Piece, Scene};
 
-use super::{Context, Outcome, Unfinished, close};
+use super::{Context, Outcome, Unfinished, close, words_of};
 use crate::dice::Dice;
 use crate::table::Tally;
 
@@ -130,8 +130,8 @@ fn at_once(places: &[(String, u64)], app: &ScratchApp) -> Vec<Outcome> {
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE).map(|first| scope.spawn(move || part(first))).collect();
-        let broke = || Err("a thread of it panicked".to_owned().into());
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broke())).collect()
+        let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        ended.map(|ended| ended.unwrap_or_else(|panic| Err(words_of(&*panic).into()))).collect()
     })
 }
 
