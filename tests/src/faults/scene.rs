@@ -216,11 +216,16 @@ impl Scene {
         self.wait_for_the_folder();
     }
 
-    /// A process that was traced is gone a moment after it is dead: its last thread holds the folder until then.
+    /// A process that was traced is gone a moment after it is dead: its last thread holds the folder until then. Looked
+    /// at and not tried: a lock that is tried here would be held by whatever another case starts meanwhile.
     fn wait_for_the_folder(&self) {
-        let Ok(lock) = std::fs::File::open(self.state.join("pirnd.lock")) else { return };
+        use std::os::unix::fs::MetadataExt as _;
+        let Ok(about) = std::fs::metadata(self.state.join("pirnd.lock")) else { return };
+        let held = format!(":{} ", about.ino());
         let end = Instant::now() + STOPPED;
-        while lock.try_lock().is_err() && Instant::now() < end {
+        while std::fs::read_to_string("/proc/locks").is_ok_and(|locks| locks.contains(&held))
+            && Instant::now() < end
+        {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
