@@ -8,8 +8,8 @@
 //!
 //! A broker has so many messages under way to us (20 in mosquitto, whoever they are for). Those of a component
 //! that rests, or that is slow, would fill that window, and its neighbours would get nothing. So a lane that makes
-//! no progress worth the name while events wait in it, that has far more to do than it does, or that has had a crowd
-//! waiting for long beside neighbours, is *stuck*: until it is empty, what waits in it is written to disk and settled.
+//! no progress worth the name while events wait in it, that has far more to do than it does, or that beside neighbours has
+//! had a crowd waiting for long or has one while it rests, is *stuck*: until it is empty, what waits in it is written to disk and settled.
 //! How much of that there may be is bounded. What goes beyond waits with the broker as long as the lane makes progress,
 //! and is kept aside as a dead letter if it makes none.
 
@@ -98,6 +98,10 @@ impl<E: Clone> Lane<E> {
         let came = now;
         let event = Some(event);
         self.waiting.push(Item { key, event, trigger, bytes, worth, attempts, came, parking });
+        // It will do nothing for a while, and what is behind this crowd cannot come.
+        self.stuck |= self.bounds.has_neighbours
+            && self.waiting.len() >= limits::CROWD
+            && self.strikes.resting(now).is_some();
         Offer::Taken
     }
 

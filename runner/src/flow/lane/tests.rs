@@ -270,6 +270,23 @@ fn a_crowd_is_written_down_if_others_wait_behind_it_and_only_then() {
 }
 
 #[test]
+fn a_crowd_before_a_component_that_rests_is_written_down_at_once() {
+    let now = Instant::now();
+    for has_neighbours in [false, true] {
+        let bounds = Bounds { has_neighbours, ..BOUNDS };
+        let mut lane = Lane::new(bounds, Pace::new(1_000_000, Duration::from_secs(1)));
+        offer(&mut lane, 0, now);
+        let (key, _) = run(&mut lane, now);
+        lane.ended(key, Err(()), now);
+        for event in 1..limits::CROWD as u32 {
+            assert!(!lane.is_stuck(), "{event}");
+            offer(&mut lane, event, now);
+        }
+        assert_eq!((lane.is_stuck(), lane.check(now)), (has_neighbours, has_neighbours));
+    }
+}
+
+#[test]
 fn what_goes_beyond_waits_with_the_broker_while_there_is_progress() {
     let (mut lane, now) = crowded(true);
     for event in 1_000..1_100 {
