@@ -8,8 +8,9 @@ pub const MEMORY_BYTES_MAX: usize = 512 << 10;
 pub const PUBLISH_OVERHEAD_BYTES: usize = 256;
 /// Publishes of one component that are ready to be sent while the broker is away; those behind them are on disk alone.
 pub const HEAD_MAX: usize = 64;
-/// Publishes handed to the session and not acknowledged: enough to keep its window full.
-pub const SENDING_MAX: usize = 256;
+/// Publishes handed to the session and not acknowledged: enough to keep its window full, and no more, since what one
+/// component publishes waits behind all that another has there.
+pub const SENDING_MAX: usize = 80;
 /// How long a publish that is to be written anyway waits for others to share the write, and for an acknowledgement
 /// that makes it needless.
 pub const GRACE: Duration = Duration::from_millis(20);
