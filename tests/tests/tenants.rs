@@ -99,7 +99,16 @@ fn came(broker: &Broker, lane: &str, count: usize) {
     assert!(all, "of {count} numbers {} came out of {lane}", broker.look().received_on(&topic));
 }
 
+/// Waits until a session of the broker's takes what goes into a lane: an app is at work before its broker answers, and
+/// what nobody subscribed to is nobody's.
+fn subscribed(broker: &Broker, lane: &str) {
+    let filter = format!("in/{lane}/#");
+    let is_there = broker.wait(Duration::from_secs(20), |look| look.is_subscribed_to(&filter));
+    assert!(is_there, "nobody subscribed to {filter}");
+}
+
 fn publish(broker: &Broker, lane: &str, numbers: std::ops::Range<u64>) {
+    subscribed(broker, lane);
     for number in numbers {
         broker.publish(&format!("in/{lane}/keep"), &number.to_string(), 1);
     }
