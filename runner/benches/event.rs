@@ -13,17 +13,11 @@ use pirn_runner::files::board::ArtifactKind;
 use pirn_runner::flow::event::Event;
 use pirn_runner::happening::Happening;
 use pirn_runner::plan::{App, AppFiles};
-use pirn_runner::report::{Report, Reporter};
+use pirn_runner::report::Nobody;
 use pirn_runner::serve::runner::Runner;
 use pirn_triggers::gpio::Chips;
 use pirn_triggers::mqtt::Qos;
 use pirn_triggers::mqtt::broker::Broker;
-
-struct Nobody;
-
-impl Reporter for Nobody {
-    fn report(&self, _: &Report<'_>) {}
-}
 
 /// A broker on a thread of its own; its port.
 fn broker() -> u16 {

@@ -174,6 +174,14 @@ fn an_app_that_is_wrong_is_said_holds_up_nobody_and_is_not_taken_in() {
     assert!(served.printed().contains("1 of 2 apps run"), "{}", served.printed());
     let list = served.said(&["list"]);
     assert!(list.contains("b     wrong") && list.contains("spin_manifest_version"), "{list}");
+    // One that was fine when it was stopped is wrong when it does not start.
+    served.said(&["stop", "fine"]);
+    let manifest = std::fs::read_to_string(fine.file("spin.toml")).unwrap();
+    std::fs::write(fine.file("spin.toml"), "spin_manifest_version = 7\n").unwrap();
+    assert!(served.refused(&["start", "fine"]).contains("spin_manifest_version"));
+    assert!(served.said(&["list"]).contains("fine  wrong"), "{}", served.said(&["list"]));
+    std::fs::write(fine.file("spin.toml"), manifest).unwrap();
+    served.said(&["start", "fine"]);
     publish(&broker, "a", 5..10);
     came(&broker, "a", 10);
 }

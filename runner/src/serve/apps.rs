@@ -1,12 +1,13 @@
 //! What is asked of a process that serves several apps, and what it answers, on its control socket.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::control::{Answer, Client, Format, UNKNOWN_REQUEST};
 use super::tenants::{Row, Tenants};
 use crate::limits::control as limits;
-use std::path::Path;
-use std::sync::Arc;
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -163,12 +163,6 @@ mod tests {
         }
     }
 
-    struct Nobody;
-
-    impl Reporter for Nobody {
-        fn report(&self, _: &Report<'_>) {}
-    }
-
     #[tokio::test]
     async fn timers_that_cannot_run_are_an_error_and_not_a_warning() {
         let every = std::time::Duration::from_secs(1);
@@ -176,7 +170,7 @@ mod tests {
             let (first, jitter) = (First::AtOnce, Default::default());
             Rule::Interval(Interval { every, first, jitter })
         };
-        let reporter: Arc<dyn Reporter> = Arc::new(Nobody);
+        let reporter: Arc<dyn Reporter> = Arc::new(crate::report::Nobody);
         assert!(schedule_of(vec![rule(); 10], 0, &reporter).is_ok());
         let error = schedule_of(vec![rule(); 16 * 1024 + 1], 0, &reporter).err().unwrap();
         let sentence = error.to_string();

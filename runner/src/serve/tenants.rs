@@ -84,10 +84,7 @@ impl Tenants {
         let names = self.set.names()?;
         let mut running = 0;
         for name in names.iter().filter(|name| !self.is_stopped(name)) {
-            match self.begin(name).await {
-                Ok(()) => running += 1,
-                Err(error) => self.say_wrong(name, error),
-            }
+            running += usize::from(self.begin(name).await.is_ok());
         }
         Ok((running, names.len()))
     }
@@ -152,7 +149,8 @@ impl Tenants {
     pub async fn restart(self: &Arc<Self>, name: &str) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         self.known(name)?;
-        self.check(name, &self.set.path(name))?;
+        // Held, so that it need not be loaded twice.
+        let _checked = self.check(name, &self.set.path(name))?;
         self.end(name).await;
         self.set_stopped(name, false)?;
         self.begin(name).await
@@ -169,9 +167,9 @@ impl Tenants {
         let _checked = self.check(name, &folder)?;
         self.end(name).await;
         let Err(error) = self.put(name, &folder).await else { return Ok(()) };
-        let back = self.put(name, &old).await;
-        let back = back.err().map(|error| format!("; and the one before: {error}"));
-        Err(error + &back.unwrap_or_default())
+        let Err(again) = self.put(name, &old).await else { return Err(error) };
+        self.say_wrong(name, again.clone());
+        Err(format!("{error}; and the one before: {again}"))
     }
 
     /// Has a name lead to a folder, and lets what is there run.
@@ -302,10 +300,15 @@ impl Tenants {
         claimed.load_beside(process, reporter).map_err(|error| error.to_string())
     }
 
-    /// Loads an app of the set and lets it run.
+    /// Loads an app of the set and lets it run. One that cannot is wrong from here on.
     async fn begin(self: &Arc<Self>, name: &str) -> Result<(), String> {
-        let tenant = self.load(name, &self.set.path(name))?;
-        self.seat(name, tenant).await
+        match self.load(name, &self.set.path(name)) {
+            Ok(tenant) => self.seat(name, tenant).await,
+            Err(error) => {
+                self.say_wrong(name, error.clone());
+                Err(error)
+            }
+        }
     }
 
     /// Lets a loaded app run. Comes back when it is at work, or why it is not.

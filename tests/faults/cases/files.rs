@@ -33,6 +33,7 @@ fn with_damage(context: &Context, damage: fn(&mut Vec<u8>, &mut Dice)) -> Outcom
     let mut dice = Dice::new(context.seed);
     let mut scene = Scene::connected(&[Piece::ledger("a"), Piece::ledger("b")]);
     let mut tally = Tally::default();
+    // Ninety-nine damaged ones are kept in a folder; then the operator has to look.
     let rounds = context.times(2, 60);
     let mut damaged = 0;
     for round in 0..rounds {

@@ -25,7 +25,7 @@ pub enum Health {
 #[derive(Clone, Debug)]
 pub struct Component {
     pub health: Health,
-    /// OutboxBounds of its lane.
+    /// Bounds of its lane.
     pub bounds: LaneBounds,
     /// Most publishes for one event.
     pub outputs_max: u64,

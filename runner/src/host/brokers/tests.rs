@@ -15,12 +15,6 @@ use crate::limits::host::{BROKER_AWAY_MAX, BROKER_IDLE_MAX};
 use crate::outbox::{Ended, Receipt};
 use crate::store::Layout;
 
-struct Nobody;
-
-impl Reporter for Nobody {
-    fn report(&self, _: &Report<'_>) {}
-}
-
 /// Their store has no folder: nothing can be written.
 fn brokers() -> Brokers {
     brokers_at("/nowhere")
@@ -29,7 +23,13 @@ fn brokers() -> Brokers {
 fn brokers_at(state_dir: impl Into<std::path::PathBuf>) -> Brokers {
     let layout = Layout { state_dir: state_dir.into(), ..Layout::default() };
     let store = Store::start(layout).unwrap();
-    Brokers::new("app", TlsOptions::default(), store, OutboxBounds::default(), Arc::new(Nobody))
+    Brokers::new(
+        "app",
+        TlsOptions::default(),
+        store,
+        OutboxBounds::default(),
+        Arc::new(crate::report::Nobody),
+    )
 }
 
 fn login(address: &str) -> Login {

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use pirn_runner::flow::lane::Then;
-use pirn_runner::happening::Urgency;
-use pirn_runner::happening::Worth;
+use pirn_runner::happening::{Urgency, Worth};
 use pirn_runner::limits::dispatch::RUNNING_MAX;
 use pirn_runner::limits::outbox as limits;
 use pirn_runner::outbox::machine::{Full, Told};
