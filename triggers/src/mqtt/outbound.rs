@@ -256,7 +256,7 @@ impl Outbound {
             let mut entry = match self.status.take() {
                 Some(publish) => Entry { publish, done: None, kind: Kind::Status },
                 None if waits => return None,
-                None => self.waiting.pop_front()?,
+                None => self.next_waiting()?,
             };
             match self.fit(&entry.publish) {
                 Ok(qos) => entry.publish.qos = qos,
@@ -284,6 +284,14 @@ impl Outbound {
             self.flying.push_back(Flying { entry, id, stage: Stage::Sent });
             return Some(Outgoing::Publish { id, dup: false, publish });
         }
+    }
+
+    fn next_waiting(&mut self) -> Option<Entry> {
+        let entry = self.waiting.pop_front()?;
+        if self.waiting.is_empty() && self.waiting.capacity() > limits::OUTBOUND_KEPT {
+            self.waiting.shrink_to(limits::OUTBOUND_KEPT);
+        }
+        Some(entry)
     }
 
     fn resend(&mut self, at: usize) -> Outgoing {
