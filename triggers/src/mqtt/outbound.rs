@@ -16,6 +16,7 @@
 mod identifiers;
 
 use self::identifiers::{Identifiers, Strangers};
+use super::inbound::keep_few;
 use super::message::{DeliveryError, Publish, Qos};
 use super::packet::{Accepted, AckKind, Outgoing, Retain};
 use crate::limits::mqtt as limits;
@@ -256,8 +257,9 @@ impl Outbound {
             let mut entry = match self.status.take() {
                 Some(publish) => Entry { publish, done: None, kind: Kind::Status },
                 None if waits => return None,
-                None => self.next_waiting()?,
+                None => self.waiting.pop_front()?,
             };
+            keep_few(&mut self.waiting, limits::OUTBOUND_KEPT);
             match self.fit(&entry.publish) {
                 Ok(qos) => entry.publish.qos = qos,
                 Err(error) => {
@@ -284,14 +286,6 @@ impl Outbound {
             self.flying.push_back(Flying { entry, id, stage: Stage::Sent });
             return Some(Outgoing::Publish { id, dup: false, publish });
         }
-    }
-
-    fn next_waiting(&mut self) -> Option<Entry> {
-        let entry = self.waiting.pop_front()?;
-        if self.waiting.is_empty() && self.waiting.capacity() > limits::OUTBOUND_KEPT {
-            self.waiting.shrink_to(limits::OUTBOUND_KEPT);
-        }
-        Some(entry)
     }
 
     fn resend(&mut self, at: usize) -> Outgoing {
