@@ -46,6 +46,9 @@ pub mod mqtt {
     /// go on publishing to make room in it.
     pub const OUTBOUND_MESSAGES_MAX: usize = 4 * 1024;
 
+    /// Places kept when nothing waits to be sent any more; the rest of their memory goes back.
+    pub const OUTBOUND_KEPT: usize = WINDOW;
+
     /// Bytes of the same; one message larger than this still passes, alone.
     pub const OUTBOUND_BYTES_MAX: usize = 512 * 1024;
 

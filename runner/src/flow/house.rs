@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::lanes::locked;
 use super::running::Running;
 use super::tries::Tries;
+use crate::heap;
 use crate::limits::dispatch as limits;
 use crate::report::{Report, Reporter};
 use crate::store::Store;
@@ -43,6 +44,8 @@ pub(crate) struct House {
     /// The keeper is to look now.
     pub(super) urgent: Notify,
     pub(super) settled: Arc<Notify>,
+    /// There is memory to give back.
+    pub(super) spare: Notify,
 }
 
 impl House {
@@ -72,6 +75,7 @@ impl House {
             keeper_looks: AtomicBool::new(false),
             urgent: Notify::new(),
             settled,
+            spare: Notify::new(),
         })
     }
 
@@ -116,6 +120,9 @@ impl House {
 
     /// Events are settled: how often they were tried is nobody's business any more.
     pub(super) fn forget_tries(&self, digests: Vec<u64>) {
+        if heap::has_spare() {
+            self.spare.notify_one();
+        }
         for digest in digests {
             if locked(&self.tries).settle(digest) {
                 let store = self.store.clone();

@@ -22,6 +22,7 @@ use self::waiting::{Item, Parking, Waiting};
 use super::pace::Pace;
 use super::strikes::Strikes;
 use crate::limits::dispatch as limits;
+use crate::limits::heap::PLACES_KEPT;
 
 pub use words::{Arrival, Bounds, Left, Loaded, Next, Offer, Parked, Then};
 
@@ -199,6 +200,9 @@ impl<E: Clone> Lane<E> {
     /// An event that had left is settled: it is nobody's any more.
     pub fn settled(&mut self, key: u64) {
         self.open.retain(|(open, _)| *open != key);
+        if self.open.is_empty() && self.open.capacity() > PLACES_KEPT {
+            self.open.shrink_to(PLACES_KEPT);
+        }
     }
 
     /// Whether somebody should look at the lane from time to time, since events wait in it.

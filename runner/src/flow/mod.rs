@@ -17,6 +17,7 @@ pub mod lanes;
 pub(crate) mod letters;
 pub mod pace;
 mod running;
+pub(crate) mod spare;
 pub mod strikes;
 pub mod tries;
 pub mod unit;

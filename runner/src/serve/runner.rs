@@ -21,7 +21,7 @@ use crate::flow::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
 use crate::flow::house::House;
 use crate::flow::lanes::Entry;
 use crate::flow::unit::Unit;
-use crate::flow::{keeper, letters};
+use crate::flow::{keeper, letters, spare};
 use crate::host::brokers::{Brokers, Login};
 use crate::host::gpio::Lines;
 use crate::limits::dispatch as limits;
@@ -290,6 +290,7 @@ impl Runner {
             entry.workers().for_each(|worker| drop(workers.spawn(worker)));
         }
         let keeper = tokio::spawn(keeper::keep(Arc::clone(house), entries.clone()));
+        let spare = tokio::spawn(spare::give_back(Arc::clone(house)));
         let retries =
             tokio::spawn(letters::retry(self.app.clone(), Arc::clone(house), entries.clone()));
         let driven = outputs.clone();
@@ -330,6 +331,7 @@ impl Runner {
         outputs.stop();
         keeper.abort();
         retries.abort();
+        spare.abort();
         self.make_safe(lanes).await;
         self.close().await;
     }
