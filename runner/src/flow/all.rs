@@ -8,12 +8,13 @@ use super::books::Balance;
 use super::event::Event;
 use super::house::House;
 use super::lanes::Entry;
-use crate::plan::{App, TriggerPlan};
+use crate::plan::App;
 use crate::report::Report;
 use crate::store::StoreError;
 
 /// The lanes of an app, and what they have in common.
 pub struct Lanes {
+    pub(crate) app: Arc<App>,
     pub(crate) house: Arc<House>,
     pub(crate) entries: Vec<Entry>,
     /// Told when an event is settled.
@@ -40,11 +41,7 @@ impl Lanes {
     }
 
     /// Puts what an earlier process wrote down into the lanes; what is of a trigger that is gone becomes a dead letter.
-    pub(crate) async fn restore<'a>(
-        &self,
-        triggers: impl Iterator<Item = (u32, &'a TriggerPlan)>,
-        app: &App,
-    ) {
+    pub(crate) async fn restore(&self) {
         let warn = |error: &dyn std::fmt::Display| {
             let sentence = format!(
                 "events that an earlier run wrote down cannot be read; they wait for the next start: {error}"
@@ -63,15 +60,14 @@ impl Lanes {
             let _ = self.house.store().nothing_is_kept().await;
             return;
         }
-        let triggers: Vec<_> = triggers.collect();
+        let app = &self.app;
         for event in waiting {
-            let known = triggers.iter().find(|(_, trigger)| {
+            let known = (0..).zip(&app.triggers).find(|(_, trigger)| {
                 let component = app.components.get(trigger.component).map(|plan| plan.id.as_str());
                 trigger.id == event.trigger && component == Some(&*event.component)
             });
-            let to = known.and_then(|(number, trigger)| {
-                Some((*number, self.entries.get(trigger.component)?))
-            });
+            let to = known
+                .and_then(|(number, trigger)| Some((number, self.entries.get(trigger.component)?)));
             match to {
                 Some((number, entry)) => {
                     entry.restore(event.row, number, event.bytes, event.attempts);

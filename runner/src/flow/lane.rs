@@ -147,6 +147,11 @@ impl<E: Clone> Lane<E> {
         Next::Run { key, event, attempt }
     }
 
+    /// Whether [`Self::next`] may have something to do, now or at some time.
+    pub fn wants_turn(&self) -> bool {
+        self.running.len() < self.bounds.instances_max.max(1) as usize && !self.waiting.is_empty()
+    }
+
     /// A row was read; `None` if there is no such row any more, which ends that event. `attempts` is how often a run
     /// of it was begun whose end nobody saw, which the row cannot know.
     pub fn loaded(&mut self, key: u64, event: Option<E>, attempts: u32, now: Instant) -> Loaded<E> {

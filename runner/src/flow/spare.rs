@@ -1,15 +1,15 @@
 //! After a burst, memory goes back to the kernel: a while after it was needed, once, and at rest nothing wakes for it.
 
-use std::sync::Arc;
+use std::sync::Weak;
 
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::house::House;
 use crate::heap;
 use crate::limits::heap as limits;
 
-/// Runs for as long as the lanes do. The first time is for what only starting needed.
-pub(crate) async fn give_back(house: Arc<House>) {
+/// Runs for as long as somebody may tell it. The first time is for what only starting needed.
+pub(crate) async fn give_back(told: Weak<Notify>) {
     loop {
         loop {
             heap::watch();
@@ -21,7 +21,8 @@ pub(crate) async fn give_back(house: Arc<House>) {
         }
         heap::give_back();
         while !heap::has_spare() {
-            house.spare.notified().await;
+            let Some(told) = told.upgrade() else { return };
+            told.notified().await;
         }
     }
 }

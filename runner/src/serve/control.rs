@@ -21,6 +21,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::flow::{all::Lanes, letters};
 use crate::limits::{control as limits, status};
 use crate::serve::status::Source;
 use crate::store::folder::{FILE_MODE, StateFolder};
@@ -112,6 +113,8 @@ pub struct Control {
     pub status: Source,
     /// The letters.
     pub store: Store,
+    /// Where letters go that are to be tried again.
+    pub lanes: Option<Arc<Lanes>>,
 }
 
 /// Where the socket of an app with this state folder is.
@@ -206,8 +209,11 @@ impl Answer for Control {
                 let mut answers = Answers::new(&self.store, request);
                 while let Some(lines) = answers.next().await {
                     if client.send(lines.as_bytes()).await.is_err() {
-                        return;
+                        break;
                     }
+                }
+                if let (Verb::Retry, Some(lanes)) = (request.verb, &self.lanes) {
+                    tokio::spawn(letters::retry(Arc::clone(lanes)));
                 }
             }
         }

@@ -21,7 +21,7 @@ use crate::flow::feeds::{self, EdgeRoute, Route, TickRoute, TopicRoute};
 use crate::flow::house::House;
 use crate::flow::lanes::Entry;
 use crate::flow::unit::Unit;
-use crate::flow::{keeper, letters, spare};
+use crate::flow::{keeper, letters};
 use crate::host::brokers::{Brokers, Login};
 use crate::host::gpio::Lines;
 use crate::limits::dispatch as limits;
@@ -37,7 +37,7 @@ use crate::store::{Layout, Store};
 
 /// A loaded app.
 pub struct Runner {
-    app: App,
+    app: Arc<App>,
     units: Vec<Arc<Unit>>,
     brokers: Arc<Brokers>,
     lines: Arc<Lines>,
@@ -134,11 +134,12 @@ impl Runner {
             reporter: &reporter,
         };
         let units = loading::units(&shared, &process, private)?;
+        let app = Arc::new(app);
         Ok(Self { app, units, brokers, lines, store, process, reporter })
     }
 
     /// The plan.
-    pub fn app(&self) -> &App {
+    pub fn app(&self) -> &Arc<App> {
         &self.app
     }
 
@@ -258,18 +259,18 @@ impl Runner {
     pub async fn lanes(&self) -> Lanes {
         let settled = Arc::new(Notify::new());
         let store = self.store.clone();
-        let (state_dir, slots) = (&self.app.state_dir, self.process.slots());
-        let told = Arc::clone(&settled);
-        let reporter = Arc::clone(&self.reporter);
-        let house = House::new(state_dir, store, slots, told, reporter).await;
+        let root = self.process.state_dir().unwrap_or(&self.app.state_dir);
+        let of = (self.app.name.as_str(), root);
+        let (told, reporter) = (Arc::clone(&settled), Arc::clone(&self.reporter));
+        let house = House::new(of, store, self.process.crew(), told, reporter).await;
         let entry = |(index, unit): (usize, &Arc<Unit>)| {
             let of = self.triggers().filter(|(_, trigger)| trigger.component == index);
             let triggers = of.map(|(number, trigger)| (number, Arc::from(trigger.id.as_str())));
             Entry::new(unit, triggers, self.units.len() > 1, &house)
         };
         let entries: Vec<Entry> = self.units.iter().enumerate().map(entry).collect();
-        let lanes = Lanes { house, entries, settled };
-        lanes.restore(self.triggers(), &self.app).await;
+        let lanes = Lanes { app: Arc::clone(&self.app), house, entries, settled };
+        lanes.restore().await;
         lanes
     }
 
@@ -279,20 +280,15 @@ impl Runner {
     pub async fn run(
         &self,
         outside: Outside,
-        lanes: &Lanes,
+        lanes: &Arc<Lanes>,
         stop: impl Future<Output = ()>,
         until: Until,
     ) {
         let Outside { session: _, inbox, schedule, inputs, outputs } = outside;
-        let Lanes { house, entries, settled } = lanes;
-        let mut workers = JoinSet::new();
-        for entry in entries {
-            entry.workers().for_each(|worker| drop(workers.spawn(worker)));
+        let Lanes { house, entries, settled, .. } = &**lanes;
+        if self.store.has_kept() {
+            tokio::spawn(letters::retry(Arc::clone(lanes)));
         }
-        let keeper = tokio::spawn(keeper::keep(Arc::clone(house), entries.clone()));
-        let spare = tokio::spawn(spare::give_back(Arc::clone(house)));
-        let retries =
-            tokio::spawn(letters::retry(self.app.clone(), Arc::clone(house), entries.clone()));
         let driven = outputs.clone();
         let driving = tokio::spawn(async move { driven.run().await });
         let mut feeds = self.feeds((inputs, schedule), entries, settled);
@@ -318,20 +314,13 @@ impl Runner {
             () = messages => {}
         }
         feeds.shutdown().await;
-        house.stop();
-        entries.iter().for_each(Entry::wake);
-        let drained = async { while workers.join_next().await.is_some() {} };
-        if tokio::time::timeout(limits::STOP_GRACE, drained).await.is_err() {
+        if !house.stop(limits::STOP_GRACE).await {
             self.reporter.report(&Report::Note(
                 "invocations were still running; their events stay with the broker",
             ));
-            workers.shutdown().await;
         }
         driving.abort();
         outputs.stop();
-        keeper.abort();
-        retries.abort();
-        spare.abort();
         self.make_safe(lanes).await;
         self.close().await;
     }

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::Semaphore;
-
 use super::loading::LoadAppError;
 use crate::engine::artifact::{ArtifactError, digest};
 use crate::engine::compiled::{Pool, StartError};
@@ -14,6 +12,7 @@ use crate::engine::config::Code;
 use crate::engine::private::Private;
 use crate::engine::{Engine, interpreted};
 use crate::files::board::Board;
+use crate::flow::crew::Crew;
 use crate::host::{self, Component, Host};
 use crate::plan::App;
 use crate::plan::bundle::LockedArtifact;
@@ -21,23 +20,30 @@ use crate::plan::bundle::LockedArtifact;
 /// What the apps of a process have in common.
 pub struct Process {
     shop: Mutex<Shop>,
-    /// Live instances of all components of all apps.
-    slots: Arc<Semaphore>,
+    /// As many hands as there may be instances.
+    crew: Arc<Crew>,
+    /// Where the process keeps what is not one app's; `None`: with the app.
+    state_dir: Option<PathBuf>,
 }
 
 impl Process {
     /// For one app: places for instances are as large as its largest memory.
     pub fn for_app(app: &App) -> Arc<Self> {
         let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
-        Self::with_memories(&app.board, memories.max().unwrap_or(0))
+        Self::with_memories(&app.board, memories.max().unwrap_or(0), None)
     }
 
     /// For any number of apps on this board: places are as large as a component may ask for.
-    pub fn for_board(board: &Board) -> Arc<Self> {
-        Self::with_memories(board, board.component.memory_bytes.max)
+    pub fn for_board(board: &Board, state_dir: &Path) -> Arc<Self> {
+        let state_dir = Some(state_dir.to_owned());
+        Self::with_memories(board, board.component.memory_bytes.max, state_dir)
     }
 
-    fn with_memories(board: &Board, memory_bytes_max: u64) -> Arc<Self> {
+    fn with_memories(
+        board: &Board,
+        memory_bytes_max: u64,
+        state_dir: Option<PathBuf>,
+    ) -> Arc<Self> {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let pool = Pool {
             instances: board.instances_max,
@@ -46,12 +52,17 @@ impl Process {
         };
         Arc::new(Self {
             shop: Mutex::new(Shop::new(pool)),
-            slots: Arc::new(Semaphore::new(board.instances_max as usize)),
+            crew: Crew::new(board.instances_max),
+            state_dir,
         })
     }
 
-    pub(super) fn slots(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.slots)
+    pub(super) fn crew(&self) -> Arc<Crew> {
+        Arc::clone(&self.crew)
+    }
+
+    pub(super) fn state_dir(&self) -> Option<&Path> {
+        self.state_dir.as_deref()
     }
 
     /// The component that is loaded from there. `private` is where the app keeps its own copy of compiled code.

@@ -87,7 +87,11 @@ impl Tenant {
         let outside = runner.connect(chips)?;
         let lanes = Arc::new(runner.lanes().await);
         let status = Source::new(runner, &outside, &lanes);
-        let control = Arc::new(Control { status, store: runner.store().clone() });
+        let control = Arc::new(Control {
+            status,
+            store: runner.store().clone(),
+            lanes: Some(Arc::clone(&lanes)),
+        });
         let told = match socket {
             Ok(socket) => Some(tokio::spawn(socket.serve(control))),
             Err(error) => {

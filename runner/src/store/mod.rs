@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::limits::bounds::LetterBounds;
 use crate::limits::store as caps;
@@ -108,8 +108,6 @@ struct Shared {
     /// The files that are in use, each with its thread.
     files: Mutex<BTreeMap<PathBuf, FileHandle>>,
     notices: Arc<Notices>,
-    /// Told when letters are marked to be tried again.
-    retry_wanted: Notify,
 }
 
 /// The sending end of a file's thread.
@@ -132,13 +130,7 @@ impl Store {
     }
 
     fn with(layout: Layout, notices: Notices) -> Self {
-        let (files, retry_wanted) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { layout, files, notices: Arc::new(notices), retry_wanted }))
-    }
-
-    /// Told when dead letters are marked to be tried again: then [`Store::take_retries`].
-    pub fn retry_wanted(&self) -> &Notify {
-        &self.0.retry_wanted
+        Self(Arc::new(Shared { layout, files: Mutex::default(), notices: Arc::new(notices) }))
     }
 
     /// How often something was found to be gone that had been on the disk.

@@ -70,7 +70,7 @@ pub(crate) fn serve(serve: Serve) -> ExitCode {
     let make = move |files: Option<LogFiles>| -> Arc<dyn Reporter> {
         Arc::new(Printer::new(format, detail, files))
     };
-    let process = Process::for_board(&board);
+    let process = Process::for_board(&board, &root);
     let states = root.join("state");
     let tenants = Tenants::new(set, states, files, process, Chips::Kernel, Arc::new(make));
     run_loop(run(tenants, folder, reporter))
