@@ -13,7 +13,6 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::engine::outcome::Outcome;
-use crate::engine::private::Private;
 use crate::flow::all::Lanes;
 use crate::flow::counters::ComponentCounters;
 use crate::flow::event::Event;
@@ -31,13 +30,14 @@ use crate::report::{Report, Reporter};
 use crate::serve::loading::{self, LoadAppError, Shared};
 use crate::serve::readiness::{self, Ready};
 use crate::serve::session;
-use crate::serve::shop::Process;
+use crate::serve::shop::{Process, Purpose, Ware};
 use crate::store::folder;
 use crate::store::{Layout, Store};
 
 /// A loaded app.
 pub struct Runner {
     app: Arc<App>,
+    wares: Vec<Arc<Ware>>,
     units: Vec<Arc<Unit>>,
     brokers: Arc<Brokers>,
     lines: Arc<Lines>,
@@ -81,42 +81,28 @@ impl Runner {
     /// Loads everything that the plan names; nothing of it runs yet. What can be wrong with an app on
     /// this machine is found here or by [`verify`](Self::verify), which is the way to `connect`.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
-        let process = Process::for_app(&app);
-        Self::load_beside(app, process, reporter)
-    }
-
-    /// The same beside other apps of a process.
-    pub fn load_beside(
-        app: App,
-        process: Arc<Process>,
-        reporter: Arc<dyn Reporter>,
-    ) -> Result<Self, LoadAppError> {
-        let private = Private::kept_in(&app.state_dir);
-        Self::with_code(app, process, reporter, private)
+        let process = Process::for_app(&app, Purpose::Run);
+        let runner = Self::beside(app, process, reporter)?;
+        runner.load_code()?;
+        runner.process.keep_only(runner.wares());
+        Ok(runner)
     }
 
     /// The same for who only wants to know what is wrong: nothing is written.
     pub fn examine(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
-        let process = Process::for_app(&app);
-        Self::examine_beside(app, process, reporter)
+        let process = Process::for_app(&app, Purpose::Look);
+        let runner = Self::beside(app, process, reporter)?;
+        runner.load_code()?;
+        Ok(runner)
     }
 
-    /// The same beside other apps of a process.
-    pub fn examine_beside(
+    /// An app beside others of a process. Its code is loaded when it is needed.
+    pub fn beside(
         app: App,
         process: Arc<Process>,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Self, LoadAppError> {
-        let private = Private::looked_up_in(&app.state_dir);
-        Self::with_code(app, process, reporter, private)
-    }
-
-    fn with_code(
-        app: App,
-        process: Arc<Process>,
-        reporter: Arc<dyn Reporter>,
-        private: Private,
-    ) -> Result<Self, LoadAppError> {
+        let wares = loading::wares(&app, &process)?;
         let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
         let letters = app.runtime_config.dead_letters;
         let layout = Layout { state_dir, paths, letters };
@@ -133,9 +119,18 @@ impl Runner {
             lines: &lines,
             reporter: &reporter,
         };
-        let units = loading::units(&shared, &process, private)?;
+        let units = loading::units(&shared, &wares)?;
         let app = Arc::new(app);
-        Ok(Self { app, units, brokers, lines, store, process, reporter })
+        Ok(Self { app, wares, units, brokers, lines, store, process, reporter })
+    }
+
+    /// Loads all its code now, to know whether it can be.
+    pub fn load_code(&self) -> Result<(), LoadAppError> {
+        self.wares.iter().try_for_each(|ware| ware.load().map(drop))
+    }
+
+    pub(super) fn wares(&self) -> impl Iterator<Item = &Ware> {
+        self.wares.iter().map(|ware| &**ware)
     }
 
     /// The plan.
@@ -150,11 +145,11 @@ impl Runner {
 
     /// Each component in the order of the plan: its id, its kind of code, what it did so far.
     pub fn counters(&self) -> Vec<(String, String, Arc<ComponentCounters>)> {
-        let of = |unit: &Arc<Unit>| {
+        let of = |(unit, ware): (&Arc<Unit>, &Arc<Ware>)| {
             let id = unit.grants.component.clone();
-            (id, unit.code.form().to_string(), Arc::clone(&unit.counters))
+            (id, ware.form().0.to_string(), Arc::clone(&unit.counters))
         };
-        self.units.iter().map(of).collect()
+        self.units.iter().zip(&self.wares).map(of).collect()
     }
 
     /// The sessions with brokers.
@@ -164,11 +159,11 @@ impl Runner {
 
     /// The components and how each runs, in a line.
     pub fn described(&self) -> String {
-        let one = |unit: &Arc<Unit>| {
-            let (id, form) = (&unit.grants.component, unit.code.form());
-            format!("{id} ({form}, {} KiB)", unit.code.code_bytes() / 1024)
+        let one = |(unit, ware): (&Arc<Unit>, &Arc<Ware>)| {
+            let (id, (form, bytes)) = (&unit.grants.component, ware.form());
+            format!("{id} ({form}, {} KiB)", bytes / 1024)
         };
-        self.units.iter().map(one).collect::<Vec<_>>().join(", ")
+        self.units.iter().zip(&self.wares).map(one).collect::<Vec<_>>().join(", ")
     }
 
     /// Makes the folder for state, where there is none yet.
@@ -259,8 +254,7 @@ impl Runner {
     pub async fn lanes(&self) -> Lanes {
         let settled = Arc::new(Notify::new());
         let store = self.store.clone();
-        let root = self.process.state_dir().unwrap_or(&self.app.state_dir);
-        let of = (self.app.name.as_str(), root);
+        let of = (self.app.name.as_str(), self.process.state_dir());
         let (told, reporter) = (Arc::clone(&settled), Arc::clone(&self.reporter));
         let house = House::new(of, store, self.process.crew(), told, reporter).await;
         let entry = |(index, unit): (usize, &Arc<Unit>)| {

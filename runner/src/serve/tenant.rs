@@ -46,8 +46,9 @@ impl Claimed {
 
     /// Loads everything that the plan names.
     pub fn load(self, reporter: Arc<dyn Reporter>) -> Result<Tenant, LoadAppError> {
-        let process = Process::for_app(&self.app);
-        self.load_beside(process, reporter)
+        let Self { app, folder } = self;
+        let runner = Runner::load(app, Arc::clone(&reporter))?;
+        Ok(Tenant { runner, reporter, folder, outputs: Mutex::default() })
     }
 
     /// The same beside other apps of the process.
@@ -57,7 +58,7 @@ impl Claimed {
         reporter: Arc<dyn Reporter>,
     ) -> Result<Tenant, LoadAppError> {
         let Self { app, folder } = self;
-        let runner = Runner::load_beside(app, process, Arc::clone(&reporter))?;
+        let runner = Runner::beside(app, process, Arc::clone(&reporter))?;
         Ok(Tenant { runner, reporter, folder, outputs: Mutex::default() })
     }
 }

@@ -279,8 +279,9 @@ impl Tenants {
         check_folders(&app).map_err(|error| error.to_string())?;
         self.check_neighbours(name, &app)?;
         let reporter: Arc<dyn Reporter> = Arc::new(crate::report::Nobody);
-        let runner = Runner::examine_beside(app, Arc::clone(&self.process), reporter);
+        let runner = Runner::beside(app, Arc::clone(&self.process), reporter);
         let runner = runner.map_err(|error| error.to_string())?;
+        runner.load_code().map_err(|error| error.to_string())?;
         runner.verify(&self.chips).map_err(|error| error.to_string())?;
         Ok(runner)
     }
