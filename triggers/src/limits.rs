@@ -102,6 +102,10 @@ pub mod mqtt {
     /// Subscriptions of one session: they go out in one SUBSCRIBE packet.
     pub const SUBSCRIPTIONS_MAX: usize = 64;
 
+    /// Levels of a filter that stand in the tree of [`Filters`](crate::mqtt::Filters), which is walked and freed
+    /// by recursion. Those with more (mosquitto takes 200, AWS IoT 8) are compared one by one.
+    pub const FILTER_LEVELS_MAX: usize = 64;
+
     /// Longest topic or filter (section 1.5.3 of MQTT 3.1.1: a 16 bit length).
     pub const TOPIC_BYTES_MAX: usize = 65_535;
 

@@ -51,6 +51,7 @@ mod codec;
 mod connection;
 pub mod core;
 mod dial;
+mod filters;
 mod inbound;
 mod message;
 mod notice;
@@ -66,6 +67,7 @@ mod subscriptions;
 mod tls;
 pub mod topic;
 
+pub use filters::Filters;
 pub use message::{
     Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt, TryPublishError,
 };
