@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::coop::consume_budget;
 
 use super::fair::Fair;
 use super::lanes::{Entry, locked};
 use super::running::Running;
 use super::spare;
+use crate::limits::dispatch as limits;
 
 /// The hands, and what stands in line for them.
 pub struct Crew {
@@ -23,6 +24,10 @@ pub struct Crew {
     hands: AtomicU32,
     hands_max: u32,
     apps: AtomicU32,
+    /// Bytes of messages that wait in memory, of all apps.
+    pub(super) memory: Arc<Semaphore>,
+    /// Told when an event is settled.
+    pub settled: Arc<Notify>,
     /// What runs now, for the next process.
     running: Mutex<Option<Arc<Running>>>,
     /// There is memory to give back.
@@ -40,6 +45,8 @@ impl Crew {
             hands: AtomicU32::new(0),
             hands_max: hands_max.max(1),
             apps: AtomicU32::new(0),
+            memory: Arc::new(Semaphore::new(limits::WAITING_BYTES_MAX)),
+            settled: Arc::default(),
             running: Mutex::default(),
             spare: Arc::default(),
             gives_back: AtomicBool::new(false),

@@ -130,7 +130,7 @@ impl Entry {
                 locked(&house.forget).push(row);
                 self.0.urgent.notify_one();
                 self.call_keeper();
-                house.settled.notify_one();
+                house.settled().notify_one();
                 tried.into_iter().collect()
             }
         };

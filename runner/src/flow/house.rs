@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::crew::Crew;
@@ -15,7 +15,6 @@ use super::lanes::locked;
 use super::running::Running;
 use super::tries::Tries;
 use crate::heap;
-use crate::limits::dispatch as limits;
 use crate::report::{Report, Reporter};
 use crate::store::Store;
 
@@ -29,12 +28,12 @@ pub(crate) struct House {
     pub(super) number: u32,
     /// Under which what runs is written down.
     pub(super) id: u32,
-    /// Bytes of events that wait in memory.
-    pub(crate) memory: Arc<Semaphore>,
     pub(super) running: Option<Arc<Running>>,
     /// Tries whose end nobody saw, by the events' digests.
     pub(super) tries: Mutex<Tries>,
     pub(super) stopping: AtomicBool,
+    /// Nothing is written down by itself any more.
+    pub(super) closing: AtomicBool,
     /// Events that run.
     pub(super) busy: AtomicUsize,
     /// One ended.
@@ -50,7 +49,6 @@ pub(crate) struct House {
     pub(super) forget: Mutex<Vec<i64>>,
     /// They could not be the last time: that has been said.
     pub(super) unforgotten: AtomicBool,
-    pub(super) settled: Arc<Notify>,
 }
 
 impl House {
@@ -60,7 +58,6 @@ impl House {
         (app, root): (&str, &Path),
         store: Store,
         crew: Arc<Crew>,
-        settled: Arc<Notify>,
         reporter: Arc<dyn Reporter>,
     ) -> Arc<Self> {
         let digest = digest(&[app.as_bytes()]);
@@ -73,10 +70,10 @@ impl House {
             number: crew.number(),
             crew,
             id,
-            memory: Arc::new(Semaphore::new(limits::WAITING_BYTES_MAX)),
             running,
             tries: Mutex::new(tries),
             stopping: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
             rested: Notify::new(),
             halt: Notify::new(),
@@ -85,7 +82,6 @@ impl House {
             unburied: AtomicU64::new(0),
             forget: Mutex::default(),
             unforgotten: AtomicBool::new(false),
-            settled,
         })
     }
 
@@ -96,7 +92,7 @@ impl House {
 
     /// Told when an event is settled.
     pub(crate) fn settled(&self) -> &Arc<Notify> {
-        &self.settled
+        &self.crew.settled
     }
 
     /// Where things are kept.

@@ -17,7 +17,7 @@ use crate::report::Report;
 /// runs twice.
 pub(super) async fn keep(lane: Entry) {
     let Inner { house, urgent, is_kept, .. } = &*lane.0;
-    while !house.stopping.load(Relaxed) {
+    while !house.closing.load(Relaxed) {
         // Mostly there is nothing left to do when that is over.
         let _ = timeout(limits::PARK_AFTER / 4, urgent.notified()).await;
         let stuck = lane.lane().check(now());
@@ -31,6 +31,7 @@ pub(super) async fn keep(lane: Entry) {
         }
     }
     is_kept.store(false, Relaxed);
+    house.rested.notify_waiters();
 }
 
 /// Writes down what waits in a lane, of what `which` picks.

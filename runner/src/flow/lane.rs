@@ -41,6 +41,8 @@ pub struct Lane<E> {
     parked: usize,
     parked_bytes: usize,
     stuck: bool,
+    /// Nothing runs here: it stays stuck.
+    held: bool,
     /// Since when something waits all the time.
     crowded_since: Option<Instant>,
     /// It made some progress when that was judged last.
@@ -65,6 +67,7 @@ impl<E: Clone> Lane<E> {
             parked: 0,
             parked_bytes: 0,
             stuck: false,
+            held: false,
             crowded_since: None,
             progresses: false,
             ended: 0,
@@ -100,9 +103,10 @@ impl<E: Clone> Lane<E> {
         let event = Some(event);
         self.waiting.push(Item { key, event, trigger, bytes, worth, attempts, came, parking });
         // It will do nothing for a while, and what is behind this crowd cannot come.
-        self.stuck |= self.bounds.has_neighbours
-            && self.waiting.len() >= limits::CROWD
-            && self.strikes.resting(now).is_some();
+        self.stuck |= self.held
+            || self.bounds.has_neighbours
+                && self.waiting.len() >= limits::CROWD
+                && self.strikes.resting(now).is_some();
         Offer::Taken
     }
 
@@ -186,6 +190,33 @@ impl<E: Clone> Lane<E> {
         self.leave(item, now).map(|left| Then::GiveUp(left, strikes))
     }
 
+    /// Runs were dropped where they stood: their events wait again, in their order, as if they had not begun.
+    pub fn halted(&mut self) {
+        self.running.sort_unstable_by_key(|item| item.key);
+        while let Some(mut item) = self.running.pop() {
+            item.attempts = item.attempts.saturating_sub(1);
+            self.fleeting += usize::from(!item.worth.is_kept());
+            self.waiting.push_front(item);
+        }
+    }
+
+    /// Nothing runs here from now on: what comes is written down.
+    pub fn hold(&mut self) {
+        (self.held, self.stuck, self.progresses) = (true, true, false);
+    }
+
+    /// What waits in memory alone, in order, to go on elsewhere; what is on disk is for whoever reads that.
+    pub fn drain(&mut self) -> Vec<Arrival<E>> {
+        self.fleeting = 0;
+        let items = std::mem::replace(&mut self.waiting, Waiting::new()).into_items();
+        let alone = items.filter(|item| item.parking == Parking::No);
+        let arrival = |item: Item<E>| {
+            let Item { event, trigger, bytes, worth, attempts, .. } = item;
+            Some(Arrival { event: event?, trigger, bytes, worth, attempts })
+        };
+        alone.filter_map(arrival).collect()
+    }
+
     /// An event that is not to run at all: it passes, to be kept aside.
     pub fn pass(&mut self, trigger: u32, event: E) -> Left<E> {
         let key = self.key();
@@ -223,7 +254,7 @@ impl<E: Clone> Lane<E> {
     /// Judges the lane's progress. True if it is stuck and something in it has to be written down.
     pub fn check(&mut self, now: Instant) -> bool {
         if self.waiting.is_empty() {
-            (self.stuck, self.progresses) = (false, false);
+            (self.stuck, self.progresses) = (self.held, false);
             return false;
         }
         let since = *self.ended_since.get_or_insert(now);
@@ -324,7 +355,7 @@ impl<E: Clone> Lane<E> {
         self.ended_since.get_or_insert(now);
         self.unpark(&item);
         if self.waiting.is_empty() {
-            self.stuck = false;
+            self.stuck = self.held;
         }
         self.open.push((item.key, item.trigger));
         let row = match item.parking {

@@ -76,6 +76,11 @@ impl Entry {
         }))
     }
 
+    /// Whether both are the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The component.
     pub(crate) fn component(&self) -> &str {
         &self.0.unit.grants.component
@@ -91,13 +96,15 @@ impl Entry {
             locked(&house.tries).pardon(digest);
         }
         let tries = locked(&house.tries).of(digest);
-        let arrival = Arrival {
-            event: Arc::clone(&event),
-            trigger,
-            bytes: event.bytes(),
-            worth,
-            attempts: tries,
-        };
+        let bytes = event.bytes();
+        self.put(Arrival { event, trigger, bytes, worth, attempts: tries });
+    }
+
+    /// The same for an event of which it is known how often it was tried.
+    pub(super) fn put(&self, arrival: Arrival<Arc<Event>>) {
+        let Inner { house, .. } = &*self.0;
+        let (event, trigger, tries) =
+            (Arc::clone(&arrival.event), arrival.trigger, arrival.attempts);
         let (offer, stuck) = {
             let mut lane = self.lane();
             (lane.offer(arrival, now()), lane.is_stuck())
@@ -337,7 +344,7 @@ impl Entry {
         let Inner { unit, house, .. } = &*self.0;
         match house.store.kept_event(row).await {
             Ok(kept) => {
-                let settled = Arc::clone(&house.settled);
+                let settled = Arc::clone(house.settled());
                 let event = kept.and_then(|kept| Event::of_kept(kept, settled)).map(Arc::new);
                 let tries = event.as_ref().map_or(0, |event| {
                     locked(&house.tries).of(|| event.digest(&unit.grants.component))

@@ -18,6 +18,7 @@ pub mod lane;
 pub mod lanes;
 pub(crate) mod letters;
 pub mod pace;
+pub mod router;
 mod running;
 pub(crate) mod spare;
 pub mod strikes;

@@ -53,7 +53,7 @@ impl Unit {
             memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
             deadline: self.limits.deadline,
         };
-        let Loaded { component, worlds } = &*code;
+        let Loaded { component, worlds, .. } = &*code;
         let outcome =
             worlds.handle(component, host.clone(), allowance, &event.source, &event.what).await;
         (outcome, host.take_receipts())

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pirn_triggers::gpio::{Chips, Outputs};
-use pirn_triggers::mqtt::{Inbox, Session};
+use pirn_triggers::mqtt::Session;
 use pirn_triggers::time::{ClockNotice, First, Interval, Rule, Schedule, WallClock};
 use rustix::fs::{Access, access};
 
@@ -19,36 +19,26 @@ use crate::report::{Report, Reporter};
 use crate::serve::loading::LoadAppError;
 use crate::serve::session;
 
-/// What is ready: nothing of it has been anywhere yet. A session connects as soon as the loop turns.
-pub(crate) struct Ready {
-    pub(crate) session: Option<(Session, Inbox)>,
-    /// The name that the session has with the broker.
-    pub(crate) client_id: String,
-    pub(crate) schedule: Option<Schedule>,
-}
-
 /// Checks what can be checked and makes what can be made. Must be called inside a tokio runtime;
 /// makes no folder, writes no file, opens no line.
 pub(crate) fn ready(
     app: &App,
     chips: &Chips,
-    client_id: String,
     reporter: &Arc<dyn Reporter>,
-) -> Result<Ready, LoadAppError> {
+) -> Result<Option<Schedule>, LoadAppError> {
     check_chips(chips, &app.pins.chip_labels())?;
     let outputs: Vec<_> = app.pins.outputs.iter().map(|pin| pin.options.clone()).collect();
     Outputs::check(&outputs).map_err(|error| LoadAppError::Chips(error.to_string()))?;
-    let schedule = schedule(app, reporter)?;
-    let session = match &app.broker {
-        None => None,
-        Some(plan) => {
-            let kept = session::kept_subscriptions(&app.state_dir);
-            let options = options(app, plan, client_id.clone(), kept, Arc::clone(reporter));
-            let started = Session::start(options);
-            Some(started.map_err(|error| LoadAppError::Session(error.to_string()))?)
-        }
-    };
-    Ok(Ready { session, client_id, schedule })
+    schedule(app, reporter)
+}
+
+/// Whether the app's connection with its broker could be begun.
+fn check_session(app: &App, reporter: &Arc<dyn Reporter>) -> Result<(), LoadAppError> {
+    let Some(plan) = &app.broker else { return Ok(()) };
+    let known = session::known_client_id(app).map_err(LoadAppError::Session)?;
+    let client_id = known.unwrap_or_else(|| format!("{}-0", app.name));
+    let started = Session::start(options(app, plan, client_id, Arc::clone(reporter)));
+    started.map(drop).map_err(|error| LoadAppError::Session(error.to_string()))
 }
 
 /// Whether `up` would get as far as connecting. Nothing is started, because the loop never turns.
@@ -60,11 +50,7 @@ pub(crate) fn verify(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| LoadAppError::Schedule(error.to_string()))?;
     let inside = runtime.enter();
-    let known = session::known_client_id(app).map_err(LoadAppError::Session);
-    let result = known.and_then(|known| {
-        let client_id = known.unwrap_or_else(|| format!("{}-0", app.name));
-        ready(app, chips, client_id, reporter).map(drop)
-    });
+    let result = ready(app, chips, reporter).and_then(|_| check_session(app, reporter));
     drop(inside);
     runtime.shutdown_background();
     result

@@ -31,6 +31,8 @@ pub struct Process {
     crew: Arc<Crew>,
     /// Where the process keeps what is not one app's.
     state_dir: PathBuf,
+    /// More than one app may be here.
+    is_shared: bool,
 }
 
 /// Whether anything may be written.
@@ -47,7 +49,7 @@ impl Process {
     pub fn for_app(app: &App, purpose: Purpose) -> Arc<Self> {
         let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
         let largest = memories.max().unwrap_or(0);
-        Self::new(&app.board, largest, u64::MAX, (&app.state_dir, purpose))
+        Self::new(&app.board, largest, None, (&app.state_dir, purpose))
     }
 
     /// For any number of apps on this board: places are as large as a component may ask for, and half of what the
@@ -55,18 +57,14 @@ impl Process {
     pub fn for_board(board: &Board, state_dir: &Path) -> Arc<Self> {
         let BoardMemory { budget_bytes, host_bytes, .. } = board.memory;
         let code_bytes_max = budget_bytes.saturating_sub(host_bytes) / 2;
-        Self::new(
-            board,
-            board.component.memory_bytes.max,
-            code_bytes_max,
-            (state_dir, Purpose::Run),
-        )
+        let largest = board.component.memory_bytes.max;
+        Self::new(board, largest, Some(code_bytes_max), (state_dir, Purpose::Run))
     }
 
     fn new(
         board: &Board,
         memory_bytes_max: u64,
-        code_bytes_max: u64,
+        code_bytes_max: Option<u64>,
         (state_dir, purpose): (&Path, Purpose),
     ) -> Arc<Self> {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -80,15 +78,20 @@ impl Process {
             Purpose::Look => Private::looked_up_in(state_dir),
         };
         Arc::new(Self {
-            shop: Mutex::new(Shop::new(pool, code_bytes_max)),
+            shop: Mutex::new(Shop::new(pool, code_bytes_max.unwrap_or(u64::MAX))),
             private,
             crew: Crew::new(board.instances_max),
             state_dir: state_dir.to_owned(),
+            is_shared: code_bytes_max.is_some(),
         })
     }
 
     pub(super) fn crew(&self) -> Arc<Crew> {
         Arc::clone(&self.crew)
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     pub(super) fn state_dir(&self) -> &Path {

@@ -143,6 +143,11 @@ impl<E> Waiting<E> {
         item
     }
 
+    /// All that is at hand, in order.
+    pub(super) fn into_items(self) -> impl Iterator<Item = Item<E>> {
+        self.first.into_iter().chain(self.last)
+    }
+
     pub(super) fn find(&mut self, key: u64) -> Option<&mut Item<E>> {
         self.at_hand_mut().find(|item| item.key == key)
     }
