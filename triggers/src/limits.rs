@@ -99,8 +99,16 @@ pub mod mqtt {
     /// smaller than this comes, so that it can be said what it was.
     pub const PACKET_BYTES_FLOOR: usize = 1024 * 1024;
 
-    /// Subscriptions of one session: they go out in one SUBSCRIBE packet.
-    pub const SUBSCRIPTIONS_MAX: usize = 64;
+    /// Subscriptions of one session, which all apps of a process share: 5 000 with a few filters each. One takes
+    /// about 250 bytes of memory, so that this is 5 MiB. As many more may wait to be unsubscribed.
+    pub const SUBSCRIPTIONS_MAX: usize = 20_000;
+
+    /// Filters of one SUBSCRIBE or UNSUBSCRIBE. What one app has goes out at once, and what thousands have
+    /// in a few dozen round trips, while a broker is not kept from all else by a packet of thousands.
+    pub const SUBSCRIBE_FILTERS_MAX: usize = 256;
+
+    /// Bytes of these filters; a longer one goes out alone.
+    pub const SUBSCRIBE_BYTES_MAX: usize = WRITE_BYTES;
 
     /// Levels of a filter that stand in the tree of [`Filters`](crate::mqtt::Filters), which is walked and freed
     /// by recursion. Those with more (mosquitto takes 200, AWS IoT 8) are compared one by one.
@@ -170,6 +178,7 @@ pub mod mqtt {
     const _: () = assert!((RECEIVE_MAX as usize) < UNSETTLED_MAX);
     const _: () = assert!(WINDOW < OUTBOUND_MESSAGES_MAX);
     const _: () = assert!(WINDOW_QOS2 < WINDOW);
+    const _: () = assert!(SUBSCRIBE_FILTERS_MAX < SUBSCRIPTIONS_MAX);
     const _: () = assert!(PACKET_OVERHEAD_BYTES_MAX >= TOPIC_BYTES_MAX + OVERSIZE_KEPT_BYTES);
     const _: () = assert!(DRAIN_TIMEOUT.as_millis() < LEAVE_TIMEOUT.as_millis());
     const _: () = assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);

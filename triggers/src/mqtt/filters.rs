@@ -107,14 +107,16 @@ impl<T> Filters<T> {
             return self.exactly(filter, each);
         }
         match step(filter) {
-            (wildcard @ ("+" | "#"), rest) => {
-                self.plain.each_child(&mut |level, child| match (level.first(), wildcard) {
-                    (Some(b'$'), _) => {}
-                    (_, "#") => child.all(&mut each),
-                    _ if level == b"#" => {}
-                    _ => child.covered(rest, &mut each),
-                })
-            }
+            ("#", _) => self.plain.each_child(&mut |level, child| {
+                if !level.starts_with(b"$") {
+                    child.all(&mut each);
+                }
+            }),
+            ("+", rest) => self.plain.each_child(&mut |level, child| {
+                if !level.starts_with(b"$") && level != b"#" {
+                    child.covered(rest, &mut each);
+                }
+            }),
             _ => self.plain.covered(Some(filter), &mut each),
         }
         let deep = self.deep.iter().filter(|(narrow, _)| filter_covers(filter, narrow));

@@ -74,7 +74,7 @@ pub use message::{
 pub use notice::{Counters, Notice, RefusedSubscription, State};
 pub use options::{
     Address, AddressFilter, ClientCertificate, Credentials, NoticeHandler, Options, OptionsError,
-    Persistence, Protocol, Security, Subscription, TlsOptions,
+    Persistence, Protocol, Security, SubscribeError, Subscription, TlsOptions,
 };
 pub use session::{Inbox, Session};
 pub use tls::TlsConfigError;

@@ -31,8 +31,9 @@ pub const IN_FLIGHT_MAX: usize = 64;
 /// as the receive maximum; a 3.1.1 client that goes over it is disconnected.
 pub const INCOMING_QOS2_MAX: usize = 1024;
 
-/// Subscriptions of one session; the next is refused in the SUBACK.
-pub const SUBSCRIPTIONS_MAX: usize = 256;
+/// Subscriptions of one session; the next is refused in the SUBACK. As many as our own session may have, which
+/// thousands of apps share; each message is compared with all of them.
+pub const SUBSCRIPTIONS_MAX: usize = crate::limits::mqtt::SUBSCRIPTIONS_MAX;
 
 /// Retained messages; another topic is not retained, and that is reported.
 pub const RETAINED_MESSAGES_MAX: usize = 2048;

@@ -153,7 +153,7 @@ impl<T> Node<T> {
             Self::Empty | Self::Leaf(_) => {}
             Self::Link(link) => each(link.0.borrow(), &link.1),
             Self::Full(full) => {
-                full.below.iter().for_each(|(name, node)| each(name.borrow(), node))
+                full.below.iter().for_each(|(name, node)| each(name.borrow(), node));
             }
         }
     }

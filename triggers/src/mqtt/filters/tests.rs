@@ -134,7 +134,8 @@ fn a_filter_and_a_topic_of_all_levels_that_there_can_be_overflow_no_stack() {
 
 #[test]
 fn a_filter_among_five_thousand_takes_less_than_two_hundred_bytes() {
-    let rows: [(fn(u32) -> String, usize); 3] = [
+    type Name = fn(u32) -> String;
+    let rows: [(Name, usize); 3] = [
         (|n| format!("in/{n}"), 100),
         (|n| format!("site/a/{n}/set"), 150),
         (|n| format!("$share/g/in/{n}/+"), 200),
