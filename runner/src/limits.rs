@@ -423,6 +423,8 @@ pub mod status {
 pub mod serve {
     /// An app's name: part of a folder's path, of log lines and of a client id.
     pub const NAME_BYTES_MAX: usize = 64;
+    /// Topics of one app, which may share its connection with thousands. A wildcard takes more in one.
+    pub const TOPICS_MAX: usize = 64;
 }
 
 /// Caps of the control socket.

@@ -77,6 +77,12 @@ impl Lanes {
         }
     }
 
+    /// What waits begins to run.
+    pub(crate) fn open(&self) {
+        self.house.stopping.store(false, Relaxed);
+        self.entries.iter().for_each(Entry::call);
+    }
+
     /// Nothing new runs. Waits for what runs, for as long as `grace`; then it is dropped, and waits again. Whether all of
     /// it ended.
     pub(crate) async fn stop(&self, grace: Duration) -> bool {
@@ -108,7 +114,6 @@ impl Lanes {
 
     /// Nothing runs in lanes that are stopped: what comes for them is written down, for whoever starts them again.
     pub(crate) fn hold(&self) {
-        self.house.stopping.store(true, Relaxed);
         self.house.closing.store(false, Relaxed);
         for entry in &self.entries {
             entry.lane().hold();

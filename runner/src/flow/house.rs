@@ -31,6 +31,7 @@ pub(crate) struct House {
     pub(super) running: Option<Arc<Running>>,
     /// Tries whose end nobody saw, by the events' digests.
     pub(super) tries: Mutex<Tries>,
+    /// Nothing begins to run: so it is before everything that runs need is there, too.
     pub(super) stopping: AtomicBool,
     /// Nothing is written down by itself any more.
     pub(super) closing: AtomicBool,
@@ -72,7 +73,7 @@ impl House {
             id,
             running,
             tries: Mutex::new(tries),
-            stopping: AtomicBool::new(false),
+            stopping: AtomicBool::new(true),
             closing: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
             rested: Notify::new(),

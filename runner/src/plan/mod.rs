@@ -350,9 +350,10 @@ impl AppFiles {
     }
 
     /// Reads what is the same for all apps, so that it is not read again for each of them.
-    pub fn read_once(mut self) -> Result<Self, Error> {
-        self.known = Some(load::known(&self)?);
-        Ok(self)
+    pub fn read_once(mut self) -> Result<(Self, Known), Error> {
+        let known = load::known(&self)?;
+        self.known = Some(known.clone());
+        Ok((self, known))
     }
 
     /// Where state is kept: the command line's word, then the operator's, then systemd's

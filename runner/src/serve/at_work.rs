@@ -97,6 +97,7 @@ impl Runner {
             let login = Login::new(plan.address.clone(), username, password);
             self.brokers().share(login, link.client_id(), session.clone());
         }
+        lanes.open();
         if self.store().has_kept() {
             tokio::spawn(letters::retry(Arc::clone(lanes)));
         }

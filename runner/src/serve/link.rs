@@ -19,7 +19,8 @@ use crate::flow::feeds;
 use crate::flow::router::{Ask, Router};
 use crate::host::brokers::options::options;
 use crate::plan::{App, BrokerPlan};
-use crate::report::Reporter;
+use crate::report::{Report, Reporter};
+use crate::store::folder;
 
 /// A connection, and who uses it.
 pub struct Link {
@@ -51,6 +52,8 @@ impl Link {
         crew: Arc<Crew>,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Arc<Self>, LoadAppError> {
+        let unusable = |error| LoadAppError::State { path: folder.to_owned(), error };
+        folder::make(folder).map_err(unusable)?;
         let client_id = match &plan.client_id {
             Some(id) => id.clone(),
             None => session::client_id(name, folder).map_err(LoadAppError::Session)?,
@@ -101,7 +104,11 @@ impl Link {
         let mut wanted = self.wanted();
         for ask in asks {
             match (ask, session) {
-                (Ask::For(one), Some(session)) => session.subscribe(one),
+                (Ask::For(one), Some(session)) => {
+                    if let Err(error) = session.subscribe(one) {
+                        self.reporter.report(&Report::Warning(&error.to_string()));
+                    }
+                }
                 (Ask::Again(filter), Some(session)) => session.subscribe_again(&filter),
                 (Ask::Without(filter), Some(session)) => session.unsubscribe(&filter),
                 (Ask::For(one), None) => drop(wanted.insert(one.filter.clone(), one)),

@@ -3,6 +3,7 @@
 //!
 //! What only the outside can say (whether the broker answers, whether a line is free) is not asked here.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use rustix::fs::{Access, access};
 
 use crate::files::manifest::FirstTick;
 use crate::host::brokers::options::options;
-use crate::plan::{App, TriggerPlanKind};
+use crate::limits::serve::TOPICS_MAX;
+use crate::plan::{App, TriggerPlan, TriggerPlanKind};
 use crate::report::{Report, Reporter};
 use crate::serve::loading::LoadAppError;
 use crate::serve::session;
@@ -29,7 +31,20 @@ pub(crate) fn ready(
     check_chips(chips, &app.pins.chip_labels())?;
     let outputs: Vec<_> = app.pins.outputs.iter().map(|pin| pin.options.clone()).collect();
     Outputs::check(&outputs).map_err(|error| LoadAppError::Chips(error.to_string()))?;
+    check_topics(app)?;
     schedule(app, reporter)
+}
+
+/// One app must not take all subscriptions of a connection that it may share.
+fn check_topics(app: &App) -> Result<(), LoadAppError> {
+    let topics: BTreeSet<&str> = app.triggers.iter().filter_map(topic).collect();
+    if topics.len() > TOPICS_MAX {
+        return Err(LoadAppError::Session(format!(
+            "{} subscriptions are more than the {TOPICS_MAX} that one app may have",
+            topics.len()
+        )));
+    }
+    Ok(())
 }
 
 /// Whether the app's connection with its broker could be begun.
@@ -39,6 +54,13 @@ fn check_session(app: &App, reporter: &Arc<dyn Reporter>) -> Result<(), LoadAppE
     let client_id = known.unwrap_or_else(|| format!("{}-0", app.name));
     let started = Session::start(options(app, plan, client_id, Arc::clone(reporter)));
     started.map(drop).map_err(|error| LoadAppError::Session(error.to_string()))
+}
+
+fn topic(trigger: &TriggerPlan) -> Option<&str> {
+    match &trigger.kind {
+        TriggerPlanKind::Mqtt { topic, .. } => Some(topic.as_str()),
+        _ => None,
+    }
 }
 
 /// Whether `up` would get as far as connecting. Nothing is started, because the loop never turns.

@@ -57,6 +57,8 @@ use task::{Kind, Pending, Task};
 pub struct Layout {
     /// The folder that pirn may write to.
     pub state_dir: PathBuf,
+    /// It is made when there is something to keep, if it is not there.
+    pub makes_folder: bool,
     /// Labels that the operator put elsewhere.
     pub paths: BTreeMap<String, PathBuf>,
     /// How many dead letters are kept.
@@ -215,6 +217,11 @@ impl Store {
         let mut files = self.0.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(&path) {
             return Ok(file.clone());
+        }
+        let Layout { state_dir, makes_folder, .. } = self.layout();
+        if *makes_folder && path.parent() == Some(state_dir) {
+            // If that fails, opening the file says what is wrong.
+            let _ = folder::make(state_dir);
         }
         let (queue, requests) = mpsc::channel();
         let contents = match path == self.layout().path(Place::State) {

@@ -73,7 +73,7 @@ async fn who_only_connects_and_who_asks_for_it_get_the_status() {
     let asked = tokio::task::spawn_blocking(move || {
         let mut old = String::new();
         Blocking::connect(&path).unwrap().read_to_string(&mut old).unwrap();
-        (old, ask_status(&path).unwrap())
+        (old, ask_status(&path, None).unwrap())
     });
     let (old, new) = asked.await.unwrap();
     assert!(old.starts_with("{\"app\":") && old.ends_with("}\n"), "{old}");
