@@ -4,12 +4,17 @@
 pub mod apps;
 pub mod board;
 pub mod broker;
+pub mod crowd;
+pub mod dice;
 pub mod faults;
+pub mod footprint;
 pub mod guests;
 pub mod machine;
 pub mod peer;
 pub mod pins;
 pub mod process;
+pub mod served;
+pub mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
