@@ -10,6 +10,7 @@ pub mod faults;
 pub mod footprint;
 pub mod guests;
 pub mod machine;
+pub mod neighbourhood;
 pub mod peer;
 pub mod pins;
 pub mod process;

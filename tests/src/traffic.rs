@@ -70,8 +70,13 @@ impl Traffic {
 
     /// One message, and how long it took; nothing if it did not come back.
     pub fn one(&mut self, topic: &str) -> Option<Duration> {
+        self.one_within(topic, LATE)
+    }
+
+    /// The same; nothing if it did not come back within this.
+    pub fn one_within(&mut self, topic: &str, wait: Duration) -> Option<Duration> {
         self.send(topic, Instant::now());
-        self.settle(LATE);
+        self.settle(wait);
         let passed = self.passed(1);
         [passed.times, passed.kept].into_iter().find_map(|mut times| times.0.pop())
     }
