@@ -94,8 +94,8 @@ impl Settings {
     }
 }
 
-/// Starts this very program again with as many descriptors as may be had, if it could need more than it has; what it
-/// starts then has as many.
+/// Starts this very program again with more descriptors, if it could need more than it has, or with as many as may be
+/// had; what it starts then has as many.
 fn raise_descriptors(needed: usize) {
     if std::env::var_os(RAISED).is_some() {
         return;
@@ -195,6 +195,14 @@ fn total(running: &[pirn_tests::process::Running]) -> u64 {
     running.iter().map(|one| Footprint::of(one.id()).pss_kib).sum()
 }
 
+/// What the kernel lets this process, and what it starts, have open.
+fn descriptors() -> String {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let number = line.and_then(|line| line.split_whitespace().nth(3));
+    format!("at most {} descriptors", number.unwrap_or("?"))
+}
+
 fn said(pirnd: &Path) -> String {
     let version = Command::new(pirnd).arg("--version").output().map(|ended| ended.stdout);
     String::from_utf8_lossy(&version.unwrap_or_default()).trim().to_owned()
@@ -208,12 +216,13 @@ fn main() {
     let apps = Apps::write(most, settings.artifact.as_deref(), &broker);
     let artifact = settings.artifact.as_deref().unwrap_or("the board's own");
     println!(
-        "{}; artifact: {artifact}, {} bytes for each app; {} messages a second for {} s; seed {}",
+        "{}; artifact: {artifact}, {} bytes for each app; {} messages a second for {} s; seed {}; {}",
         said(&settings.pirnd),
         apps.bytes_each(),
         settings.rate,
         settings.seconds,
-        settings.seed
+        settings.seed,
+        descriptors()
     );
     let all: Vec<Measured> = settings
         .counts
