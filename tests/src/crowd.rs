@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use pirn_runner::engine::artifact::digest;
+use pirn_runner::files::board::{ArtifactKind, Board};
 use pirn_runner::plan::bundle::{LOCK_FILE, Lock, LockedArtifact};
 
 use crate::apps::ScratchApp;
@@ -42,6 +43,18 @@ impl Model {
             !board.as_deref().is_some_and(|text| text.contains("artifact = \"wasm\""));
         let compiled = is_compiled.then(|| Compiled::of(name, board.as_deref()));
         Self { component, compiled, board }
+    }
+
+    /// Compiles a guest for a board that pirn knows, unless that interprets.
+    ///
+    /// # Panics
+    /// As above, and if there is no such board.
+    #[must_use]
+    pub fn for_board(name: &str, board: &str) -> Self {
+        let kind = Board::shipped(board).expect("a board that is known").artifact;
+        let component = fs::read(guest(name)).expect("a guest");
+        let compiled = (kind != ArtifactKind::Wasm).then(|| Compiled::for_board(name, board));
+        Self { component, compiled, board: None }
     }
 
     /// The text of the board's file, if it is not the one that `pirnd` assumes by itself.
@@ -84,23 +97,18 @@ impl Model {
 
 impl Compiled {
     fn of(name: &str, board: Option<&str>) -> Self {
-        let manifest = format!(
-            "spin_manifest_version = 2\n[application]\nname = \"model\"\n\
-             [application.trigger.mqtt]\naddress = \"mqtt://127.0.0.1:1\"\nusername = \"\"\n\
-             password = \"\"\nkeep_alive_interval = \"30\"\n\
-             [[trigger.mqtt]]\ncomponent = \"{COMPONENT}\"\ntopic = \"in\"\nqos = \"1\"\n\
-             [component.{COMPONENT}]\nsource = \"it.wasm\"\n"
-        );
-        let app = ScratchApp::with_manifest(&manifest);
-        app.copy(&guest(name), "it.wasm");
-        let app = match board {
-            Some(text) => {
-                fs::write(app.file("board.toml"), text).expect("a board");
-                let board = app.file("board.toml").display().to_string();
-                app.built_for(&board)
-            }
-            None => app.built(),
-        };
+        let app = uncompiled(name);
+        let Some(text) = board else { return Self::taken_from(&app.built()) };
+        fs::write(app.file("board.toml"), text).expect("a board");
+        let board = app.file("board.toml").display().to_string();
+        Self::taken_from(&app.built_for(&board))
+    }
+
+    fn for_board(name: &str, board: &str) -> Self {
+        Self::taken_from(&uncompiled(name).built_for(board))
+    }
+
+    fn taken_from(app: &ScratchApp) -> Self {
         let made = fs::read_dir(app.file(".pirn")).expect("what was built");
         let folder = made.flatten().next().expect("what was built").path();
         let lock = Lock::read(&folder).expect("the lock file");
@@ -125,6 +133,19 @@ impl Compiled {
         fs::write(folder.join(file), bytes).expect("the artifact");
         fs::write(folder.join(LOCK_FILE), lock.to_toml()).expect("the lock file");
     }
+}
+
+/// An app that is there to be compiled.
+fn uncompiled(name: &str) -> ScratchApp {
+    let app = ScratchApp::with_manifest(&format!(
+        "spin_manifest_version = 2\n[application]\nname = \"model\"\n\
+         [application.trigger.mqtt]\naddress = \"mqtt://127.0.0.1:1\"\nusername = \"\"\n\
+         password = \"\"\nkeep_alive_interval = \"30\"\n\
+         [[trigger.mqtt]]\ncomponent = \"{COMPONENT}\"\ntopic = \"in\"\nqos = \"1\"\n\
+         [component.{COMPONENT}]\nsource = \"it.wasm\"\n"
+    ));
+    app.copy(&guest(name), "it.wasm");
+    app
 }
 
 /// The component with the number in a custom section at its end.

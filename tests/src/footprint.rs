@@ -30,7 +30,9 @@ impl Footprint {
         Self::parsed(&text.expect("a running process of ours"))
     }
 
-    fn parsed(text: &str) -> Self {
+    /// From the text of a `smaps_rollup`.
+    #[must_use]
+    pub fn parsed(text: &str) -> Self {
         let value = |name: &str| number(text, name).unwrap_or(0);
         Self {
             pss_kib: value("Pss"),

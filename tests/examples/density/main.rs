@@ -11,6 +11,7 @@
 //! target/debug/examples/density 1000 --events 1000000      and then so many messages as fast as they go
 //! target/debug/examples/density 1 1000 --artifact wasm     interpreted
 //! target/debug/examples/density --pirnd FILE               with this runner
+//! target/debug/examples/density --boards 500 200           on emulated boards: so many compiled, so many interpreted
 //! ```
 //!
 //! `--rate` messages a second (1 000), `--seconds` of them (60), `--alone` processes beside it (20), `--seed` (1). An
@@ -18,6 +19,7 @@
 //! in `TMPDIR`, until the end.
 #![allow(clippy::unwrap_used)]
 
+mod boards;
 mod scene;
 mod table;
 
@@ -56,6 +58,7 @@ struct Settings {
     events: u64,
     alone: usize,
     seed: u64,
+    on_boards: bool,
 }
 
 impl Settings {
@@ -69,11 +72,13 @@ impl Settings {
             events: 0,
             alone: 20,
             seed: 1,
+            on_boards: false,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
             match word.as_str() {
+                "--boards" => settings.on_boards = true,
                 "--pirnd" => settings.pirnd = value().into(),
                 "--artifact" => settings.artifact = Some(value()),
                 "--rate" => settings.rate = value().parse().unwrap(),
@@ -85,9 +90,10 @@ impl Settings {
             }
         }
         if settings.counts.is_empty() {
-            settings.counts = vec![1, 10, 100, 1_000];
+            settings.counts =
+                if settings.on_boards { vec![500, 200] } else { vec![1, 10, 100, 1_000] };
         }
-        if settings.pirnd.as_os_str().is_empty() {
+        if settings.pirnd.as_os_str().is_empty() && !settings.on_boards {
             settings.pirnd = pirn_tests::pirnd();
         }
         settings
@@ -212,6 +218,9 @@ fn main() {
     let settings = Settings::given();
     let most = settings.counts.iter().max().copied().unwrap_or(1).max(settings.alone);
     raise_descriptors(most * DESCRIPTORS_EACH + DESCRIPTORS_MORE);
+    if settings.on_boards {
+        return boards::measure(&settings.counts, &mut Dice::new(settings.seed));
+    }
     let mut broker = Broker::start();
     let apps = Apps::write(most, settings.artifact.as_deref(), &broker);
     let artifact = settings.artifact.as_deref().unwrap_or("the board's own");

@@ -118,6 +118,13 @@ impl Apps {
     }
 }
 
+/// Writes the first so many apps of this model, which have their broker here.
+pub(crate) fn write(model: &Model, folder: &Path, count: usize, address: &str) {
+    for number in 0..count {
+        model.put(&folder.join(name(number)), number as u64, &manifest(number, address));
+    }
+}
+
 pub(crate) fn name(number: usize) -> String {
     format!("app-{number:05}")
 }
