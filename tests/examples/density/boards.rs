@@ -1,5 +1,5 @@
-//! The same on emulated boards of 64 MiB: compiled apps on a 64-bit one, interpreted ones on a 32-bit one. Apps and
-//! state are on a disk, as on a board's card: what is read from there may be given back. Times are those of an
+//! The same on emulated boards of 64 MiB: compiled apps on a 64-bit one, interpreted ones on a 32-bit one. The runner,
+//! apps and state are on a disk, as on a board's card: what is read from there may be given back. Times are those of an
 //! emulator, so they only say how one compares with another. Needs `cross/targets/pirnd` for both, and mkfs.ext4.
 
 use std::fs;
@@ -33,12 +33,13 @@ pub(crate) fn measure(counts: &[usize], dice: &mut Dice) {
     }
 }
 
-/// A disk with the apps, their set, and room for their state.
-fn disk(folder: &Path, model: &Model, count: usize, broker: &Broker) -> PathBuf {
+/// A disk with the runner, the apps, their set, and room for their state.
+fn disk(folder: &Path, pirnd: &Path, model: &Model, count: usize, broker: &Broker) -> PathBuf {
     let (root, image) = (folder.join("root"), folder.join("image"));
     let address = format!("mqtt://{HOST}:{}", broker.mosquitto.port());
     write(model, &root.join("apps"), count, &address);
     fs::create_dir(root.join("set")).unwrap();
+    fs::copy(pirnd, root.join("pirnd")).unwrap();
     for number in 0..count {
         symlink(Path::new("/disk/apps").join(name(number)), root.join("set").join(name(number)))
             .unwrap();
@@ -90,14 +91,13 @@ fn on_board(cpu: Cpu, name: &str, count: usize, broker: &mut Broker, dice: &mut 
         budget >> 20,
         model.bytes()
     );
-    let image = disk(folder.path(), &model, count, broker);
+    let pirnd = pirn_tests::pirnd_for(cpu.target());
+    let image = disk(folder.path(), &pirnd, &model, count, broker);
     let serve = format!(
         "#!/bin/sh\nulimit -n {DESCRIPTORS}\n\
-         exec pirnd serve --quiet --board {name} --apps /disk/set --state-dir /disk/state\n"
+         exec /disk/pirnd serve --quiet --board {name} --apps /disk/set --state-dir /disk/state\n"
     );
-    let files = Files::new()
-        .with("bin/pirnd", &pirn_tests::pirnd_for(cpu.target()))
-        .with_text("bin/serve", &serve);
+    let files = Files::new().with_text("bin/serve", &serve);
     let board = Board::boot_with_disk(cpu, budget >> 20, &files, &image);
     let mut pirnd = None;
     for which in ["first start", "a later start"] {
