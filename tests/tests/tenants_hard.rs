@@ -217,15 +217,22 @@ fn publish_until(broker: &Broker, topic: &str, over: &AtomicBool) -> u64 {
     0
 }
 
-#[test]
-fn replaced_again_and_again_under_a_load_nothing_is_lost_order_is_kept_and_memory_stays() {
+/// What came of messages to an app that was replaced meanwhile.
+struct Replaced {
+    sent: u64,
+    books: Books,
+    /// After a tenth of the replacements, and at the end.
+    memory: [Footprint; 2],
+}
+
+/// Replaces an app so many times while messages come for it.
+fn replaced(rounds: usize) -> Replaced {
     let broker = Broker::start();
     let model = Model::of("ledger", None);
     let versions = [0, 1].map(|number| model.app(number, &manifest(&broker, "a", "")));
     let mut served = Served::new();
     served.said(&["add", text(versions[0].path())]);
     subscribed(&broker, "a");
-    let rounds = usize::try_from(times(30, 1_000)).unwrap();
     let process = served.running().id();
     let over = AtomicBool::new(false);
     let (sent, early) = std::thread::scope(|scope| {
@@ -242,7 +249,7 @@ fn replaced_again_and_again_under_a_load_nothing_is_lost_order_is_kept_and_memor
     });
     // Messages may come twice, so their number says too little.
     broker.wait(PATIENCE, |look| look.pending_count() == 0 && last_came(look, sent));
-    let late = Footprint::of(process);
+    let memory = [early, Footprint::of(process)];
     let accepted = books::accepted(&broker.look());
     let state = served.state().join("state/a");
     let waiting = kept::waiting(&state).unwrap();
@@ -254,8 +261,15 @@ fn replaced_again_and_again_under_a_load_nothing_is_lost_order_is_kept_and_memor
     println!(
         "{rounds} times replaced under {RATE} messages a second: of {sent} {} came, {} once more, {} are dead letters; \
          PSS {} KiB after a tenth of that, {} KiB at the end",
-        books.delivered, books.duplicates, books.dead, early.pss_kib, late.pss_kib
+        books.delivered, books.duplicates, books.dead, memory[0].pss_kib, memory[1].pss_kib
     );
+    Replaced { sent, books, memory }
+}
+
+#[test]
+fn replaced_again_and_again_under_a_load_nothing_is_lost_order_is_kept_and_memory_stays() {
+    let Replaced { sent, books, memory: [early, late] } =
+        replaced(usize::try_from(times(30, 1_000)).unwrap());
     assert_eq!(books.problems(), [""; 0]);
     assert_eq!((books.delivered as u64, books.dead), (sent, 0));
     let growth = late.pss_kib.saturating_sub(early.pss_kib);
