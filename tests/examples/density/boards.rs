@@ -23,6 +23,8 @@ const STEADY: Duration = Duration::from_secs(30);
 const FIRST_EVENTS: usize = 20;
 /// What a runner may have open, if its kernel lets it.
 const DESCRIPTORS: usize = 20_000;
+/// Of what it printed, where it did not get on.
+const LINES: usize = 5;
 /// Room on the disk for state and the file system itself.
 const SPARE_MIB: u64 = 128;
 
@@ -65,10 +67,17 @@ fn major_faults(board: &Board, pirnd: &Started) -> u64 {
     behind.split(' ').nth(9).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
+/// The end of what it printed.
+fn last(board: &Board, pirnd: &Started) -> String {
+    let printed = board.printed(pirnd);
+    let lines: Vec<&str> = printed.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
 fn say(when: &str, board: &Board, pirnd: &Started) {
     let rollup = board.try_run(&format!("cat /proc/{}/smaps_rollup", pirnd.id));
     if rollup.code != Some(0) {
-        return println!("{when}: pirnd is gone; it printed:\n{}", board.printed(pirnd));
+        return println!("{when}: pirnd is gone; it printed at last:\n{}", last(board, pirnd));
     }
     let it = Footprint::parsed(&rollup.out);
     let free = board.run("grep MemAvailable /proc/meminfo");
@@ -112,7 +121,7 @@ fn on_board(cpu: Cpu, name: &str, count: usize, broker: &mut Broker, dice: &mut 
         println!("{which}: {} subscribed after {:.1} s", lanes.len(), took.as_secs_f64());
         say(which, &board, &started);
         if lanes.len() < count {
-            println!("it printed:\n{}", board.printed(&started));
+            println!("it printed at last:\n{}", last(&board, &started));
             return;
         }
         pirnd = Some(started);
