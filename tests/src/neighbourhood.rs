@@ -9,9 +9,9 @@ use crate::broker::Mosquitto;
 use crate::crowd::{COMPONENT, Model};
 use crate::dice::Dice;
 use crate::peer::Peer;
-use crate::pirnd;
 use crate::served::Served;
 use crate::traffic::{Passed, Traffic};
+use crate::{Over, pirnd};
 
 /// What an app does to its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,13 +133,12 @@ impl Neighbourhood {
         let (served, topics, hostile, versions) =
             (&self.served, &self.topics, &self.hostile, &self.versions);
         std::thread::scope(|scope| {
+            let _over = Over(over);
             scope.spawn(move || tell(peer, hostile, over));
             if hostile.iter().any(|(_, hostility)| *hostility == Hostility::Restless) {
                 scope.spawn(move || replace(served, versions, over));
             }
-            let passed = traffic.steady(topics, rate, time, dice);
-            over.store(true, Ordering::Relaxed);
-            passed
+            traffic.steady(topics, rate, time, dice)
         })
     }
 }

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use pirn_tests::Over;
 use pirn_tests::apps::ScratchApp;
 use pirn_tests::crowd::{COMPONENT, Model};
 use pirn_tests::dice::Dice;
@@ -236,6 +237,7 @@ fn replaced(rounds: usize) -> Replaced {
     let process = served.running().id();
     let over = AtomicBool::new(false);
     let (sent, early) = std::thread::scope(|scope| {
+        let finally = Over(&over);
         let publisher = scope.spawn(|| publish_until(&broker, "in/a/pass", &over));
         let mut early = Footprint::default();
         for round in 1..=rounds {
@@ -244,7 +246,7 @@ fn replaced(rounds: usize) -> Replaced {
                 early = Footprint::of(process);
             }
         }
-        over.store(true, Ordering::Relaxed);
+        drop(finally);
         (publisher.join().unwrap(), early)
     });
     // Messages may come twice, so their number says too little.
