@@ -18,7 +18,8 @@ pub(crate) struct Measured {
     pub(crate) wakes: f64,
     pub(crate) cold: Times,
     pub(crate) warm: Times,
-    pub(crate) passed: Passed,
+    /// In the first half of the time, when most apps have their first event, and in the second.
+    pub(crate) passed: [Passed; 2],
     pub(crate) after: Footprint,
     pub(crate) hasty: Option<(Passed, Duration)>,
     pub(crate) at_the_end: Footprint,
@@ -70,14 +71,16 @@ pub(crate) fn print(all: &[Measured]) {
     row("— by what one app alone takes", all, |m| {
         one.map_or("".into(), |one| format!("{:.2}", m.warm.at(0.5).as_secs_f64() / one))
     });
-    row("messages at the steady rate", all, |m| thousands(m.passed.sent));
-    for (name, share) in [("— p50, ms", 0.5), ("— p99, ms", 0.99), ("— the longest, ms", 1.0)]
-    {
-        row(name, all, |m| ms(m.passed.times.at(share)));
+    for (half, when) in ["first", "second"].into_iter().enumerate() {
+        let of = |m: &Measured| m.passed[half].clone();
+        row(&format!("messages at the steady rate, {when} half"), all, |m| thousands(of(m).sent));
+        for (name, share) in [("p50", 0.5), ("p99", 0.99), ("the longest", 1.0)] {
+            row(&format!("— {name}, ms"), all, |m| ms(of(m).times.at(share)));
+        }
+        row("— p99 of those kept in a database, ms", all, |m| ms(of(m).kept.at(0.99)));
+        row("— lost", all, |m| thousands(of(m).lost));
+        row("— answered twice", all, |m| thousands(of(m).again));
     }
-    row("— p99 of those kept in a database, ms", all, |m| ms(m.passed.kept.at(0.99)));
-    row("— lost", all, |m| thousands(m.passed.lost));
-    row("— answered twice", all, |m| thousands(m.passed.again));
     memory("after that", all, |m| m.after);
     if all.iter().any(|m| m.hasty.is_some()) {
         let of = |m: &Measured| m.hasty.clone().unwrap_or_default();
