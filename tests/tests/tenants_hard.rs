@@ -286,3 +286,20 @@ fn hostile_apps_cost_their_healthy_neighbours_no_message() {
     println!("{} messages, the longest took {:?}", passed.sent, passed.times.at(1.0));
     assert_eq!(passed.lost, 0, "of {} messages", passed.sent);
 }
+
+/// A stop that is in order lets what was published leave and be acknowledged; then it must not be on the disk as well, or
+/// the next version publishes it once more.
+#[test]
+fn replaced_in_order_nothing_is_published_twice() {
+    let Replaced { books, .. } = replaced(usize::try_from(times(30, 1_000)).unwrap());
+    assert_eq!(books.duplicates, 0, "of {} that came", books.delivered);
+}
+
+/// More than the board has places for instances (`instances_max` in its file): each holds one until its deadline.
+#[test]
+fn however_many_apps_loop_their_neighbours_have_their_turn() {
+    let looping = [Hostility::Endless("loop"); 16];
+    let mut neighbourhood = Neighbourhood::of(4, &looping);
+    let passed = neighbourhood.beside(20, Duration::from_secs(2), &mut dice());
+    assert_eq!(passed.lost, 0, "of {} messages, after half a minute", passed.sent);
+}
