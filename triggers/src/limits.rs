@@ -100,7 +100,7 @@ pub mod mqtt {
     pub const PACKET_BYTES_FLOOR: usize = 1024 * 1024;
 
     /// Subscriptions of one session, which all apps of a process share: 5 000 with a few filters each. One takes
-    /// about 250 bytes of memory, so that this is 5 MiB. As many more may wait to be unsubscribed.
+    /// up to 250 bytes of memory, so that this is 5 MiB. As many more may wait to be unsubscribed.
     pub const SUBSCRIPTIONS_MAX: usize = 20_000;
 
     /// Filters of one SUBSCRIBE or UNSUBSCRIBE. What one app has goes out at once, and what thousands have
@@ -140,7 +140,7 @@ pub mod mqtt {
     /// acknowledged: the last packets out, and the broker's end of the connection.
     pub const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
-    /// The broker's answer to a SUBSCRIBE.
+    /// The broker's answer to a SUBSCRIBE or an UNSUBSCRIBE: until it comes, nothing else is asked.
     pub const SUBACK_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// First pause between attempts, doubled each time, before jitter.
@@ -226,7 +226,8 @@ pub mod gpio {
 pub mod time {
     use std::time::Duration;
 
-    /// Rules of one schedule. One takes about 120 bytes: at this number as much as a small guest.
+    /// Rules of one schedule, which all apps of a process share. One takes about 120 bytes: at this number as
+    /// much as a small guest.
     pub const RULES_MAX: usize = 16 * 1024;
 
     /// Shortest interval. tokio's timers are good to a millisecond, and an event that is handled takes

@@ -206,7 +206,10 @@ impl Subscriptions {
             let avoided = |id: &Id| self.known.get(*id).is_some_and(|known| known.avoided);
             self.again.extend(self.refused.iter().copied().filter(avoided));
         }
-        // Only if programs come and go faster than the broker answers.
+        if !self.can_ask() {
+            return None;
+        }
+        // Only if programs come and go faster than the broker answers: what it holds must not grow for ever.
         let flooded = self.excess.len() > limits::SUBSCRIPTIONS_MAX;
         if !flooded && let Some((filters, retained)) = self.ask() {
             let id = id();

@@ -1,8 +1,8 @@
 //! What the embedded broker may hold at most. It lives on a developer's machine, so the caps are
 //! generous; they exist so that a client in a loop ends as a message, not as a full memory.
 //!
-//! The worst case is a sum: sessions × (queue + unread input + unsent output) + retained, here
-//! 64 × (4 + 1 + 1.25) + 16 MiB, about 416 MiB; an ordinary app holds a few KiB.
+//! The worst case is a sum: sessions × (queue + unread input + unsent output + subscriptions) + retained, here
+//! 64 × (4 + 1 + 1.25 + 3) + 16 MiB, about 608 MiB; an ordinary app holds a few KiB.
 
 use std::time::Duration;
 

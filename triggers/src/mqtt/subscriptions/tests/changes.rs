@@ -239,3 +239,22 @@ fn what_is_no_filter_or_too_many_is_refused() {
     all.unwant("7");
     want(&mut all, &["a"]);
 }
+
+#[test]
+fn programs_that_come_and_go_faster_than_the_broker_answers_leave_it_no_more_than_twice_the_cap() {
+    let now = Instant::now();
+    let mut all = subscriptions(Protocol::V311, &[], &[]);
+    all.connected(false);
+    let mut name = (0..).map(|n: u32| n.to_string());
+    let mut most = 0;
+    for _ in 0..4 * limits::SUBSCRIPTIONS_MAX / limits::SUBSCRIBE_FILTERS_MAX {
+        // As many as go into a packet, gone before the next, and always one that is not asked for yet.
+        let names: Vec<String> = name.by_ref().take(limits::SUBSCRIBE_FILTERS_MAX).collect();
+        want(&mut all, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        step(&mut all, now, &[]);
+        names.iter().for_each(|name| all.unwant(name));
+        most = most.max(all.known.all().count());
+    }
+    let cap = limits::SUBSCRIPTIONS_MAX + 2 * limits::SUBSCRIBE_FILTERS_MAX;
+    assert!(most > limits::SUBSCRIPTIONS_MAX && most <= cap, "{most}");
+}
