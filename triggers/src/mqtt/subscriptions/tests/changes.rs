@@ -247,7 +247,7 @@ fn programs_that_come_and_go_faster_than_the_broker_answers_leave_it_no_more_tha
     all.connected(false);
     let mut name = (0..).map(|n: u32| n.to_string());
     let mut most = 0;
-    for _ in 0..4 * limits::SUBSCRIPTIONS_MAX / limits::SUBSCRIBE_FILTERS_MAX {
+    for _ in 0..5 * limits::SUBSCRIPTIONS_MAX / limits::SUBSCRIBE_FILTERS_MAX / 4 {
         // As many as go into a packet, gone before the next, and always one that is not asked for yet.
         let names: Vec<String> = name.by_ref().take(limits::SUBSCRIBE_FILTERS_MAX).collect();
         want(&mut all, &names.iter().map(String::as_str).collect::<Vec<_>>());
