@@ -1,5 +1,5 @@
-//! What brings events to the lanes: one feed for the app's broker, one for each watched line, one for
-//! all timers and times of the day together. No feed waits for a lane: what one component does with its events is
+//! What brings events to the lanes: one feed for each connection with a broker, one for each watched line; for timers and
+//! times of the day it is the clock. No feed waits for a lane: what one component does with its events is
 //! nobody else's business. Only the memory for all events that wait is bounded for all, and edges stay with the
 //! kernel when too many wait for their component.
 
@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use pirn_triggers::gpio::{EdgeKind, Edges, Input};
 use pirn_triggers::mqtt::{Inbox, Message};
-use pirn_triggers::time::{Schedule, Scheduled, Tick};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::flow::crew::Crew;
@@ -30,13 +29,6 @@ pub(crate) struct Route {
 /// Which lane takes which edges of a line.
 pub(crate) struct EdgeRoute {
     pub(crate) edges: Edges,
-    pub(crate) to: Route,
-}
-
-/// Which lane a rule of the schedule fires.
-pub(crate) struct TickRoute {
-    /// The trigger's id.
-    pub(crate) source: Arc<str>,
     pub(crate) to: Route,
 }
 
@@ -107,21 +99,5 @@ fn wants(edges: Edges, edge: EdgeKind) -> bool {
         Edges::Rising => edge == EdgeKind::Rising,
         Edges::Falling => edge == EdgeKind::Falling,
         Edges::None => false,
-    }
-}
-
-/// Hands ticks to their lanes; `routes` are in the order of the schedule's rules.
-pub(crate) async fn ticks(mut schedule: Schedule, routes: Vec<TickRoute>, settled: Arc<Notify>) {
-    loop {
-        let Tick { rule, scheduled, missed } = schedule.next().await;
-        let Some(TickRoute { source, to }) = routes.get(rule) else { continue };
-        let Route { trigger, lane, late } = to;
-        lane.count_coalesced(*trigger, missed);
-        let happening = match scheduled {
-            Scheduled::Unix(timestamp) => Happening::Time { timestamp },
-            Scheduled::Elapsed(_) => Happening::Tick,
-        };
-        let event = Event::local(Arc::clone(source), happening, 1, Arc::clone(&settled));
-        lane.offer(Arc::new(if *late { event.late() } else { event }), *trigger);
     }
 }

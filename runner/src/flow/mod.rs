@@ -6,6 +6,7 @@
 
 pub mod all;
 pub mod books;
+pub mod clock;
 pub mod counters;
 pub mod crew;
 mod endings;

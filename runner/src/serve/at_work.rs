@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler, Outputs};
-use pirn_triggers::time::Schedule;
-use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::link::Link;
@@ -12,7 +10,8 @@ use super::loading::LoadAppError;
 use super::readiness;
 use super::runner::Runner;
 use crate::flow::all::Lanes;
-use crate::flow::feeds::{self, EdgeRoute, Route, TickRoute};
+use crate::flow::clock::{TickRoute, Timers};
+use crate::flow::feeds::{self, EdgeRoute, Route};
 use crate::flow::lanes::Entry;
 use crate::flow::{keeper, letters};
 use crate::host::brokers::Login;
@@ -23,7 +22,6 @@ use crate::report::Report;
 /// What an app is about to be connected to. Its lines are held as long as this, or what it becomes, is there.
 pub struct Outside {
     link: Option<Arc<Link>>,
-    schedule: Option<Schedule>,
     inputs: Vec<Input>,
     outputs: Outputs,
 }
@@ -48,6 +46,7 @@ impl Outside {
 /// What an app that works does beside its lanes.
 pub struct AtWork {
     feeds: JoinSet<()>,
+    timers: Option<Timers>,
     outputs: Outputs,
     driving: Option<JoinHandle<()>>,
 }
@@ -64,9 +63,9 @@ impl Runner {
     /// tried again; a chip that is not there is an error. The lines come last: until everything else is fine, they
     /// stay as they are.
     pub fn connect(&self, chips: &Chips, link: Option<Arc<Link>>) -> Result<Outside, LoadAppError> {
-        let schedule = readiness::ready(self.app(), chips, self.reporter())?;
+        readiness::ready(self.app(), chips)?;
         let (inputs, outputs) = self.open_lines(chips)?;
-        Ok(Outside { link, schedule, inputs, outputs })
+        Ok(Outside { link, inputs, outputs })
     }
 
     /// The app's GPIO lines, for its guests to use; they are held as long as what this returns.
@@ -89,7 +88,7 @@ impl Runner {
 
     /// Begins to work: events come from here on. Messages come to lanes that have joined the connection.
     pub fn begin(&self, outside: Outside, lanes: &Arc<Lanes>) -> Result<AtWork, LoadAppError> {
-        let Outside { link, schedule, inputs, outputs } = outside;
+        let Outside { link, inputs, outputs } = outside;
         if let (Some(plan), Some(link)) = (&self.app().broker, &link) {
             let session = link.start()?;
             let username = plan.username.clone().unwrap_or_default();
@@ -103,8 +102,8 @@ impl Runner {
         }
         let driven = (!outputs.options().is_empty()).then(|| outputs.clone());
         let driving = driven.map(|driven| tokio::spawn(async move { driven.run().await }));
-        let feeds = self.feeds((inputs, schedule), lanes);
-        Ok(AtWork { feeds, outputs, driving })
+        let (feeds, timers) = (self.edges(inputs, lanes), self.timers(lanes)?);
+        Ok(AtWork { feeds, timers, outputs, driving })
     }
 
     /// Stops working. Invocations under way get a few seconds; events that are not done then wait in their lanes. What
@@ -112,6 +111,7 @@ impl Runner {
     /// and sessions with guests' brokers are over.
     pub async fn rest(&self, mut at_work: AtWork, lanes: &Lanes) {
         at_work.feeds.shutdown().await;
+        drop(at_work.timers);
         if !lanes.stop(limits::STOP_GRACE).await {
             self.reporter().report(&Report::Note(
                 "invocations were still running; their events stay with the broker",
@@ -148,24 +148,33 @@ impl Runner {
         }
     }
 
-    /// Starts what needs no broker: one feed for each line, one for all timers.
-    fn feeds(
-        &self,
-        (inputs, schedule): (Vec<Input>, Option<Schedule>),
-        lanes: &Lanes,
-    ) -> JoinSet<()> {
-        let (entries, settled) = (&lanes.entries, lanes.house.settled());
+    /// One feed for each line.
+    fn edges(&self, inputs: Vec<Input>, lanes: &Lanes) -> JoinSet<()> {
         let mut feeds = JoinSet::new();
         for (index, input) in inputs.into_iter().enumerate() {
             let line = Arc::clone(&self.app().pins.inputs[index].options.line.name);
-            let routes = self.edge_routes(index, entries);
-            feeds.spawn(feeds::edges(input, line, routes, Arc::clone(settled)));
-        }
-        if let Some(schedule) = schedule {
-            let routes = self.tick_routes(entries);
-            feeds.spawn(feeds::ticks(schedule, routes, Arc::<Notify>::clone(settled)));
+            let routes = self.edge_routes(index, &lanes.entries);
+            let settled = Arc::clone(lanes.house.settled());
+            feeds.spawn(feeds::edges(input, line, routes, settled));
         }
         feeds
+    }
+
+    /// Its timers and times of the day, on the clock of the process.
+    fn timers(&self, lanes: &Lanes) -> Result<Option<Timers>, LoadAppError> {
+        let rule = |(number, trigger): (u32, &TriggerPlan)| {
+            let rule = readiness::rule(&trigger.kind)?;
+            let source = Arc::from(trigger.id.as_str());
+            let to = self.route(number, trigger, &lanes.entries)?;
+            Some((rule, TickRoute { source, to }))
+        };
+        let rules: Vec<_> = self.triggers().filter_map(rule).collect();
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let clock = self.process().clock(self.app(), self.reporter())?;
+        let timers = clock.add(rules);
+        timers.map(Some).map_err(|error| LoadAppError::Schedule(error.to_string()))
     }
 
     fn route(&self, number: u32, trigger: &TriggerPlan, entries: &[Entry]) -> Option<Route> {
@@ -181,15 +190,5 @@ impl Runner {
             _ => None,
         };
         self.triggers().filter_map(route).collect()
-    }
-
-    /// One route for each rule of the schedule, in its order.
-    fn tick_routes(&self, entries: &[Entry]) -> Vec<TickRoute> {
-        let of_time = |(_, trigger): &(u32, &TriggerPlan)| readiness::rule(&trigger.kind).is_some();
-        let route = |(number, trigger): (u32, &TriggerPlan)| {
-            let source = Arc::from(trigger.id.as_str());
-            Some(TickRoute { source, to: self.route(number, trigger, entries)? })
-        };
-        self.triggers().filter(of_time).filter_map(route).collect()
     }
 }

@@ -13,26 +13,23 @@ use pirn_triggers::mqtt::Session;
 use pirn_triggers::time::{ClockNotice, First, Interval, Rule, Schedule, WallClock};
 use rustix::fs::{Access, access};
 
+use crate::files::board::Board;
 use crate::files::manifest::FirstTick;
 use crate::host::brokers::options::options;
 use crate::limits::serve::TOPICS_MAX;
 use crate::plan::{App, TriggerPlan, TriggerPlanKind};
-use crate::report::{Report, Reporter};
+use crate::report::{Nobody, Report, Reporter};
 use crate::serve::loading::LoadAppError;
 use crate::serve::session;
 
 /// Checks what can be checked and makes what can be made. Must be called inside a tokio runtime;
 /// makes no folder, writes no file, opens no line.
-pub(crate) fn ready(
-    app: &App,
-    chips: &Chips,
-    reporter: &Arc<dyn Reporter>,
-) -> Result<Option<Schedule>, LoadAppError> {
+pub(crate) fn ready(app: &App, chips: &Chips) -> Result<(), LoadAppError> {
     check_chips(chips, &app.pins.chip_labels())?;
     let outputs: Vec<_> = app.pins.outputs.iter().map(|pin| pin.options.clone()).collect();
     Outputs::check(&outputs).map_err(|error| LoadAppError::Chips(error.to_string()))?;
     check_topics(app)?;
-    schedule(app, reporter)
+    check_timers(app)
 }
 
 /// One app must not take all subscriptions of a connection that it may share.
@@ -72,7 +69,7 @@ pub(crate) fn verify(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| LoadAppError::Schedule(error.to_string()))?;
     let inside = runtime.enter();
-    let result = ready(app, chips, reporter).and_then(|_| check_session(app, reporter));
+    let result = ready(app, chips).and_then(|()| check_session(app, reporter));
     drop(inside);
     runtime.shutdown_background();
     result
@@ -108,22 +105,24 @@ pub(crate) fn check_chips(chips: &Chips, labels: &[&str]) -> Result<(), LoadAppE
     })
 }
 
-/// All timers and times of the day; the latter once the system's clock can be believed.
-fn schedule(app: &App, reporter: &Arc<dyn Reporter>) -> Result<Option<Schedule>, LoadAppError> {
+/// Whether its timers and times of the day could run.
+fn check_timers(app: &App) -> Result<(), LoadAppError> {
     let rules: Vec<Rule> = app.triggers.iter().filter_map(|trigger| rule(&trigger.kind)).collect();
-    let build = crate::limits::time::CLOCK_NOT_BEFORE;
-    let not_before = app.board.clock_not_before.unwrap_or(build).max(build);
+    let reporter: Arc<dyn Reporter> = Arc::new(Nobody);
     match rules.is_empty() {
-        true => Ok(None),
-        false => schedule_of(rules, not_before, reporter).map(Some),
+        true => Ok(()),
+        false => schedule_of(rules, &app.board, &reporter).map(drop),
     }
 }
 
-fn schedule_of(
+/// A schedule on the system's clock; times of the day come once that can be believed.
+pub(crate) fn schedule_of(
     rules: Vec<Rule>,
-    not_before: u64,
+    board: &Board,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Schedule, LoadAppError> {
+    let build = crate::limits::time::CLOCK_NOT_BEFORE;
+    let not_before = board.clock_not_before.unwrap_or(build).max(build);
     let clock = WallClock::system(not_before);
     let clock = clock.map_err(|error| LoadAppError::Schedule(format!("the clock: {error}")))?;
     let schedule = Schedule::new(rules, clock);
@@ -179,8 +178,9 @@ mod tests {
             Rule::Interval(Interval { every, first, jitter })
         };
         let reporter: Arc<dyn Reporter> = Arc::new(crate::report::Nobody);
-        assert!(schedule_of(vec![rule(); 10], 0, &reporter).is_ok());
-        let error = schedule_of(vec![rule(); 16 * 1024 + 1], 0, &reporter).err().unwrap();
+        let board = Board::shipped("pi-zero").unwrap();
+        assert!(schedule_of(vec![rule(); 10], &board, &reporter).is_ok());
+        let error = schedule_of(vec![rule(); 16 * 1024 + 1], &board, &reporter).err().unwrap();
         let sentence = error.to_string();
         assert!(sentence.starts_with("timers and cron cannot run: 16385 rules"), "{sentence}");
     }

@@ -9,17 +9,20 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::loading::LoadAppError;
+use super::readiness::schedule_of;
 use crate::engine::artifact::{ArtifactError, digest};
 use crate::engine::compiled::{Pool, StartError};
 use crate::engine::private::{Private, Stamp};
 use crate::engine::{Engine, Form, config, interpreted};
 use crate::files::board::{Board, BoardMemory};
+use crate::flow::clock::Clock;
 use crate::flow::crew::Crew;
 use crate::flow::unit::{Code, Loaded};
 use crate::host::{self, Component, Host};
 use crate::limits::engine::{COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
 use crate::plan::bundle::LockedArtifact;
 use crate::plan::{App, ComponentPlan};
+use crate::report::Reporter;
 use crate::worlds::{WorldKind, Worlds};
 
 /// What the apps of a process have in common.
@@ -33,6 +36,8 @@ pub struct Process {
     state_dir: PathBuf,
     /// More than one app may be here.
     is_shared: bool,
+    /// For the timers of all apps; there since one had any.
+    clock: Mutex<Option<Arc<Clock>>>,
 }
 
 /// Whether anything may be written.
@@ -83,11 +88,26 @@ impl Process {
             crew: Crew::new(board.instances_max),
             state_dir: state_dir.to_owned(),
             is_shared: code_bytes_max.is_some(),
+            clock: Mutex::default(),
         })
     }
 
     pub(super) fn crew(&self) -> Arc<Crew> {
         Arc::clone(&self.crew)
+    }
+
+    /// The clock of all apps, started by the first that needs it.
+    pub(super) fn clock(
+        &self,
+        app: &App,
+        reporter: &Arc<dyn Reporter>,
+    ) -> Result<Arc<Clock>, LoadAppError> {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(clock) = &*clock {
+            return Ok(Arc::clone(clock));
+        }
+        let schedule = schedule_of(Vec::new(), &app.board, reporter)?;
+        Ok(Arc::clone(clock.insert(Clock::start(schedule, Arc::clone(&self.crew.settled)))))
     }
 
     pub(super) fn is_shared(&self) -> bool {
