@@ -150,6 +150,9 @@ pub mod engine {
     /// What a component takes beside its code: its types, names and linker. Measured 8 to 14 KiB for one that imports
     /// much; of interpreted ones it is among [`INTERPRETED_BYTES_PER_BYTE`].
     pub const COMPONENT_BYTES: u64 = 16 << 10;
+    /// Of a compiled component's artifact one byte in so many is in memory of our own while it is loaded: where its
+    /// functions are, of which type. Measured: 67 KiB for 352 KiB. The code itself is mapped from its file.
+    pub const ARTIFACT_BYTES_PER_BYTE: u64 = 7;
     /// Frames kept of a trap's backtrace.
     pub const BACKTRACE_FRAMES_MAX: usize = 12;
 

@@ -38,6 +38,31 @@ impl Inner {
     }
 }
 
+/// The variables of one component, with their values.
+#[derive(Clone, Default)]
+pub struct GuestVariables(Box<[(String, Result<String, VariableError>)]>);
+
+impl GuestVariables {
+    /// The value of the one of this name.
+    pub fn get(&self, name: &str) -> Result<String, VariableError> {
+        if !crate::files::manifest::is_variable_name(name) {
+            return Err(VariableError::InvalidName(name.chars().take(64).collect()));
+        }
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map_or_else(
+            || Err(VariableError::Undefined(name.to_owned())),
+            |(_, value)| value.clone(),
+        )
+    }
+}
+
+impl fmt::Debug for GuestVariables {
+    /// Names only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
 /// Why a variable has no value, in the words of Spin's interface.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VariableError {
@@ -61,15 +86,17 @@ impl Variables {
         Self { inner: Arc::new(Inner { manifest: Some(manifest), providers }) }
     }
 
+    /// What the guests of `component` get when they ask for its variables.
+    pub fn of(&self, component: &str) -> GuestVariables {
+        let manifest = self.inner.manifest.as_deref();
+        let own = manifest.and_then(|manifest| manifest.components.get(component));
+        let named = own.iter().flat_map(|own| &own.variables);
+        GuestVariables(named.map(|(name, value)| (name.clone(), self.expand(value))).collect())
+    }
+
     /// What the guest of `component` gets when it asks for its variable `name`.
     pub fn resolve(&self, component: &str, name: &str) -> Result<String, VariableError> {
-        if !crate::files::manifest::is_variable_name(name) {
-            return Err(VariableError::InvalidName(name.chars().take(64).collect()));
-        }
-        let manifest = self.inner.manifest.as_deref();
-        let component = manifest.and_then(|manifest| manifest.components.get(component));
-        let template = component.and_then(|own| own.variables.get(name));
-        self.expand(template.ok_or_else(|| VariableError::Undefined(name.to_owned()))?)
+        self.of(component).get(name)
     }
 
     /// A template of the manifest (an address, a topic, a host) with the app's variables put in.

@@ -24,7 +24,7 @@ use self::brokers::Brokers;
 use crate::engine::door::{Answer, Holds};
 use crate::engine::fault::Fault;
 use crate::files::manifest::Hosts;
-use crate::files::variables::Variables;
+use crate::files::variables::GuestVariables;
 use crate::happening::Urgency;
 use crate::limits::engine::HOST_RESOURCES_MAX;
 use crate::limits::units::Rate;
@@ -46,7 +46,7 @@ pub struct Grants {
     /// The component's id.
     pub component: String,
     /// Its variables.
-    pub variables: Variables,
+    pub variables: GuestVariables,
     /// Labels of the key-value stores that it may open.
     pub key_value_stores: BTreeSet<String>,
     /// What these may hold in all.
@@ -81,7 +81,7 @@ impl Grants {
         let brokers = Brokers::new(component, tls, store.clone(), outbox, Arc::clone(&reporter));
         Ok(Self {
             component: component.into(),
-            variables: Variables::default(),
+            variables: GuestVariables::default(),
             key_value_stores: BTreeSet::new(),
             state_bytes_max: 0,
             store,

@@ -35,7 +35,7 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
 
 async fn get(host: Host, (name,): (String,)) -> Answer<(Result<String, Error>,)> {
     let grants = host.grants();
-    Ok((grants.variables.resolve(&grants.component, &name).map_err(Error::from),))
+    Ok((grants.variables.get(&name).map_err(Error::from),))
 }
 
 impl From<VariableError> for Error {

@@ -53,7 +53,7 @@ pub enum TriggerPlanKind {
         /// The zone that it is read in; UTC if absent.
         zone: Option<String>,
         /// The same, ready to be asked.
-        cron: Cron,
+        cron: Box<Cron>,
     },
     /// An edge on a line.
     Gpio {
@@ -138,7 +138,7 @@ fn cron(
     let cron = Cron::parse(expression, &rules, CLOCK_NOT_BEFORE);
     let cron = cron.map_err(|e| error("cron_expression", format!("{expression:?}: {e}")))?;
     let (expression, zone) = (expression.to_owned(), zone.map(str::to_owned));
-    Ok(TriggerPlanKind::Cron { expression, zone, cron })
+    Ok(TriggerPlanKind::Cron { expression, zone, cron: Box::new(cron) })
 }
 
 fn mqtt(

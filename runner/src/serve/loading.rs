@@ -172,7 +172,7 @@ impl Shared<'_> {
         let may = &plan.capabilities;
         Ok(Grants {
             component: plan.id.clone(),
-            variables: self.app.variables.clone(),
+            variables: self.app.variables.of(&plan.id),
             key_value_stores: may.key_value_stores.keys().cloned().collect(),
             state_bytes_max: plan.limits.state_bytes_max,
             store: self.store.clone(),

@@ -148,7 +148,7 @@ pub(crate) fn rule(kind: &TriggerPlanKind) -> Option<Rule> {
             },
             jitter: *jitter,
         }),
-        TriggerPlanKind::Cron { cron, .. } => Rule::Cron(cron.clone()),
+        TriggerPlanKind::Cron { cron, .. } => Rule::Cron((**cron).clone()),
         TriggerPlanKind::Mqtt { .. } | TriggerPlanKind::Gpio { .. } => return None,
     })
 }

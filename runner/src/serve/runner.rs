@@ -13,6 +13,7 @@ use super::readiness;
 use super::session;
 use super::shop::{Process, Purpose, Ware};
 use crate::engine::outcome::Outcome;
+use crate::files::variables::Variables;
 use crate::flow::all::Lanes;
 use crate::flow::counters::ComponentCounters;
 use crate::flow::event::Event;
@@ -91,7 +92,11 @@ impl Runner {
             reporter: &reporter,
         };
         let units = loading::units(&shared, &wares)?;
-        let app = Arc::new(app);
+        let app = Arc::new(match process.is_shared() {
+            // Everything in it is in the plan by now, and there may be thousands.
+            true => App { manifest: Arc::default(), variables: Variables::default(), ..app },
+            false => app,
+        });
         Ok(Self { app, wares, units, brokers, lines, store, process, reporter })
     }
 

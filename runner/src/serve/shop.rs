@@ -19,7 +19,7 @@ use crate::flow::clock::Clock;
 use crate::flow::crew::Crew;
 use crate::flow::unit::{Code, Loaded};
 use crate::host::{self, Component, Host};
-use crate::limits::engine::{COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
+use crate::limits::engine::{ARTIFACT_BYTES_PER_BYTE, COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
 use crate::plan::bundle::LockedArtifact;
 use crate::plan::{App, ComponentPlan};
 use crate::report::Reporter;
@@ -191,7 +191,7 @@ impl Ware {
     /// What it takes in memory; code that is compiled is mapped from its file.
     fn bytes(&self) -> u64 {
         match &self.origin {
-            Origin::Artifact(..) => COMPONENT_BYTES,
+            Origin::Artifact(_, made) => COMPONENT_BYTES + made.bytes / ARTIFACT_BYTES_PER_BYTE,
             Origin::Component(_, stamp) => stamp.bytes().saturating_mul(INTERPRETED_BYTES_PER_BYTE),
         }
     }

@@ -303,7 +303,7 @@ impl Profile {
 /// Dependencies on components of this manifest exist, and none is its own.
 pub(super) fn check_references(
     file: &str,
-    components: &BTreeMap<String, Component>,
+    components: &BTreeMap<String, Box<Component>>,
 ) -> Result<(), Error> {
     let known: Vec<&str> = components.keys().map(String::as_str).collect();
     for component in components.values() {

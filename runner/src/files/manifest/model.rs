@@ -12,7 +12,7 @@ use crate::files::config::Rate;
 use crate::files::pins::Direction;
 
 /// A whole application.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Manifest {
     /// The file's name as it is used in errors.
     pub file: Box<str>,
@@ -23,7 +23,7 @@ pub struct Manifest {
     /// `[[trigger.*]]`, in the order of the file, each with its id filled in.
     pub triggers: Vec<Trigger>,
     /// `[component.*]` and the inline components of triggers, by id.
-    pub components: BTreeMap<String, Component>,
+    pub components: BTreeMap<String, Box<Component>>,
     /// What was accepted but should be changed (deprecated keys), one sentence each.
     pub warnings: Vec<String>,
 }

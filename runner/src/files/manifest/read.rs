@@ -102,7 +102,7 @@ fn variable(entry: &Value<'_>) -> Result<VariableDeclaration, Error> {
 fn components(
     reader: &mut Reader<'_>,
     root: &Table<'_>,
-) -> Result<BTreeMap<String, Component>, Error> {
+) -> Result<BTreeMap<String, Box<Component>>, Error> {
     let Some(table) = root.table("component")? else {
         return Ok(BTreeMap::new());
     };
@@ -110,7 +110,7 @@ fn components(
     for entry in table.entries() {
         let id = id::component_id(&entry, &entry.key)?;
         let component = component::component(reader, &id, &entry.table()?)?;
-        components.insert(id, component);
+        components.insert(id, Box::new(component));
     }
     Ok(components)
 }

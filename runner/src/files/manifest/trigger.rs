@@ -17,7 +17,7 @@ const KNOWN_ELSEWHERE: &[&str] = &["command", "http", "redis", "sqs"];
 pub(super) fn triggers(
     reader: &mut Reader<'_>,
     root: &Table<'_>,
-    components: &mut BTreeMap<String, Component>,
+    components: &mut BTreeMap<String, Box<Component>>,
 ) -> Result<Vec<Trigger>, Error> {
     let written = written(root)?;
     let mut names = Names::of_explicit(&written)?;
@@ -70,7 +70,7 @@ fn trigger(
     reader: &mut Reader<'_>,
     kind: &str,
     table: &Table<'_>,
-    components: &mut BTreeMap<String, Component>,
+    components: &mut BTreeMap<String, Box<Component>>,
     names: &mut Names,
 ) -> Result<Trigger, Error> {
     let keys = match kind {
@@ -103,7 +103,10 @@ fn trigger(
 }
 
 /// The id of a component that exists.
-fn reference(value: &Value<'_>, components: &BTreeMap<String, Component>) -> Result<String, Error> {
+fn reference(
+    value: &Value<'_>,
+    components: &BTreeMap<String, Box<Component>>,
+) -> Result<String, Error> {
     let id = value.string()?;
     if components.contains_key(id) {
         return Ok(id.to_owned());
@@ -121,7 +124,7 @@ fn inline(
     reader: &mut Reader<'_>,
     value: &Value<'_>,
     trigger_id: &str,
-    components: &mut BTreeMap<String, Component>,
+    components: &mut BTreeMap<String, Box<Component>>,
 ) -> Result<String, Error> {
     if !value.is_table() {
         return Err(value.expected("a component's id, or a component as a table"));
@@ -131,7 +134,7 @@ fn inline(
     let mut numbered = (1_u32..).map(|number| format!("inline-component{number}"));
     let id = Some(natural).filter(&free).or_else(|| numbered.find(free)).unwrap_or_default();
     let component = component::component(reader, &id, &value.table()?)?;
-    components.insert(id.clone(), component);
+    components.insert(id.clone(), Box::new(component));
     Ok(id)
 }
 
