@@ -168,6 +168,12 @@ pub mod engine {
     pub const WASM_FRAME_BYTES: usize = 128;
     /// Interpreter stacks kept for the next call, a few KiB each: one for each nested component.
     pub const INTERPRETER_STACKS_KEPT: usize = 8;
+    /// How long a guest waits before what it does not use of its memory is looked for: a database on a slow card has
+    /// answered by then.
+    pub const WAIT_IN_FULL: Duration = Duration::from_millis(100);
+    /// Of a waiting guest's memory, what is looked through before others may have a turn: 0.2 ms or so on an ARMv6
+    /// board.
+    pub const LOOKED_THROUGH_BYTES: usize = 128 << 10;
     /// What a byte of an interpreted component takes in memory at most: a copy of its code and what that
     /// is translated to when it is called. Measured after one event: 1.5 (266 KiB) to 4 (6 KiB).
     pub const INTERPRETED_BYTES_PER_BYTE: u64 = 4;

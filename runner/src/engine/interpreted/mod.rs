@@ -21,6 +21,7 @@ mod tasks;
 #[allow(clippy::unwrap_used)]
 mod tests;
 mod types;
+mod wait;
 
 use std::sync::Arc;
 
