@@ -41,7 +41,7 @@ use crate::limits::engine as limits;
 
 /// The engine, with everything that guests may import.
 pub struct Engine<H> {
-    inner: wasmi::Engine,
+    config: Config,
     offered: Offered,
     behind: Arc<Behind<H>>,
     stack_bytes: usize,
@@ -111,14 +111,17 @@ impl<H: Holds> Engine<H> {
         let mut door = Door::interpreted();
         offer(&mut door)?;
         let stack_bytes = limits::wasm_stack_bytes(stack_bytes);
-        let (inner, behind) = (wasmi::Engine::new(&config(stack_bytes)), Arc::new(door.behind));
-        Ok(Self { inner, offered: door.offered, behind, stack_bytes })
+        let (config, behind) = (config(stack_bytes), Arc::new(door.behind));
+        Ok(Self { config, offered: door.offered, behind, stack_bytes })
     }
 
-    /// Takes a component apart. Its code is checked now and translated when it is first called.
+    /// Takes a component apart. Its code is checked now and translated when it is first called. Each has an engine of
+    /// wasmi's to itself: that keeps all code and all types that it ever saw, and would grow with every component
+    /// that is replaced.
     pub fn load(&self, bytes: &[u8]) -> Result<Interpreted<H>, LoadError> {
-        let plan = link::link(&self.inner, &self.offered, bytes)?;
-        let (engine, behind) = (self.inner.clone(), Arc::clone(&self.behind));
+        let engine = wasmi::Engine::new(&self.config);
+        let plan = link::link(&engine, &self.offered, bytes)?;
+        let behind = Arc::clone(&self.behind);
         let stack_bytes = self.stack_bytes;
         Ok(Interpreted { engine, plan, behind, bytes: bytes.len(), stack_bytes })
     }

@@ -56,3 +56,19 @@ async fn a_guest_that_waits_keeps_only_the_pages_it_uses_and_finds_all_as_it_was
     assert!(waiting < 24 * MIB, "it takes {waiting} bytes while it waits");
     assert_eq!(guest.await, Ok(Some(Value::Bits(18))));
 }
+
+#[test]
+fn a_component_that_is_gone_leaves_nothing_behind() {
+    let code = "nop ".repeat(64 << 10);
+    let text = format!(
+        r#"(component (core module $m (func (export "run") {code}))
+        (core instance $i (instantiate $m))
+        (func (export "run") (canon lift (core func $i "run"))))"#
+    );
+    let (bytes, engine) = (wat::parse_str(text).unwrap(), engine());
+    engine.load(&bytes).unwrap();
+    let before = resident_bytes();
+    (0..1_000).for_each(|_| drop(engine.load(&bytes).unwrap()));
+    let left = resident_bytes().saturating_sub(before);
+    assert!(left < 24 * MIB, "{left} bytes are left of a thousand components of 64 KiB");
+}
