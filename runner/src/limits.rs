@@ -176,9 +176,12 @@ pub mod engine {
     /// as deep. Rust guests, whose frames on the data stack are seldom above 512 bytes, then run out of
     /// this before they run out of their megabyte there, which would end them with less fitting words.
     pub const WASM_FRAME_BYTES: usize = 128;
-    /// Interpreter stacks that each component keeps for its next call, a few KiB each: an instance has one, and one for
-    /// each component within it that is called.
-    pub const INTERPRETER_STACKS_KEPT: usize = 2;
+    /// Interpreter stacks kept for the next call, a few KiB each: one for each nested component.
+    pub const INTERPRETER_STACKS_KEPT: usize = 8;
+    /// Interpreted components that are loaded one after the other share an engine up to so many bytes of them. Alone each
+    /// would take 20 to 40 KiB more; all together would never give back the code of those that are gone. So one that
+    /// stays keeps the code of so many at most.
+    pub const INTERPRETED_TOGETHER_BYTES_MAX: usize = 128 << 10;
     /// How long a guest waits before what it does not use of its memory is looked for: a database on a slow card has
     /// answered by then.
     pub const WAIT_IN_FULL: Duration = Duration::from_millis(100);

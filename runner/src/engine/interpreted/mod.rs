@@ -23,7 +23,7 @@ mod tests;
 mod types;
 mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::timeout;
 use wasmi::{CompilationMode, Config, CustomFuelCosts, ExternType};
@@ -42,9 +42,18 @@ use crate::limits::engine as limits;
 /// The engine, with everything that guests may import.
 pub struct Engine<H> {
     config: Config,
+    shared: Mutex<Shared>,
     offered: Offered,
     behind: Arc<Behind<H>>,
     stack_bytes: usize,
+}
+
+/// What components have in common that were loaded one after the other: buffers, stacks, and a table of code from which
+/// nothing is ever removed. It is gone with the last of them.
+struct Shared {
+    engine: wasmi::Engine,
+    /// Of all that it ever took.
+    bytes: usize,
 }
 
 /// A loaded component, linked and ready for instances.
@@ -112,18 +121,29 @@ impl<H: Holds> Engine<H> {
         offer(&mut door)?;
         let stack_bytes = limits::wasm_stack_bytes(stack_bytes);
         let (config, behind) = (config(stack_bytes), Arc::new(door.behind));
-        Ok(Self { config, offered: door.offered, behind, stack_bytes })
+        let shared = Mutex::new(Shared { engine: wasmi::Engine::new(&config), bytes: 0 });
+        Ok(Self { config, shared, offered: door.offered, behind, stack_bytes })
     }
 
-    /// Takes a component apart. Its code is checked now and translated when it is first called. Each has an engine of
-    /// wasmi's to itself: that keeps all code and all types that it ever saw, and would grow with every component
-    /// that is replaced.
+    /// Takes a component apart. Its code is checked now and translated when it is first called.
     pub fn load(&self, bytes: &[u8]) -> Result<Interpreted<H>, LoadError> {
-        let engine = wasmi::Engine::new(&self.config);
+        let engine = self.engine_for(bytes.len());
         let plan = link::link(&engine, &self.offered, bytes)?;
         let behind = Arc::clone(&self.behind);
         let stack_bytes = self.stack_bytes;
         Ok(Interpreted { engine, plan, behind, bytes: bytes.len(), stack_bytes })
+    }
+
+    /// What takes the next component: a new one when the last has taken enough.
+    fn engine_for(&self, bytes: usize) -> wasmi::Engine {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let together = shared.bytes.saturating_add(bytes);
+        if shared.bytes > 0 && together > limits::INTERPRETED_TOGETHER_BYTES_MAX {
+            *shared = Shared { engine: wasmi::Engine::new(&self.config), bytes };
+        } else {
+            shared.bytes = together;
+        }
+        shared.engine.clone()
     }
 }
 
