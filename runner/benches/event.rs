@@ -71,7 +71,7 @@ fn one_event(c: &mut Criterion) {
             }
         };
         let runtime = Loop::build().unwrap();
-        let _connected = runtime.block_on(async { runner.connect(&Chips::Kernel) }).unwrap();
+        let _connected = runtime.block_on(async { runner.connect(&Chips::Kernel, None) }).unwrap();
         let payload = b"the quick brown fox jumps over the lazy dog, and so does the cat";
         let what = Happening::Message { payload: payload[..].into(), qos: Qos::AtMostOnce };
         let event = Event::local("bench/in/0".into(), what, 1, Arc::default());

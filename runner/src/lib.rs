@@ -3,6 +3,7 @@
 //! Each room knows those above it in this list, and nobody below: `tests/tests/rooms.rs` holds the arrows.
 
 pub mod happening;
+pub mod heap;
 pub mod limits;
 
 // From files as written to the checked plan.

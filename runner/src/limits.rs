@@ -246,6 +246,26 @@ pub mod store {
     );
 }
 
+/// Caps of what the allocator holds for nobody.
+pub mod heap {
+    use std::time::Duration;
+
+    /// From so much on it is worth giving back. Less is what events take by the way, and would be asked for again at
+    /// the next one.
+    pub const SPARE_BYTES: usize = 512 << 10;
+    /// Whether it is needed shows within this time: longer than the pauses within a burst.
+    pub const QUIET: Duration = Duration::from_secs(2);
+    /// The largest piece that is looked for: what is free in one piece is not larger, but for what a guest's whole
+    /// memory was, and that is found in several.
+    pub const PIECE_BYTES_MAX: usize = 64 << 20;
+    /// The smallest: it has a whole page of 4 KiB in it, wherever it begins.
+    pub const PIECE_BYTES_MIN: usize = 8 << 10;
+    /// Places that a queue keeps when it is empty again.
+    pub const PLACES_KEPT: usize = 64;
+
+    const _: () = assert!(PIECE_BYTES_MAX.is_power_of_two() && PIECE_BYTES_MIN.is_power_of_two());
+}
+
 pub mod bounds;
 pub mod dispatch;
 pub mod engine;
@@ -278,6 +298,8 @@ pub mod status {
 pub mod serve {
     /// An app's name: part of a folder's path, of log lines and of a client id.
     pub const NAME_BYTES_MAX: usize = 64;
+    /// Topics of one app, which may share its connection with thousands. A wildcard takes more in one.
+    pub const TOPICS_MAX: usize = 64;
 }
 
 /// Caps of the control socket.

@@ -68,9 +68,11 @@ fn a_variable_is_looked_up_in_the_order_that_spin_has() {
     assert_eq!(host(&files), "from-default");
     folder.write(".env", "# the folder's\nSPIN_VARIABLE_HOST=from-dotenv\n");
     assert_eq!(host(&files), "from-dotenv");
-    files.process_environment.insert("SPIN_VARIABLE_HOST".into(), "from-environment".into());
+    std::sync::Arc::make_mut(&mut files.process_environment)
+        .insert("SPIN_VARIABLE_HOST".into(), "from-environment".into());
     assert_eq!(host(&files), "from-environment");
-    files.process_environment.insert("HOUSE_HOST".into(), "from-second-provider".into());
+    std::sync::Arc::make_mut(&mut files.process_environment)
+        .insert("HOUSE_HOST".into(), "from-second-provider".into());
     let second = "[[variables_provider]]\ntype = \"env\"\nprefix = \"HOUSE\"\n";
     files.runtime_config = Some(folder.write("operator.toml", second));
     assert_eq!(host(&files), "from-second-provider");
@@ -135,8 +137,7 @@ fn state_is_kept_where_the_command_line_the_operator_or_systemd_says() {
     let mut files = folder.files();
     let state = |files: &AppFiles| App::load(files).unwrap().state_dir;
     assert_eq!(state(&files), folder.0.join(".pirn-state"));
-    files
-        .process_environment
+    std::sync::Arc::make_mut(&mut files.process_environment)
         .insert("STATE_DIRECTORY".into(), "/var/lib/pirn:/var/lib/other".into());
     assert_eq!(state(&files), Path::new("/var/lib/pirn"));
     files.runtime_config = Some(folder.write("operator.toml", "state_dir = \"state\"\n"));

@@ -96,7 +96,8 @@ fn app_files(path: &Path) -> AppFiles {
             "--variable" => files.variables.push(assignment),
             "--env" => files.guest_environment.push(assignment),
             "--environment" => {
-                files.process_environment.insert(assignment.0, assignment.1);
+                std::sync::Arc::make_mut(&mut files.process_environment)
+                    .insert(assignment.0, assignment.1);
             }
             "--purpose" if value == "inspect" => files.purpose = Purpose::Inspect,
             "--unknown-lines" if value == "simulated" => {

@@ -49,7 +49,7 @@ async fn invoke(example: &str, topic: &str, payload: &str) -> (Outcome, Vec<(Str
     let reporter: Arc<dyn Reporter> = published.clone();
     let runner = Runner::load(app, reporter).unwrap();
     assert!(runner.described().contains("(interpreted, "), "{}", runner.described());
-    let _connected = runner.connect(&Chips::Kernel).unwrap();
+    let _connected = runner.connect(&Chips::Kernel, None).unwrap();
     let what = Happening::Message { payload: payload.to_owned().into(), qos: Qos::AtLeastOnce };
     let event = Event::local(topic.into(), what, 1, Arc::default());
     let outcome = runner.invoke(example, &event).await.unwrap();

@@ -5,7 +5,6 @@
 //! Cases run two at a time, those that measure alone. Each has its own broker, folder and runner, and an end.
 
 mod cases;
-mod dice;
 mod table;
 
 use std::collections::VecDeque;

@@ -4,14 +4,21 @@
 pub mod apps;
 pub mod board;
 pub mod broker;
+pub mod crowd;
+pub mod dice;
 pub mod faults;
+pub mod footprint;
 pub mod guests;
 pub mod machine;
+pub mod neighbourhood;
 pub mod peer;
 pub mod pins;
 pub mod process;
+pub mod served;
+pub mod traffic;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The longest that a test waits for something that must happen. Only a broken build takes it.
@@ -30,6 +37,15 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("waited {PATIENCE:?} for {what}");
+}
+
+/// Says that it is over when it goes, also in a panic: for threads that work until then.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The runner under test, the very file that a board gets: `PIRND`, or what `cross/targets/pirnd`

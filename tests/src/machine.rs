@@ -94,7 +94,15 @@ pub fn program(name: &str) -> Command {
 /// If there is no such board.
 #[must_use]
 pub fn board() -> Option<String> {
-    let kind = std::env::var("PIRN_TEST_ARTIFACT").ok();
+    board_of(std::env::var("PIRN_TEST_ARTIFACT").ok().as_deref())
+}
+
+/// The same with this kind of artifacts.
+///
+/// # Panics
+/// As above.
+#[must_use]
+pub fn board_of(kind: Option<&str>) -> Option<String> {
     let board = emulated().map(|processor| processor.board.to_owned());
     if kind.is_none() && board.is_none() {
         return None;
@@ -102,7 +110,7 @@ pub fn board() -> Option<String> {
     let board = board.unwrap_or_else(|| format!("generic-{}", std::env::consts::ARCH));
     let file = crate::guests::repository().join(format!("board-configs/{board}.toml"));
     let text = std::fs::read_to_string(file).expect("a generic board for this processor");
-    let artifact = |line: &str| match (&kind, line.starts_with("artifact = ")) {
+    let artifact = |line: &str| match (kind, line.starts_with("artifact = ")) {
         (Some(kind), true) => format!("artifact = \"{kind}\"\n"),
         _ => format!("{line}\n"),
     };

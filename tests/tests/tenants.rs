@@ -2,76 +2,14 @@
 //! whatever happens to the process.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use pirn_tests::apps::ScratchApp;
 use pirn_tests::faults::books;
 use pirn_tests::faults::broker::Broker;
 use pirn_tests::guests::guest;
-use pirn_tests::process::{Ended, Running, run};
-use pirn_tests::{eventually, pirnd};
-
-/// A process that serves apps, on a state folder of its own.
-struct Served {
-    scratch: tempfile::TempDir,
-    running: Option<Running>,
-}
-
-impl Served {
-    fn new() -> Self {
-        let mut served = Self { scratch: tempfile::tempdir().unwrap(), running: None };
-        served.restart();
-        served
-    }
-
-    fn state(&self) -> PathBuf {
-        self.scratch.path().join("state")
-    }
-
-    fn set(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.state().join("apps")).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort_unstable();
-        names
-    }
-
-    /// Ends it with -9, if it runs, and starts it.
-    fn restart(&mut self) {
-        drop(self.running.take());
-        let mut command = Command::new(pirnd());
-        command.arg("serve").arg("--state-dir").arg(self.state());
-        let running = Running::start(&mut command);
-        eventually("pirnd serve to be ready", || {
-            running.printed().contains("apps run").then_some(())
-        });
-        self.running = Some(running);
-    }
-
-    fn printed(&self) -> String {
-        self.running.as_ref().unwrap().printed()
-    }
-
-    fn app(&self, words: &[&str]) -> Ended {
-        run(Command::new(pirnd()).arg("app").args(words).arg("--state-dir").arg(self.state()))
-    }
-
-    /// What the command prints if it succeeds.
-    fn said(&self, words: &[&str]) -> String {
-        let ended = self.app(words);
-        assert_eq!(ended.code, Some(0), "{words:?}: {}{}", ended.out, ended.err);
-        ended.out
-    }
-
-    /// What the command complains of.
-    fn refused(&self, words: &[&str]) -> String {
-        let ended = self.app(words);
-        assert_eq!(ended.code, Some(1), "{words:?}: {}{}", ended.out, ended.err);
-        ended.err
-    }
-}
+use pirn_tests::served::Served;
 
 /// An app that passes numbers on from `in/LANE/…` to `out/LANE`.
 fn ledger(broker: &Broker, name: &str, lane: &str) -> ScratchApp {
@@ -219,9 +157,8 @@ fn kill_9_in_the_middle_of_a_change_leaves_the_old_set_or_the_new_one() {
             (1, true) => &["replace", "two", text(two.path())],
             (_, true) => &["remove", "two"],
         };
-        let mut command = Command::new(pirnd());
-        command.arg("app").args(change).arg("--state-dir").arg(served.state());
-        let mut asking = command
+        let mut asking = served
+            .asking(change)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()

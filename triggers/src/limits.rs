@@ -46,6 +46,9 @@ pub mod mqtt {
     /// go on publishing to make room in it.
     pub const OUTBOUND_MESSAGES_MAX: usize = 4 * 1024;
 
+    /// Places kept when nothing waits to be sent any more; the rest of their memory goes back.
+    pub const OUTBOUND_KEPT: usize = WINDOW;
+
     /// Bytes of the same; one message larger than this still passes, alone.
     pub const OUTBOUND_BYTES_MAX: usize = 512 * 1024;
 
@@ -96,8 +99,20 @@ pub mod mqtt {
     /// smaller than this comes, so that it can be said what it was.
     pub const PACKET_BYTES_FLOOR: usize = 1024 * 1024;
 
-    /// Subscriptions of one session: they go out in one SUBSCRIBE packet.
-    pub const SUBSCRIPTIONS_MAX: usize = 64;
+    /// Subscriptions of one session, which all apps of a process share: 5 000 with a few filters each. One takes
+    /// up to 250 bytes of memory, so that this is 5 MiB. As many more may wait to be unsubscribed.
+    pub const SUBSCRIPTIONS_MAX: usize = 20_000;
+
+    /// Filters of one SUBSCRIBE or UNSUBSCRIBE. What one app has goes out at once, and what thousands have
+    /// in a few dozen round trips, while a broker is not kept from all else by a packet of thousands.
+    pub const SUBSCRIBE_FILTERS_MAX: usize = 256;
+
+    /// Bytes of these filters; a longer one goes out alone.
+    pub const SUBSCRIBE_BYTES_MAX: usize = WRITE_BYTES;
+
+    /// Levels of a filter that stand in the tree of [`Filters`](crate::mqtt::Filters), which is walked and freed
+    /// by recursion. Those with more (mosquitto takes 200, AWS IoT 8) are compared one by one.
+    pub const FILTER_LEVELS_MAX: usize = 64;
 
     /// Longest topic or filter (section 1.5.3 of MQTT 3.1.1: a 16 bit length).
     pub const TOPIC_BYTES_MAX: usize = 65_535;
@@ -125,7 +140,7 @@ pub mod mqtt {
     /// acknowledged: the last packets out, and the broker's end of the connection.
     pub const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
-    /// The broker's answer to a SUBSCRIBE.
+    /// The broker's answer to a SUBSCRIBE or an UNSUBSCRIBE: until it comes, nothing else is asked.
     pub const SUBACK_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// First pause between attempts, doubled each time, before jitter.
@@ -163,6 +178,7 @@ pub mod mqtt {
     const _: () = assert!((RECEIVE_MAX as usize) < UNSETTLED_MAX);
     const _: () = assert!(WINDOW < OUTBOUND_MESSAGES_MAX);
     const _: () = assert!(WINDOW_QOS2 < WINDOW);
+    const _: () = assert!(SUBSCRIBE_FILTERS_MAX < SUBSCRIPTIONS_MAX);
     const _: () = assert!(PACKET_OVERHEAD_BYTES_MAX >= TOPIC_BYTES_MAX + OVERSIZE_KEPT_BYTES);
     const _: () = assert!(DRAIN_TIMEOUT.as_millis() < LEAVE_TIMEOUT.as_millis());
     const _: () = assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);
@@ -210,7 +226,8 @@ pub mod gpio {
 pub mod time {
     use std::time::Duration;
 
-    /// Rules of one schedule. One takes about 120 bytes: at this number as much as a small guest.
+    /// Rules of one schedule, which all apps of a process share. One takes about 120 bytes: at this number as
+    /// much as a small guest.
     pub const RULES_MAX: usize = 16 * 1024;
 
     /// Shortest interval. tokio's timers are good to a millisecond, and an event that is handled takes

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_runner::plan::{App, AppFiles, BrokerPlan, Processor, Transport};
+use pirn_runner::serve::at_work::Outside;
 use pirn_runner::serve::log_files::LogFiles;
-use pirn_runner::serve::runner::{Outside, Runner, Until};
+use pirn_runner::serve::runner::{Runner, Until};
 use pirn_runner::serve::tenant::{Claimed, Tenant};
 use pirn_runner::store::folder::ClaimError;
 use pirn_triggers::mqtt::broker::{Broker, BrokerEvent};

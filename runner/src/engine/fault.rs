@@ -28,6 +28,8 @@ pub enum Fault {
         /// The guest's functions, innermost first.
         backtrace: Vec<String>,
     },
+    /// It could not even begin: its code is not to be had.
+    Code(String),
     /// It ran into another cap; the sentence names it.
     Limit(String),
     /// It trapped.
@@ -48,6 +50,7 @@ impl Fault {
             Self::Deadline(_) => "deadline",
             Self::Memory { .. } => "memory",
             Self::Stack { .. } => "stack",
+            Self::Code(_) => "code",
             Self::Limit(_) => "limit",
             Self::Trap { .. } => "trap",
             Self::Exit(_) => "exit",
@@ -60,7 +63,7 @@ impl Fault {
             Self::Memory { backtrace, .. }
             | Self::Stack { backtrace, .. }
             | Self::Trap { backtrace, .. } => backtrace,
-            Self::Deadline(_) | Self::Limit(_) | Self::Exit(_) => &[],
+            Self::Deadline(_) | Self::Code(_) | Self::Limit(_) | Self::Exit(_) => &[],
         }
     }
 
@@ -139,6 +142,7 @@ impl fmt::Display for Fault {
             Self::Stack { bytes_max, .. } => {
                 write!(f, "its calls nested deeper than {} KiB", bytes_max / 1024)?;
             }
+            Self::Code(why) => write!(f, "its code is not to be had: {why}")?,
             Self::Limit(sentence) => f.write_str(sentence)?,
             Self::Trap { message, .. } => write!(f, "it trapped: {message}")?,
             Self::Exit(status) => write!(f, "it exited with status {status}")?,

@@ -3,14 +3,18 @@
 //! finds none and the kernel ends the whole process.
 //!
 //! So code is copied once, into the state folder under its digest, where nobody writes; the next start
-//! takes it from there, after its digest was checked again. Where there is no such folder, or none that code may
+//! takes it from there, after its digest was checked again. (That is also why a copy needs no fsync: one that a power cut
+//! left half is made anew.) Where there is no such folder, or none that code may
 //! be run from, the copy is in memory, sealed: it costs its size, and is made anew at each start.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{MemfdFlags, OFlags, SealFlags, StatVfsMountFlags};
 
@@ -19,17 +23,44 @@ use super::artifact::{ArtifactError, altered, digest};
 /// Where private copies are, if they are kept at all.
 #[derive(Debug)]
 pub struct Private {
-    folder: Option<PathBuf>,
+    folder: PathBuf,
     /// New copies are kept there too.
     writes: bool,
-    /// Names in the folder that this process uses.
-    used: BTreeSet<String>,
+    /// Copies whose digest was taken by this process, each as it was then: it need not be taken again.
+    checked: Mutex<BTreeMap<String, Stamp>>,
+}
+
+/// Tells a file that was touched from one that was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    /// When its content or its rights changed last: nobody can set this.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Of this file, now.
+    pub fn of(about: &fs::Metadata) -> Self {
+        Self {
+            device: about.dev(),
+            inode: about.ino(),
+            bytes: about.size(),
+            changed: (about.ctime(), about.ctime_nsec()),
+        }
+    }
+
+    /// The file's size.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 impl Private {
     /// Copies are kept in this state folder.
     pub fn kept_in(state_dir: &Path) -> Self {
-        Self { folder: Some(state_dir.join("code")), writes: true, used: BTreeSet::new() }
+        Self { folder: state_dir.join("code"), writes: true, checked: Mutex::default() }
     }
 
     /// What is there is used, and nothing is written: new copies are in memory.
@@ -39,48 +70,51 @@ impl Private {
 
     /// The code of this digest, from the app's file if it was not copied before. Nobody changes what this
     /// descriptor shows, and its digest was taken through this very descriptor.
-    pub fn open(&mut self, path: &Path, sha256: &str) -> Result<File, ArtifactError> {
+    pub fn open(&self, path: &Path, sha256: &str) -> Result<File, ArtifactError> {
         let name = format!("{sha256}.cwasm");
-        if let Some(folder) = self.folder.clone() {
-            let file = match copied(&folder.join(&name), sha256) {
-                Some(file) => Some(file),
-                None if self.writes => copy(path, sha256, &folder, &name)?,
-                None => None,
-            };
-            if let Some(file) = file.filter(may_run) {
-                self.used.insert(name);
-                return Ok(file);
+        let file = match self.copied(&self.folder.join(&name), sha256) {
+            Some(file) => Some(file),
+            None if self.writes => copy(path, sha256, &self.folder, &name)?,
+            None => None,
+        };
+        match file.filter(may_run) {
+            Some(file) => {
+                if let Ok(about) = file.metadata() {
+                    self.checked().insert(sha256.to_owned(), Stamp::of(&about));
+                }
+                Ok(file)
             }
+            None => in_memory(path, sha256),
         }
-        in_memory(path, sha256)
     }
 
-    /// Removes copies of code that the app no longer has. Those who run it go on: it is gone with the last
-    /// of them.
-    pub fn remove_others(&self) {
-        if !self.writes {
-            return;
-        }
-        let Some(listed) = self.folder.as_ref().and_then(|folder| fs::read_dir(folder).ok()) else {
-            return;
-        };
+    /// Removes copies of code but these, by their digests. Those who run it go on: it is gone with the last of them.
+    pub fn keep_only(&self, digests: &BTreeSet<&str>) {
+        let Some(listed) = fs::read_dir(&self.folder).ok().filter(|_| self.writes) else { return };
+        self.checked().retain(|digest, _| digests.contains(&**digest));
         for entry in listed.flatten() {
-            let is_used = entry.file_name().to_str().is_some_and(|name| self.used.contains(name));
-            if !is_used {
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|name| name.strip_suffix(".cwasm"));
+            if !digest.is_some_and(|digest| digests.contains(digest)) {
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
-}
 
-/// A copy that was made before, if it is what its name says.
-fn copied(path: &Path, sha256: &str) -> Option<File> {
-    let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).ok()?;
-    let mut file = OpenOptions::new().read(true).custom_flags(nofollow).open(path).ok()?;
-    let is_ours = file
-        .metadata()
-        .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o222 == 0);
-    (is_ours && digest(&mut file).is_ok_and(|found| found == sha256)).then_some(file)
+    /// A copy that was made before, if it is what its name says.
+    fn copied(&self, path: &Path, sha256: &str) -> Option<File> {
+        let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).ok()?;
+        let mut file = OpenOptions::new().read(true).custom_flags(nofollow).open(path).ok()?;
+        let about = file.metadata().ok()?;
+        let is_ours = about.is_file() && about.permissions().mode() & 0o222 == 0;
+        let known = || self.checked().get(sha256) == Some(&Stamp::of(&about));
+        let is_it = is_ours && (known() || digest(&mut file).is_ok_and(|found| found == sha256));
+        is_it.then_some(file)
+    }
+
+    fn checked(&self) -> MutexGuard<'_, BTreeMap<String, Stamp>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Makes a copy that is there whole or not at all, also after a power cut; `None` if the folder does not take it.
@@ -99,7 +133,6 @@ fn copy(
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         io::copy(&mut source, &mut copy)?;
         copy.set_permissions(Permissions::from_mode(0o400))?;
-        copy.sync_all()?;
         drop(copy);
         File::open(&temporary)
     };
@@ -192,7 +225,7 @@ mod tests {
     fn what_is_opened_stays_what_it_was_when_the_file_is_written_over() {
         for kept in [true, false] {
             let (folder, code) = scene();
-            let mut private = match kept {
+            let private = match kept {
                 true => Private::kept_in(folder.path()),
                 false => Private::looked_up_in(folder.path()),
             };
@@ -238,10 +271,22 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_was_touched_is_looked_at_again() {
+        let (folder, code) = scene();
+        let private = Private::kept_in(folder.path());
+        private.open(&code, SHA_OF_ABC).unwrap();
+        let copy = folder.path().join("code").join(format!("{SHA_OF_ABC}.cwasm"));
+        fs::set_permissions(&copy, Permissions::from_mode(0o600)).unwrap();
+        fs::write(&copy, b"abd").unwrap();
+        fs::set_permissions(&copy, Permissions::from_mode(0o400)).unwrap();
+        assert_eq!(text(private.open(&code, SHA_OF_ABC).unwrap()), "abc");
+    }
+
+    #[test]
     fn an_altered_file_is_refused_and_leaves_no_copy() {
         let (folder, code) = scene();
         fs::write(&code, b"abd").unwrap();
-        for mut private in [Private::kept_in(folder.path()), Private::looked_up_in(folder.path())] {
+        for private in [Private::kept_in(folder.path()), Private::looked_up_in(folder.path())] {
             let error = private.open(&code, SHA_OF_ABC).unwrap_err().to_string();
             assert!(error.contains("altered") && error.contains("code.cwasm"), "{error}");
         }
@@ -262,9 +307,9 @@ mod tests {
         let (folder, code) = scene();
         fs::create_dir(folder.path().join("code")).unwrap();
         fs::write(folder.path().join("code/old.cwasm"), b"old").unwrap();
-        let mut private = Private::kept_in(folder.path());
+        let private = Private::kept_in(folder.path());
         private.open(&code, SHA_OF_ABC).unwrap();
-        private.remove_others();
+        private.keep_only(&BTreeSet::from([SHA_OF_ABC]));
         assert_eq!(kept(folder.path()), [format!("{SHA_OF_ABC}.cwasm")]);
     }
 }

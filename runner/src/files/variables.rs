@@ -4,7 +4,6 @@
 //! Providers are fixed when the app loads, so that a value does not change under a running component and
 //! every missing one is known at the start. No value is ever printed by this module; see [`Variables`].
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,9 +24,18 @@ pub struct Variables {
 
 #[derive(Default)]
 struct Inner {
-    declared: BTreeMap<String, VariableDeclaration>,
-    components: BTreeMap<String, BTreeMap<String, Template>>,
+    manifest: Option<Arc<Manifest>>,
     providers: Vec<Provider>,
+}
+
+impl Inner {
+    fn declared(&self) -> impl Iterator<Item = (&String, &VariableDeclaration)> {
+        self.manifest.iter().flat_map(|manifest| &manifest.variables)
+    }
+
+    fn declaration(&self, name: &str) -> Option<&VariableDeclaration> {
+        self.manifest.as_ref()?.variables.get(name)
+    }
 }
 
 /// Why a variable has no value, in the words of Spin's interface.
@@ -49,11 +57,8 @@ pub enum VariableError {
 
 impl Variables {
     /// The variables of `manifest`, with `providers` asked in order before the defaults.
-    pub fn new(manifest: &Manifest, providers: Vec<Provider>) -> Self {
-        let components =
-            manifest.components.iter().map(|(id, c)| (id.clone(), c.variables.clone())).collect();
-        let declared = manifest.variables.clone();
-        Self { inner: Arc::new(Inner { declared, components, providers }) }
+    pub fn new(manifest: Arc<Manifest>, providers: Vec<Provider>) -> Self {
+        Self { inner: Arc::new(Inner { manifest: Some(manifest), providers }) }
     }
 
     /// What the guest of `component` gets when it asks for its variable `name`.
@@ -61,7 +66,9 @@ impl Variables {
         if !crate::files::manifest::is_variable_name(name) {
             return Err(VariableError::InvalidName(name.chars().take(64).collect()));
         }
-        let template = self.inner.components.get(component).and_then(|own| own.get(name));
+        let manifest = self.inner.manifest.as_deref();
+        let component = manifest.and_then(|manifest| manifest.components.get(component));
+        let template = component.and_then(|own| own.variables.get(name));
         self.expand(template.ok_or_else(|| VariableError::Undefined(name.to_owned()))?)
     }
 
@@ -78,14 +85,14 @@ impl Variables {
 
     /// The names of required variables that nobody gives a value, in order.
     pub fn missing(&self) -> Vec<&str> {
-        let names = self.inner.declared.keys().map(String::as_str);
+        let names = self.inner.declared().map(|(name, _)| name.as_str());
         names.filter(|name| matches!(self.value(name), Err(VariableError::Missing(_)))).collect()
     }
 
     /// Whether any variable in the template is a secret: then what it gives must not be printed.
     pub fn secrecy(&self, template: &Template) -> Secrecy {
         let secret =
-            |name| self.inner.declared.get(name).is_some_and(|d| d.secrecy == Secrecy::Secret);
+            |name| self.inner.declaration(name).is_some_and(|d| d.secrecy == Secrecy::Secret);
         match template.names().any(secret) {
             true => Secrecy::Secret,
             false => Secrecy::Shown,
@@ -93,11 +100,8 @@ impl Variables {
     }
 
     fn value(&self, name: &str) -> Result<String, VariableError> {
-        let declared = self
-            .inner
-            .declared
-            .get(name)
-            .ok_or_else(|| VariableError::Undefined(name.to_owned()))?;
+        let declared = self.inner.declaration(name);
+        let declared = declared.ok_or_else(|| VariableError::Undefined(name.to_owned()))?;
         let given = self.inner.providers.iter().find_map(|provider| provider.get(name));
         let value = match (given, &declared.value) {
             (Some(value), _) | (None, VariableDefault::Default(value)) => value,
@@ -116,7 +120,7 @@ impl fmt::Debug for Variables {
     /// Names only: a value may be a secret, or become one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Variables")
-            .field("declared", &self.inner.declared.keys())
+            .field("declared", &self.inner.declared().map(|(name, _)| name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
@@ -141,7 +145,7 @@ token = { default = "s3cret", secret = true }
         let values =
             given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Variables::new(
-            &Manifest::parse("f", MANIFEST, None).unwrap(),
+            Manifest::parse("f", MANIFEST, None).unwrap().into(),
             vec![Provider::Values(values)],
         )
     }

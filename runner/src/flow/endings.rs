@@ -128,9 +128,9 @@ impl Entry {
             None => left.event.settle(tried),
             Some(row) => {
                 locked(&house.forget).push(row);
-                house.urgent.notify_one();
+                self.0.urgent.notify_one();
                 self.call_keeper();
-                house.settled.notify_one();
+                house.settled().notify_one();
                 tried.into_iter().collect()
             }
         };

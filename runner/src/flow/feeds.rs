@@ -1,21 +1,23 @@
-//! What brings events to the lanes: one feed for the app's broker, one for each watched line, one for
-//! all timers and times of the day together. No feed waits for a lane: what one component does with its events is
+//! What brings events to the lanes: one feed for each connection with a broker, one for each watched line; for timers and
+//! times of the day it is the clock. No feed waits for a lane: what one component does with its events is
 //! nobody else's business. Only the memory for all events that wait is bounded for all, and edges stay with the
 //! kernel when too many wait for their component.
 
 use std::sync::Arc;
 
 use pirn_triggers::gpio::{EdgeKind, Edges, Input};
-use pirn_triggers::mqtt::{Inbox, Message, topic_matches};
-use pirn_triggers::time::{Schedule, Scheduled, Tick};
+use pirn_triggers::mqtt::{Inbox, Message};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use crate::flow::crew::Crew;
 use crate::flow::event::Event;
 use crate::flow::lanes::Entry;
+use crate::flow::router::Router;
 use crate::happening::Happening;
 use crate::limits::dispatch::{EVENT_OVERHEAD_BYTES, WAITING_BYTES_MAX};
 
 /// Where a trigger's events go.
+#[derive(Clone)]
 pub(crate) struct Route {
     /// The trigger's number in the plan.
     pub(crate) trigger: u32,
@@ -24,52 +26,35 @@ pub(crate) struct Route {
     pub(crate) late: bool,
 }
 
-/// Which lane takes messages that match a filter.
-pub(crate) struct TopicRoute {
-    pub(crate) filter: String,
-    pub(crate) to: Route,
-}
-
 /// Which lane takes which edges of a line.
 pub(crate) struct EdgeRoute {
     pub(crate) edges: Edges,
     pub(crate) to: Route,
 }
 
-/// Which lane a rule of the schedule fires.
-pub(crate) struct TickRoute {
-    /// The trigger's id.
-    pub(crate) source: Arc<str>,
-    pub(crate) to: Route,
-}
-
-/// Hands messages to the lanes whose filters they match, once for each trigger. Ends when the session does. Dropped
+/// Hands messages to the lanes that take them, once for each trigger. Between looking where one goes and handing it
+/// over nothing waits, so that an app can take the place of another. Ends when the session does. Dropped
 /// half-way, a message that was not handed over stays unacknowledged.
-pub(crate) async fn messages(
-    mut inbox: Inbox,
-    routes: Vec<TopicRoute>,
-    memory: Arc<Semaphore>,
-    settled: Arc<Notify>,
-) {
+pub(crate) async fn messages(mut inbox: Inbox, router: Arc<Router>, crew: Arc<Crew>) {
+    let (memory, settled) = (&crew.memory, &crew.settled);
     while let Some(message) = inbox.next().await {
-        let matches = |route: &&TopicRoute| topic_matches(&route.filter, &message.topic);
-        let to: Vec<&Route> = routes.iter().filter(matches).map(|route| &route.to).collect();
+        let room = room(memory, &message).await;
+        let to = router.routes(&message.topic);
         // A message of a subscription that an earlier version of the app had: nobody's, so done.
         if to.is_empty() {
             message.delivery.settle();
             continue;
         }
-        let room = room(&memory, &message).await;
         let oversize = message.oversize;
-        let event = Arc::new(Event::message(message, to.len(), Arc::clone(&settled), room));
+        let event = Arc::new(Event::message(message, to.len(), Arc::clone(settled), room));
         for Route { trigger, lane, .. } in to {
             let event = Arc::clone(&event);
             match oversize {
-                None => lane.offer(event, *trigger),
+                None => lane.offer(event, trigger),
                 Some(bytes) => {
                     let reason =
                         format!("it has {bytes} bytes, more than is accepted; these are the first");
-                    lane.refuse(event, *trigger, reason);
+                    lane.refuse(event, trigger, reason);
                 }
             }
         }
@@ -114,21 +99,5 @@ fn wants(edges: Edges, edge: EdgeKind) -> bool {
         Edges::Rising => edge == EdgeKind::Rising,
         Edges::Falling => edge == EdgeKind::Falling,
         Edges::None => false,
-    }
-}
-
-/// Hands ticks to their lanes; `routes` are in the order of the schedule's rules.
-pub(crate) async fn ticks(mut schedule: Schedule, routes: Vec<TickRoute>, settled: Arc<Notify>) {
-    loop {
-        let Tick { rule, scheduled, missed } = schedule.next().await;
-        let Some(TickRoute { source, to }) = routes.get(rule) else { continue };
-        let Route { trigger, lane, late } = to;
-        lane.count_coalesced(*trigger, missed);
-        let happening = match scheduled {
-            Scheduled::Unix(timestamp) => Happening::Time { timestamp },
-            Scheduled::Elapsed(_) => Happening::Tick,
-        };
-        let event = Event::local(Arc::clone(source), happening, 1, Arc::clone(&settled));
-        lane.offer(Arc::new(if *late { event.late() } else { event }), *trigger);
     }
 }

@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::crew::Crew;
+use super::event::digest;
 use super::lanes::locked;
 use super::running::Running;
 use super::tries::Tries;
-use crate::limits::dispatch as limits;
+use crate::heap;
 use crate::report::{Report, Reporter};
 use crate::store::Store;
 
@@ -20,14 +22,25 @@ use crate::store::Store;
 pub(crate) struct House {
     pub(super) store: Store,
     pub(super) reporter: Arc<dyn Reporter>,
-    /// Live instances of all components, of other apps too.
-    pub(super) slots: Arc<Semaphore>,
-    /// Bytes of events that wait in memory.
-    pub(crate) memory: Arc<Semaphore>,
-    pub(super) running: Option<Running>,
+    /// Whose hands run its events, beside those of other apps.
+    pub(super) crew: Arc<Crew>,
+    /// By which the crew knows it.
+    pub(super) number: u32,
+    /// Under which what runs is written down.
+    pub(super) id: u32,
+    pub(super) running: Option<Arc<Running>>,
     /// Tries whose end nobody saw, by the events' digests.
     pub(super) tries: Mutex<Tries>,
+    /// Nothing begins to run: so it is before everything that runs need is there, too.
     pub(super) stopping: AtomicBool,
+    /// Nothing is written down by itself any more.
+    pub(super) closing: AtomicBool,
+    /// Events that run.
+    pub(super) busy: AtomicUsize,
+    /// One ended.
+    pub(super) rested: Notify,
+    /// They are to be dropped where they stand.
+    pub(super) halt: Notify,
     /// Events that ended and are not settled.
     pub(super) open: AtomicUsize,
     pub(super) closed: Notify,
@@ -37,41 +50,39 @@ pub(crate) struct House {
     pub(super) forget: Mutex<Vec<i64>>,
     /// They could not be the last time: that has been said.
     pub(super) unforgotten: AtomicBool,
-    /// Somebody waits in a lane: the keeper is to look from time to time.
-    pub(super) keeper: Notify,
-    pub(super) keeper_looks: AtomicBool,
-    /// The keeper is to look now.
-    pub(super) urgent: Notify,
-    pub(super) settled: Arc<Notify>,
 }
 
 impl House {
-    /// Before the lanes: reads what ran when an earlier process died.
+    /// Before the lanes: reads what ran of this app when an earlier process died. `root` is the state folder of the
+    /// process, which may be another than the app's.
     pub(crate) async fn new(
-        state_dir: &Path,
+        (app, root): (&str, &Path),
         store: Store,
-        slots: Arc<Semaphore>,
-        settled: Arc<Notify>,
+        crew: Arc<Crew>,
         reporter: Arc<dyn Reporter>,
     ) -> Arc<Self> {
-        let (running, tries) = unseen(state_dir, &store, &*reporter).await;
+        let digest = digest(&[app.as_bytes()]);
+        let id = (digest ^ (digest >> 32)) as u32;
+        let (running, tries) = unseen((id, root), &crew, &store, &*reporter).await;
+        crew.give_back();
         Arc::new(Self {
             store,
             reporter,
-            slots,
-            memory: Arc::new(Semaphore::new(limits::WAITING_BYTES_MAX)),
+            number: crew.number(),
+            crew,
+            id,
             running,
             tries: Mutex::new(tries),
-            stopping: AtomicBool::new(false),
+            stopping: AtomicBool::new(true),
+            closing: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            rested: Notify::new(),
+            halt: Notify::new(),
             open: AtomicUsize::new(0),
             closed: Notify::new(),
             unburied: AtomicU64::new(0),
             forget: Mutex::default(),
             unforgotten: AtomicBool::new(false),
-            keeper: Notify::new(),
-            keeper_looks: AtomicBool::new(false),
-            urgent: Notify::new(),
-            settled,
         })
     }
 
@@ -82,7 +93,7 @@ impl House {
 
     /// Told when an event is settled.
     pub(crate) fn settled(&self) -> &Arc<Notify> {
-        &self.settled
+        &self.crew.settled
     }
 
     /// Where things are kept.
@@ -95,9 +106,29 @@ impl House {
         self.unburied.load(Relaxed)
     }
 
-    /// Nothing new begins.
-    pub(crate) fn stop(&self) {
+    /// Nothing new begins. Waits for what runs, for as long as `grace`; then that is dropped. Whether all of it ended.
+    pub(crate) async fn stop(&self, grace: Duration) -> bool {
         self.stopping.store(true, Relaxed);
+        let ended = timeout(grace, self.at_rest()).await.is_ok();
+        if !ended {
+            self.halt.notify_waiters();
+            self.at_rest().await;
+        }
+        ended
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    async fn at_rest(&self) {
+        loop {
+            let rested = self.rested.notified();
+            if self.busy.load(Relaxed) == 0 {
+                return;
+            }
+            rested.await;
+        }
     }
 
     /// Waits until everything that ended is settled, for as long as `grace`.
@@ -116,6 +147,9 @@ impl House {
 
     /// Events are settled: how often they were tried is nobody's business any more.
     pub(super) fn forget_tries(&self, digests: Vec<u64>) {
+        if heap::has_spare() {
+            self.crew.spare.notify_one();
+        }
         for digest in digests {
             if locked(&self.tries).settle(digest) {
                 let store = self.store.clone();
@@ -127,29 +161,32 @@ impl House {
 
 /// What ran when an earlier process died. Without it nothing is lost but the count.
 async fn unseen(
-    state_dir: &Path,
+    (id, root): (u32, &Path),
+    crew: &Crew,
     store: &Store,
     reporter: &dyn Reporter,
-) -> (Option<Running>, Tries) {
+) -> (Option<Arc<Running>>, Tries) {
     let warn = |error: &dyn std::fmt::Display| {
         let sentence = format!(
             "attempts at messages that end the runner are not counted over a restart: {error}"
         );
         reporter.report(&Report::Warning(&sentence));
     };
-    let (running, died) = match Running::open(state_dir) {
-        Ok(opened) => opened,
+    let running = match crew.running(root) {
+        Ok(running) => running,
         Err(error) => {
             warn(&error);
             return (None, Tries::default());
         }
     };
+    let died = running.died(id);
     if died.is_empty() && !store.has_kept() {
         return (Some(running), Tries::default());
     }
-    match store.count_attempts(died).await {
+    let counts = died.iter().map(|died| (died.digest, died.attempt)).collect();
+    match store.count_attempts(counts).await {
         Ok(tries) => {
-            if let Err(error) = running.clear() {
+            if let Err(error) = running.clear(&died) {
                 warn(&error);
             }
             (Some(running), Tries::stored(tries))
@@ -158,6 +195,23 @@ async fn unseen(
             warn(&error);
             (Some(running), Tries::default())
         }
+    }
+}
+
+/// An event that runs, as long as this is not dropped.
+pub(super) struct Busy<'a>(&'a House);
+
+impl<'a> Busy<'a> {
+    pub(super) fn new(house: &'a House) -> Self {
+        house.busy.fetch_add(1, Relaxed);
+        Self(house)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Relaxed);
+        self.0.rested.notify_waiters();
     }
 }
 

@@ -1,5 +1,5 @@
-//! Looks at the lanes from time to time while events wait in them: what waits in one that is stuck is written down and
-//! settled, so that it does not fill the broker's window; what was written down and is settled is forgotten.
+//! Looks at a lane from time to time while events wait in it: what waits in one that is stuck is written down and settled, so
+//! that it does not fill the broker's window; what was written down and is settled is forgotten.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,40 +9,29 @@ use tokio::time::timeout;
 use super::event::Event;
 use super::house::House;
 use super::lane::Parked;
-use super::lanes::{Entry, locked, now};
+use super::lanes::{Entry, Inner, locked, now};
 use crate::limits::dispatch as limits;
 use crate::report::Report;
 
-/// Runs for as long as the lanes do. Dropped half-way, an event may be on disk and not settled: it then runs twice.
-pub(crate) async fn keep(house: Arc<House>, lanes: Vec<Entry>) {
-    loop {
-        house.keeper.notified().await;
-        while look(&house, &lanes).await {
-            let pause = limits::PARK_AFTER / 4;
-            let _ = timeout(pause, house.urgent.notified()).await;
-        }
-    }
-}
-
-/// Whether there will be something to look at again.
-async fn look(house: &House, lanes: &[Entry]) -> bool {
-    // Before looking: what comes from here on calls again.
-    house.keeper_looks.store(false, Relaxed);
-    let mut waiting = false;
-    for lane in lanes {
+/// Runs for as long as something waits in the lane. Dropped half-way, an event may be on disk and not settled: it then
+/// runs twice.
+pub(super) async fn keep(lane: Entry) {
+    let Inner { house, urgent, is_kept, .. } = &*lane.0;
+    while !house.closing.load(Relaxed) {
+        // Mostly there is nothing left to do when that is over.
+        let _ = timeout(limits::PARK_AFTER / 4, urgent.notified()).await;
         let stuck = lane.lane().check(now());
         if stuck {
-            write_down(house, lane, |_| true).await;
+            write_down(house, &lane, |_| true).await;
         }
-        waiting |= lane.lane().is_waiting();
+        forget(house).await;
+        // What could not be deleted is tried again, whether or not anything comes.
+        if !lane.lane().is_waiting() && locked(&house.forget).is_empty() {
+            break;
+        }
     }
-    forget(house).await;
-    // What could not be deleted is tried again, whether or not anything comes.
-    waiting |= !locked(&house.forget).is_empty();
-    if waiting {
-        house.keeper_looks.store(true, Relaxed);
-    }
-    waiting
+    is_kept.store(false, Relaxed);
+    house.rested.notify_waiters();
 }
 
 /// Writes down what waits in a lane, of what `which` picks.
@@ -63,7 +52,7 @@ pub(crate) async fn write_down(house: &House, lane: &Entry, which: fn(&Arc<Event
                         false => locked(&house.forget).push(row),
                     }
                 }
-                lane.wake();
+                lane.left();
             }
             Err(error) => {
                 for Parked { key, .. } in parked {

@@ -22,6 +22,7 @@ use self::waiting::{Item, Parking, Waiting};
 use super::pace::Pace;
 use super::strikes::Strikes;
 use crate::limits::dispatch as limits;
+use crate::limits::heap::PLACES_KEPT;
 
 pub use words::{Arrival, Bounds, Left, Loaded, Next, Offer, Parked, Then};
 
@@ -40,6 +41,8 @@ pub struct Lane<E> {
     parked: usize,
     parked_bytes: usize,
     stuck: bool,
+    /// Nothing runs here: it stays stuck.
+    held: bool,
     /// Since when something waits all the time.
     crowded_since: Option<Instant>,
     /// It made some progress when that was judged last.
@@ -64,6 +67,7 @@ impl<E: Clone> Lane<E> {
             parked: 0,
             parked_bytes: 0,
             stuck: false,
+            held: false,
             crowded_since: None,
             progresses: false,
             ended: 0,
@@ -99,9 +103,10 @@ impl<E: Clone> Lane<E> {
         let event = Some(event);
         self.waiting.push(Item { key, event, trigger, bytes, worth, attempts, came, parking });
         // It will do nothing for a while, and what is behind this crowd cannot come.
-        self.stuck |= self.bounds.has_neighbours
-            && self.waiting.len() >= limits::CROWD
-            && self.strikes.resting(now).is_some();
+        self.stuck |= self.held
+            || self.bounds.has_neighbours
+                && self.waiting.len() >= limits::CROWD
+                && self.strikes.resting(now).is_some();
         Offer::Taken
     }
 
@@ -146,6 +151,11 @@ impl<E: Clone> Lane<E> {
         Next::Run { key, event, attempt }
     }
 
+    /// Whether [`Self::next`] may have something to do, now or at some time.
+    pub fn wants_turn(&self) -> bool {
+        self.running.len() < self.bounds.instances_max.max(1) as usize && !self.waiting.is_empty()
+    }
+
     /// A row was read; `None` if there is no such row any more, which ends that event. `attempts` is how often a run
     /// of it was begun whose end nobody saw, which the row cannot know.
     pub fn loaded(&mut self, key: u64, event: Option<E>, attempts: u32, now: Instant) -> Loaded<E> {
@@ -180,6 +190,33 @@ impl<E: Clone> Lane<E> {
         self.leave(item, now).map(|left| Then::GiveUp(left, strikes))
     }
 
+    /// Runs were dropped where they stood: their events wait again, in their order, as if they had not begun.
+    pub fn halted(&mut self) {
+        self.running.sort_unstable_by_key(|item| item.key);
+        while let Some(mut item) = self.running.pop() {
+            item.attempts = item.attempts.saturating_sub(1);
+            self.fleeting += usize::from(!item.worth.is_kept());
+            self.waiting.push_front(item);
+        }
+    }
+
+    /// Nothing runs here from now on: what comes is written down.
+    pub fn hold(&mut self) {
+        (self.held, self.stuck, self.progresses) = (true, true, false);
+    }
+
+    /// What waits in memory alone, in order, to go on elsewhere; what is on disk is for whoever reads that.
+    pub fn drain(&mut self) -> Vec<Arrival<E>> {
+        self.fleeting = 0;
+        let items = std::mem::replace(&mut self.waiting, Waiting::new()).into_items();
+        let alone = items.filter(|item| item.parking == Parking::No);
+        let arrival = |item: Item<E>| {
+            let Item { event, trigger, bytes, worth, attempts, .. } = item;
+            Some(Arrival { event: event?, trigger, bytes, worth, attempts })
+        };
+        alone.filter_map(arrival).collect()
+    }
+
     /// An event that is not to run at all: it passes, to be kept aside.
     pub fn pass(&mut self, trigger: u32, event: E) -> Left<E> {
         let key = self.key();
@@ -199,6 +236,9 @@ impl<E: Clone> Lane<E> {
     /// An event that had left is settled: it is nobody's any more.
     pub fn settled(&mut self, key: u64) {
         self.open.retain(|(open, _)| *open != key);
+        if self.open.is_empty() && self.open.capacity() > PLACES_KEPT {
+            self.open.shrink_to(PLACES_KEPT);
+        }
     }
 
     /// Whether somebody should look at the lane from time to time, since events wait in it.
@@ -214,7 +254,7 @@ impl<E: Clone> Lane<E> {
     /// Judges the lane's progress. True if it is stuck and something in it has to be written down.
     pub fn check(&mut self, now: Instant) -> bool {
         if self.waiting.is_empty() {
-            (self.stuck, self.progresses) = (false, false);
+            (self.stuck, self.progresses) = (self.held, false);
             return false;
         }
         let since = *self.ended_since.get_or_insert(now);
@@ -315,7 +355,7 @@ impl<E: Clone> Lane<E> {
         self.ended_since.get_or_insert(now);
         self.unpark(&item);
         if self.waiting.is_empty() {
-            self.stuck = false;
+            self.stuck = self.held;
         }
         self.open.push((item.key, item.trigger));
         let row = match item.parking {

@@ -1,18 +1,20 @@
-//! The lanes at work. Each component has one; as many workers as it may have instances take events from it, run them,
-//! and see to it that what ended is settled: acknowledged once what was published is safe, or kept aside.
+//! The lanes at work. Each component has one. When there is something to do in it, it calls the crew, and a hand gives
+//! it a turn: takes an event, runs it, and sees to it that what ended is settled: acknowledged once what was published
+//! is safe, or kept aside.
 //!
 //! Whoever brings events never waits for a lane. What happens to a lane concerns its own component alone.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
+use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::books::{Balance, Book, Dropped};
 use super::event::Event;
-use super::house::House;
+use super::house::{Busy, House};
+use super::keeper;
 use super::lane::{Arrival, Bounds, Lane, Left, Loaded, Next, Offer, Then};
 use super::pace::Pace;
 use super::unit::Unit;
@@ -30,8 +32,14 @@ pub(super) struct Inner {
     lane: Mutex<Lane<Arc<Event>>>,
     /// By trigger: its number in the plan, its id, its book.
     books: Vec<(u32, Arc<str>, Book)>,
-    /// A worker should look.
-    wake: Notify,
+    /// It stands in line for a hand.
+    in_line: AtomicBool,
+    /// It will call at its time: before that there is nothing to do.
+    calls_later: AtomicBool,
+    /// Its keeper looks from time to time.
+    pub(super) is_kept: AtomicBool,
+    /// Its keeper is to look now.
+    pub(super) urgent: Notify,
     /// An event left.
     left: Notify,
     pub(super) house: Arc<House>,
@@ -59,21 +67,23 @@ impl Entry {
             unit: Arc::clone(unit),
             lane: Mutex::new(lane),
             books: triggers.into_iter().map(book).collect(),
-            wake: Notify::new(),
+            in_line: AtomicBool::new(false),
+            calls_later: AtomicBool::new(false),
+            is_kept: AtomicBool::new(false),
+            urgent: Notify::new(),
             left: Notify::new(),
             house: Arc::clone(house),
         }))
     }
 
+    /// Whether both are the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The component.
     pub(crate) fn component(&self) -> &str {
         &self.0.unit.grants.component
-    }
-
-    /// As many workers as the component may have instances; each runs until the house stops.
-    pub(crate) fn workers(&self) -> impl Iterator<Item = impl Future<Output = ()> + use<>> {
-        let entry = self.clone();
-        (0..self.0.unit.limits.instances_max.max(1)).map(move |_| entry.clone().work())
     }
 
     /// Hands an event to the lane. Never waits: what finds no room is dropped if it promised nothing, written down if
@@ -86,13 +96,15 @@ impl Entry {
             locked(&house.tries).pardon(digest);
         }
         let tries = locked(&house.tries).of(digest);
-        let arrival = Arrival {
-            event: Arc::clone(&event),
-            trigger,
-            bytes: event.bytes(),
-            worth,
-            attempts: tries,
-        };
+        let bytes = event.bytes();
+        self.put(Arrival { event, trigger, bytes, worth, attempts: tries });
+    }
+
+    /// The same for an event of which it is known how often it was tried.
+    pub(super) fn put(&self, arrival: Arrival<Arc<Event>>) {
+        let Inner { house, .. } = &*self.0;
+        let (event, trigger, tries) =
+            (Arc::clone(&arrival.event), arrival.trigger, arrival.attempts);
         let (offer, stuck) = {
             let mut lane = self.lane();
             (lane.offer(arrival, now()), lane.is_stuck())
@@ -101,11 +113,11 @@ impl Entry {
         match offer {
             Offer::Taken => {
                 book.accept();
-                self.0.wake.notify_one();
-                match stuck {
-                    true => house.urgent.notify_one(),
-                    false => self.call_keeper(),
+                self.call();
+                if stuck {
+                    self.0.urgent.notify_one();
                 }
+                self.call_keeper();
             }
             Offer::Coalesced => {
                 book.accept_and_drop(1, Dropped::Coalesced);
@@ -140,7 +152,8 @@ impl Entry {
         if let Some(book) = self.book(trigger) {
             book.accept();
             self.lane().restore(row, trigger, bytes, attempts, now());
-            self.0.wake.notify_one();
+            self.call();
+            self.call_keeper();
         }
     }
 
@@ -193,9 +206,32 @@ impl Entry {
         self.0.books.iter().find(|(number, ..)| *number == trigger).map_or("", |(_, id, _)| id)
     }
 
-    /// A worker may have something to do.
-    pub(crate) fn wake(&self) {
-        self.0.wake.notify_one();
+    /// Stands in line for a hand, if there is something to do.
+    pub(super) fn call(&self) {
+        let Inner { house, in_line, calls_later, .. } = &*self.0;
+        let may = !calls_later.load(Relaxed) && !house.stopping.load(Relaxed);
+        if may && self.lane().wants_turn() && !in_line.swap(true, Relaxed) {
+            house.crew.call(house.number, self.clone());
+        }
+    }
+
+    /// The same then, and not before.
+    fn call_at(&self, until: Instant) {
+        if self.0.calls_later.swap(true, Relaxed) {
+            return;
+        }
+        let lane = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            sleep_until(TokioInstant::from_std(until)).await;
+            if let Some(inner) = lane.upgrade() {
+                inner.calls_later.store(false, Relaxed);
+                Entry(inner).call();
+            }
+        });
+    }
+
+    /// There may be room in the lane.
+    pub(super) fn left(&self) {
         self.0.left.notify_waiters();
     }
 
@@ -204,51 +240,57 @@ impl Entry {
     }
 
     pub(super) fn call_keeper(&self) {
-        if !self.0.house.keeper_looks.swap(true, Relaxed) {
-            self.0.house.keeper.notify_one();
+        if !self.0.is_kept.swap(true, Relaxed) {
+            tokio::spawn(keeper::keep(self.clone()));
         }
     }
 
-    /// One worker. Dropped half-way, the event in work stays unsettled.
-    async fn work(self) {
-        let Inner { wake, house, .. } = &*self.0;
-        loop {
-            let woken = wake.notified();
-            if house.stopping.load(Relaxed) {
-                // The next worker is to see it too.
-                return wake.notify_one();
+    /// One turn with a hand; how long an instance ran. Dropped half-way, the event in work stays unsettled.
+    pub(super) async fn turn(&self) -> Duration {
+        let Inner { house, in_line, .. } = &*self.0;
+        in_line.store(false, Relaxed);
+        if house.stopping.load(Relaxed) {
+            return Duration::ZERO;
+        }
+        let next = self.lane().next(now());
+        match next {
+            Next::Run { key, event, attempt } => {
+                // Another instance may begin beside it.
+                self.call();
+                let _busy = Busy::new(house);
+                let begun = now();
+                tokio::select! {
+                    biased;
+                    () = self.run(key, &event, attempt) => {}
+                    () = house.halt.notified() => {}
+                }
+                self.call();
+                begun.elapsed()
             }
-            let next = self.lane().next(now());
-            match next {
-                Next::Run { key, event, attempt } => {
-                    self.run(key, &event, attempt).await;
-                    wake.notify_one();
+            Next::Load { key, row } => {
+                match self.load(key, row).await {
+                    Ok(()) => self.call(),
+                    Err(again) => self.call_at(again),
                 }
-                Next::Load { key, row } => self.load(key, row).await,
-                Next::Idle => woken.await,
-                Next::At(until) => {
-                    tokio::select! {
-                        () = sleep_until(TokioInstant::from_std(until)) => {}
-                        () = woken => {}
-                    }
-                }
+                Duration::ZERO
+            }
+            Next::Idle => Duration::ZERO,
+            Next::At(until) => {
+                self.call_at(until);
+                Duration::ZERO
             }
         }
     }
 
     async fn run(&self, key: u64, event: &Arc<Event>, attempt: u32) {
-        let Inner { unit, house, left, .. } = &*self.0;
-        let Ok(_slot) = house.slots.acquire().await else { return };
-        if house.stopping.load(Relaxed) {
-            return;
-        }
+        let Inner { unit, house, .. } = &*self.0;
         let component = &unit.grants.component;
         let (source, what) = (&*event.source, &event.what);
         let payload = event.what.payload();
         unit.reporter().report(&Report::Event { component, source, payload: &payload, what });
         let mark = event.what.worth().is_kept().then(|| {
             let running = house.running.as_ref();
-            running.and_then(|running| running.mark(event.digest(component), attempt))
+            running.and_then(|running| running.mark(house.id, event.digest(component), attempt))
         });
         let begun = now();
         let (outcome, receipts) = unit.invoke(event).await;
@@ -262,7 +304,7 @@ impl Entry {
             let trigger = lane.trigger_of(key);
             (lane.ended(key, result, ended_at), trigger)
         };
-        left.notify_waiters();
+        self.left();
         let (Some(then), Some(trigger)) = (then, trigger) else { return };
         let (retry_in, strikes) = match &then {
             Then::Again(until, strikes) => {
@@ -297,11 +339,12 @@ impl Entry {
         self.give_up(left, trigger, format!("the runner died {tries} times while it ran"));
     }
 
-    async fn load(&self, key: u64, row: i64) {
+    /// Reads what waits on disk alone. If it cannot be read: when to try again.
+    async fn load(&self, key: u64, row: i64) -> Result<(), Instant> {
         let Inner { unit, house, .. } = &*self.0;
         match house.store.kept_event(row).await {
             Ok(kept) => {
-                let settled = Arc::clone(&house.settled);
+                let settled = Arc::clone(house.settled());
                 let event = kept.and_then(|kept| Event::of_kept(kept, settled)).map(Arc::new);
                 let tries = event.as_ref().map_or(0, |event| {
                     locked(&house.tries).of(|| event.digest(&unit.grants.component))
@@ -314,12 +357,13 @@ impl Entry {
                     }
                     Loaded::Spent(left, trigger) => self.give_up_spent(left, trigger, tries),
                 }
+                Ok(())
             }
             Err(error) => {
                 let sentence =
                     format!("an event that waits on disk cannot be read; tried again: {error}");
                 unit.reporter().report(&Report::Warning(&sentence));
-                sleep(limits::BURY_AGAIN_FIRST).await;
+                Err(now() + limits::BURY_AGAIN_FIRST)
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pirn_triggers::mqtt::topic_matches;
 use tokio::time::sleep;
 
+use super::all::Lanes;
 use super::event::Event;
 use super::house::House;
 use super::lanes::Entry;
@@ -15,21 +16,17 @@ use crate::plan::{App, TriggerPlan, TriggerPlanKind};
 use crate::report::Report;
 use crate::store::{Kept, StoreError};
 
-/// Runs for as long as the lanes do. Dropped half-way, a letter in work is tried again after the next start.
-pub(crate) async fn retry(app: App, house: Arc<House>, lanes: Vec<Entry>) {
-    let wanted = house.store().retry_wanted();
-    if !house.store().has_kept() {
-        wanted.notified().await;
-    }
-    loop {
-        let told = wanted.notified();
+/// Takes those that are marked, until none is. Dropped half-way, a letter in work is tried again after the next start.
+pub(crate) async fn retry(lanes: Arc<Lanes>) {
+    let Lanes { app, house, entries, .. } = &*lanes;
+    while !house.is_stopping() {
         match house.store().take_retries(limits::LETTERS_TAKEN_MAX).await {
-            Ok(letters) if letters.is_empty() => told.await,
+            Ok(letters) if letters.is_empty() => return,
             Ok(letters) => {
                 for letter in letters {
                     let id = letter.id;
-                    if let Err(why) = hand_over(&app, &house, &lanes, letter) {
-                        give_back(&house, id, why).await;
+                    if let Err(why) = hand_over(app, house, entries, letter) {
+                        give_back(house, id, why).await;
                     }
                 }
             }

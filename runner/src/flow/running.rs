@@ -12,13 +12,15 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::limits::dispatch::RUNNING_MAX;
 
-/// A place: an event's digest and which try this is; all zero if nothing runs there.
+/// A place: an event's digest, which try this is, and which app's it is; all zero if nothing runs there.
 const PLACE_BYTES: usize = 16;
 
 /// The file, and which of its places are taken.
 pub(super) struct Running {
     file: File,
     taken: Mutex<u64>,
+    /// What ran when an earlier process died, until its app has taken note.
+    died: Mutex<Vec<Died>>,
 }
 
 /// An event that runs, as long as this is not dropped.
@@ -27,9 +29,18 @@ pub(super) struct Mark<'a> {
     place: usize,
 }
 
+/// An event that ran when an earlier process died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Died {
+    place: usize,
+    app: u32,
+    pub(super) digest: u64,
+    pub(super) attempt: u32,
+}
+
 impl Running {
-    /// The file that belongs to this state folder, and what ran when an earlier process died.
-    pub(super) fn open(state_dir: &Path) -> io::Result<(Self, Vec<(u64, u32)>)> {
+    /// The file that belongs to this state folder.
+    pub(super) fn open(state_dir: &Path) -> io::Result<Self> {
         let in_memory = folder().and_then(|folder| open(&folder.join(name(state_dir))));
         let file = in_memory.or_else(|_| open(&state_dir.join("running")))?;
         let mut places = vec![0; PLACE_BYTES * RUNNING_MAX];
@@ -40,22 +51,36 @@ impl Running {
                 more => read += more,
             }
         }
-        let died = places.chunks_exact(PLACE_BYTES).filter_map(|place| {
-            let (digest, rest) = place.split_first_chunk()?;
-            let digest = u64::from_le_bytes(*digest);
-            let attempt = u32::from_le_bytes(*rest.first_chunk()?);
-            (attempt > 0).then_some((digest, attempt))
+        let died = places.chunks_exact(PLACE_BYTES).enumerate().filter_map(|(place, bytes)| {
+            let (digest, rest) = bytes.split_first_chunk()?;
+            let (attempt, rest) = rest.split_first_chunk()?;
+            let (digest, attempt) = (u64::from_le_bytes(*digest), u32::from_le_bytes(*attempt));
+            let app = u32::from_le_bytes(*rest.first_chunk()?);
+            (attempt > 0).then_some(Died { place, app, digest, attempt })
         });
-        Ok((Self { file, taken: Mutex::new(0) }, died.collect()))
+        let died: Vec<Died> = died.collect();
+        let taken = died.iter().fold(0, |taken, died| taken | 1 << died.place);
+        Ok(Self { file, taken: Mutex::new(taken), died: Mutex::new(died) })
     }
 
-    /// What was read is safe elsewhere.
-    pub(super) fn clear(&self) -> io::Result<()> {
-        self.file.write_all_at(&[0; PLACE_BYTES * RUNNING_MAX], 0)
+    /// What ran of this app when an earlier process died. To be given to [`Self::clear`] once it is safe elsewhere.
+    pub(super) fn died(&self, app: u32) -> Vec<Died> {
+        let all = self.died.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|died| died.app == app).copied().collect()
+    }
+
+    /// These are safe elsewhere.
+    pub(super) fn clear(&self, safe: &[Died]) -> io::Result<()> {
+        for died in safe {
+            self.write(died.place, [0; PLACE_BYTES])?;
+            self.free(died.place);
+        }
+        self.died.lock().unwrap_or_else(PoisonError::into_inner).retain(|one| !safe.contains(one));
+        Ok(())
     }
 
     /// An event begins. Without a free place, or when the file cannot be written, it is not remembered.
-    pub(super) fn mark(&self, digest: u64, attempt: u32) -> Option<Mark<'_>> {
+    pub(super) fn mark(&self, app: u32, digest: u64, attempt: u32) -> Option<Mark<'_>> {
         let place = {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
             let place = taken.trailing_ones();
@@ -63,24 +88,28 @@ impl Running {
             place as usize
         };
         let mark = Mark { running: self, place };
-        self.write(place, digest, attempt).ok()?;
-        Some(mark)
-    }
-
-    fn write(&self, place: usize, digest: u64, attempt: u32) -> io::Result<()> {
         let mut bytes = [0; PLACE_BYTES];
         bytes[..8].copy_from_slice(&digest.to_le_bytes());
         bytes[8..12].copy_from_slice(&attempt.to_le_bytes());
+        bytes[12..].copy_from_slice(&app.to_le_bytes());
+        self.write(place, bytes).ok()?;
+        Some(mark)
+    }
+
+    fn write(&self, place: usize, bytes: [u8; PLACE_BYTES]) -> io::Result<()> {
         self.file.write_all_at(&bytes, (place * PLACE_BYTES) as u64)
+    }
+
+    fn free(&self, place: usize) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) &= !(1 << place);
     }
 }
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
         // If that fails, one event is thought to have been tried once more.
-        let _ = self.running.write(self.place, 0, 0);
-        let mut taken = self.running.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        *taken &= !(1 << self.place);
+        let _ = self.running.write(self.place, [0; PLACE_BYTES]);
+        self.running.free(self.place);
     }
 }
 
@@ -126,26 +155,37 @@ mod tests {
     #[test]
     fn what_ran_when_the_process_died_is_known_to_the_next() {
         let dir = tempfile::tempdir().unwrap();
-        let (running, died) = Running::open(dir.path()).unwrap();
-        assert!(died.is_empty());
-        let first = running.mark(7, 1).unwrap();
-        let second = running.mark(8, 3).unwrap();
+        let running = Running::open(dir.path()).unwrap();
+        assert!(running.died(1).is_empty());
+        let first = running.mark(1, 7, 1).unwrap();
+        let second = running.mark(1, 8, 3).unwrap();
+        let third = running.mark(2, 9, 1).unwrap();
         drop(first);
         // As if it had been killed.
-        std::mem::forget(second);
-        let (again, died) = Running::open(dir.path()).unwrap();
-        assert_eq!(died, [(8, 3)]);
-        again.clear().unwrap();
-        assert!(Running::open(dir.path()).unwrap().1.is_empty());
+        std::mem::forget((second, third));
+        let again = Running::open(dir.path()).unwrap();
+        let died = again.died(1);
+        assert_eq!(
+            died.iter().map(|died| (died.digest, died.attempt)).collect::<Vec<_>>(),
+            [(8, 3)]
+        );
+        again.clear(&died).unwrap();
+        assert!(again.died(1).is_empty());
+        // The other app has not taken note: what runs now takes other places.
+        let marks: Vec<_> = (0..100).map(|digest| again.mark(1, digest, 1)).collect();
+        assert_eq!(marks.iter().flatten().count(), 63);
+        drop(marks);
+        let last = Running::open(dir.path()).unwrap();
+        assert_eq!((last.died(1).len(), last.died(2).len()), (0, 1));
     }
 
     #[test]
     fn more_than_can_run_are_not_remembered_and_nothing_breaks() {
         let dir = tempfile::tempdir().unwrap();
-        let (running, _) = Running::open(dir.path()).unwrap();
-        let marks: Vec<_> = (0..100).map(|digest| running.mark(digest, 1)).collect();
+        let running = Running::open(dir.path()).unwrap();
+        let marks: Vec<_> = (0..100).map(|digest| running.mark(1, digest, 1)).collect();
         assert_eq!(marks.iter().flatten().count(), 64);
         drop(marks);
-        assert!(running.mark(1, 1).is_some());
+        assert!(running.mark(1, 1, 1).is_some());
     }
 }

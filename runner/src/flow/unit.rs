@@ -1,11 +1,12 @@
-//! What runs a component: loaded, linked, granted.
+//! What runs a component: its code, linked, and what it is granted.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::counters::ComponentCounters;
 use super::event::Event;
-use crate::engine::Allowance;
 use crate::engine::outcome::Outcome;
+use crate::engine::{Allowance, Fault};
 use crate::host::{Component, Grants, Host};
 use crate::outbox::Receipt;
 use crate::plan::ComponentLimits;
@@ -14,10 +15,8 @@ use crate::worlds::Worlds;
 
 /// What runs a component.
 pub struct Unit {
-    /// The component; others may be made from the same artifact.
-    pub code: Arc<Component>,
-    /// What its triggers call.
-    pub worlds: Worlds,
+    /// Where its code is to be had.
+    pub code: Arc<dyn Code>,
     /// What it may do.
     pub grants: Arc<Grants>,
     /// What it may use.
@@ -26,18 +25,37 @@ pub struct Unit {
     pub counters: Arc<ComponentCounters>,
 }
 
+/// Where a component's code is to be had.
+pub trait Code: Send + Sync {
+    /// The code; loaded first, if it is not at hand.
+    fn take(&self) -> Result<Arc<Loaded>, String>;
+}
+
+/// A component's code, ready for instances.
+pub struct Loaded {
+    /// The component; others may be made from the same artifact.
+    pub component: Arc<Component>,
+    /// What its triggers call.
+    pub worlds: Worlds,
+    /// It was wanted again since somebody looked.
+    pub used: AtomicBool,
+}
+
 impl Unit {
     /// One try at an event, on a fresh instance. Receipts are of what it published and what is not safe yet.
     pub async fn invoke(&self, event: &Event) -> (Outcome, Vec<Receipt>) {
+        let code = match self.code.take() {
+            Ok(code) => code,
+            Err(why) => return (Outcome::Faulted(Fault::Code(why)), Vec::new()),
+        };
         let host = Host::for_event(Arc::clone(&self.grants), event.urgency());
         let allowance = Allowance {
             memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
             deadline: self.limits.deadline,
         };
-        let outcome = self
-            .worlds
-            .handle(&self.code, host.clone(), allowance, &event.source, &event.what)
-            .await;
+        let Loaded { component, worlds, .. } = &*code;
+        let outcome =
+            worlds.handle(component, host.clone(), allowance, &event.source, &event.what).await;
         (outcome, host.take_receipts())
     }
 

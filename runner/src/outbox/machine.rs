@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use self::queue::{Entry, Keeping, Queue};
 use crate::happening::Urgency;
+use crate::heap;
 use crate::limits::bounds::{OutboxBounds, WhenFull};
 use crate::limits::outbox as limits;
 
@@ -406,6 +407,7 @@ impl<P: Clone, W> Outbox<P, W> {
         let queue = self.queues.get_mut(&ticket.component)?;
         let at = queue.head.iter().position(|entry| entry.ticket == ticket)?;
         let entry = queue.head.remove(at)?;
+        heap::keep_little(&mut queue.head);
         self.tidy(ticket.component);
         self.sending = self.sending.saturating_sub(usize::from(entry.sent));
         self.release(&entry, now);
@@ -422,6 +424,7 @@ impl<P: Clone, W> Outbox<P, W> {
         {
             queue.head.push_back(entry);
         }
+        heap::keep_little(&mut queue.incoming);
     }
 
     fn release(&mut self, entry: &Entry<P, W>, now: Instant) {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    App, AppError, AppFiles, Pins, Processor, Purpose, broker, capabilities, limits, triggers,
+    App, AppError, AppFiles, Known, Pins, Processor, Purpose, broker, capabilities, limits,
+    triggers,
 };
 use crate::files::board::Board;
 use crate::files::config::{Error, unknown};
@@ -22,8 +23,8 @@ pub(super) struct Hands<'a> {
     pub(super) dir: PathBuf,
     pub(super) state_dir: PathBuf,
     pub(super) manifest: Arc<Manifest>,
-    pub(super) board: Board,
-    pub(super) operator: RuntimeConfig,
+    pub(super) board: Arc<Board>,
+    pub(super) operator: Arc<RuntimeConfig>,
     pub(super) variables: Variables,
     pub(super) warnings: Vec<String>,
 }
@@ -79,28 +80,30 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
 fn read(files: &AppFiles) -> Result<Hands<'_>, Error> {
     let dir = files.dir();
     let manifest = Manifest::read_file(&files.manifest_file(), files.profile.as_deref())?;
-    let board = Board::find(files.board.as_deref().unwrap_or(Board::default_name()))?;
-    let board = match files.processor {
-        Processor::Board => board,
-        Processor::Here => board.with_this_processor(),
-    };
-    let operator = files
-        .runtime_config
-        .as_deref()
-        .map(RuntimeConfig::read_file)
-        .transpose()?
-        .unwrap_or_default();
+    let manifest = Arc::new(manifest);
+    let Known { board, operator } = files.known.clone().map_or_else(|| known(files), Ok)?;
     let providers = providers(files, &dir, &operator)?;
     Ok(Hands {
         files,
         state_dir: files.state_dir_with(operator.state_dir.as_deref()),
         dir,
-        variables: Variables::new(&manifest, providers),
+        variables: Variables::new(Arc::clone(&manifest), providers),
         warnings: manifest.warnings.clone(),
-        manifest: Arc::new(manifest),
+        manifest,
         board,
         operator,
     })
+}
+
+/// The board and the operator's settings.
+pub(super) fn known(files: &AppFiles) -> Result<Known, Error> {
+    let board = Board::find(files.board.as_deref().unwrap_or(Board::default_name()))?;
+    let board = match files.processor {
+        Processor::Board => board,
+        Processor::Here => board.with_this_processor(),
+    };
+    let operator = files.runtime_config.as_deref().map(RuntimeConfig::read_file).transpose()?;
+    Ok(Known { board: Arc::new(board), operator: Arc::new(operator.unwrap_or_default()) })
 }
 
 fn providers(
@@ -110,7 +113,8 @@ fn providers(
 ) -> Result<Vec<Provider>, Error> {
     let mut providers = vec![Provider::Values(files.variables.iter().cloned().collect())];
     let own_dotenv = dir.join(".env");
-    let environment = |dotenv| Environment { process: files.process_environment.clone(), dotenv };
+    let environment =
+        |dotenv| Environment { process: Arc::clone(&files.process_environment), dotenv };
     for configured in &operator.variables_providers {
         providers.push(match configured {
             ProviderConfig::Static(values) => Provider::Values(values.clone()),

@@ -55,7 +55,7 @@ pub struct AppFiles {
     /// `-e`: environment of every component, over the manifest's.
     pub guest_environment: Vec<(String, String)>,
     /// The process's environment, for `SPIN_VARIABLE_*`; see [`AppFiles::with_process_environment`].
-    pub process_environment: BTreeMap<String, String>,
+    pub process_environment: Arc<BTreeMap<String, String>>,
     /// `--state-dir`: goes before the operator's.
     pub state_dir: Option<PathBuf>,
     /// `--log-dir`: goes before the operator's.
@@ -66,6 +66,17 @@ pub struct AppFiles {
     pub unknown_lines: UnknownLines,
     /// Whose processor the components are compiled for.
     pub processor: Processor,
+    /// The board and the operator's settings, where they were read before: see [`AppFiles::read_once`].
+    pub known: Option<Known>,
+}
+
+/// What is the same for all apps of a process.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The board.
+    pub board: Arc<Board>,
+    /// The operator's settings.
+    pub operator: Arc<RuntimeConfig>,
 }
 
 /// Whose processor the components are compiled for.
@@ -109,9 +120,9 @@ pub struct App {
     /// The manifest, profile applied.
     pub manifest: Arc<Manifest>,
     /// The board.
-    pub board: Board,
+    pub board: Arc<Board>,
     /// The operator's settings.
-    pub runtime_config: RuntimeConfig,
+    pub runtime_config: Arc<RuntimeConfig>,
     /// The components that triggers name, each once, in order of their ids.
     pub components: Vec<ComponentPlan>,
     /// The triggers, in the order of the manifest.
@@ -334,8 +345,15 @@ impl AppFiles {
         let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        self.process_environment = std::env::vars_os().filter_map(utf8).collect();
+        self.process_environment = Arc::new(std::env::vars_os().filter_map(utf8).collect());
         self
+    }
+
+    /// Reads what is the same for all apps, so that it is not read again for each of them.
+    pub fn read_once(mut self) -> Result<(Self, Known), Error> {
+        let known = load::known(&self)?;
+        self.known = Some(known.clone());
+        Ok((self, known))
     }
 
     /// Where state is kept: the command line's word, then the operator's, then systemd's

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::control::{Answer, Client, Format, UNKNOWN_REQUEST};
+use super::control::{self, Answer, Client, Format, UNKNOWN_REQUEST};
 use super::tenants::{Row, Tenants};
 use crate::limits::control as limits;
 
@@ -50,6 +50,12 @@ pub struct Apps(pub Arc<Tenants>);
 
 impl Answer for Apps {
     async fn answer(&self, line: &[u8], client: &mut Client) {
+        if let Some(control::Request { of: Some(name), .. }) = control::request(line) {
+            return match self.0.control(name) {
+                Ok(control) => control.answer(line, client).await,
+                Err(error) => drop(client.end(&error).await),
+            };
+        }
         let text = std::str::from_utf8(line).unwrap_or_default();
         let mut unescaped = vec![0; limits::REQUEST_BYTES_MAX as usize];
         let request = serde_json_core::from_str_escaped::<Request<'_>>(text, &mut unescaped);

@@ -21,9 +21,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::flow::{all::Lanes, letters};
 use crate::limits::{control as limits, status};
 use crate::serve::status::Source;
-use crate::store::folder::{FILE_MODE, StateFolder};
+use crate::store::folder::{self, FILE_MODE, StateFolder};
 use crate::store::{Pick, Store};
 
 pub use answers::Answers;
@@ -74,13 +75,16 @@ pub struct Request<'a> {
     pub until: Option<u64>,
     /// Letters put aside at this second or after.
     pub since: Option<u64>,
+    /// The app, where a process has several.
+    #[serde(borrow)]
+    pub of: Option<&'a str>,
 }
 
 impl Request<'_> {
     /// A request about everything.
     pub fn new(verb: Verb) -> Self {
-        let (id, component, until, since) = (None, None, None, None);
-        Self { verb, format: Format::default(), id, component, until, since }
+        let (id, component, until, since, of) = (None, None, None, None, None);
+        Self { verb, format: Format::default(), id, component, until, since, of }
     }
 
     fn pick(&self) -> Pick {
@@ -112,11 +116,24 @@ pub struct Control {
     pub status: Source,
     /// The letters.
     pub store: Store,
+    /// Where letters go that are to be tried again.
+    pub lanes: Option<Arc<Lanes>>,
 }
 
 /// Where the socket of an app with this state folder is.
 pub fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join("pirnd.sock")
+}
+
+/// Where an app with this state folder is to be asked, and under which name: of a process that has several, at the
+/// process's own socket.
+pub fn reach(state_dir: &Path) -> (PathBuf, Option<&str>) {
+    let own = socket_path(state_dir);
+    let above = folder::above(state_dir).map(socket_path).filter(|socket| socket.exists());
+    match (above, state_dir.file_name().and_then(|name| name.to_str())) {
+        (Some(socket), Some(name)) if !own.exists() => (socket, Some(name)),
+        _ => (own, None),
+    }
 }
 
 /// The listening socket; its file goes with it.
@@ -195,7 +212,7 @@ impl Answer for Control {
     async fn answer(&self, line: &[u8], client: &mut Client) {
         let request = match line.is_empty() {
             true => Some(Request::new(Verb::Status)),
-            false => serde_json_core::from_slice(line).ok().map(|(request, _)| request),
+            false => request(line),
         };
         match request {
             None => drop(client.end(UNKNOWN_REQUEST).await),
@@ -206,12 +223,20 @@ impl Answer for Control {
                 let mut answers = Answers::new(&self.store, request);
                 while let Some(lines) = answers.next().await {
                     if client.send(lines.as_bytes()).await.is_err() {
-                        return;
+                        break;
                     }
+                }
+                if let (Verb::Retry, Some(lanes)) = (request.verb, &self.lanes) {
+                    tokio::spawn(letters::retry(Arc::clone(lanes)));
                 }
             }
         }
     }
+}
+
+/// The request that a line is, if it is one.
+pub(super) fn request(line: &[u8]) -> Option<Request<'_>> {
+    serde_json_core::from_slice(line).ok().map(|(request, _)| request)
 }
 
 /// What a client of another version learns.
@@ -219,8 +244,8 @@ pub(super) const UNKNOWN_REQUEST: &str =
     "this request is not known; is the client of another version of pirn?";
 
 /// Asks a running pirnd for its snapshot.
-pub fn ask_status(path: &Path) -> io::Result<String> {
-    let stream = asked(path, &Request::new(Verb::Status))?;
+pub fn ask_status(path: &Path, of: Option<&str>) -> io::Result<String> {
+    let stream = asked(path, &Request { of, ..Request::new(Verb::Status) })?;
     let mut json = String::new();
     stream.take(status::JSON_BYTES_MAX as u64 + 1).read_to_string(&mut json)?;
     Ok(json)

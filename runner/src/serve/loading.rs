@@ -5,22 +5,22 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::shop::{Origin, Process};
+use super::shop::{Origin, Process, Ware};
 use crate::engine::artifact::ArtifactError;
 use crate::engine::compiled::{LoadError, StartError};
 use crate::engine::interpreted;
-use crate::engine::private::Private;
+use crate::engine::private::Stamp;
 use crate::files::board::ArtifactKind;
 use crate::flow::counters::ComponentCounters;
-use crate::flow::unit::Unit;
+use crate::flow::unit::{Code, Unit};
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
-use crate::host::{Component, Grants, log::Log, wasi};
+use crate::host::{Grants, log::Log, wasi};
 use crate::plan::bundle::{self, Lock};
 use crate::plan::{App, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::report::Reporter;
 use crate::store::Store;
-use crate::worlds::{WorldError, WorldKind, Worlds};
+use crate::worlds::{WorldError, WorldKind};
 
 /// Why an app cannot be run: something about its artifacts or its components. Exit status 2.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,14 @@ pub enum LoadAppError {
         path: PathBuf,
         /// Why.
         error: interpreted::LoadError,
+    },
+    /// A component is another than when its app was planned.
+    #[error(
+        "{path} was written over while the app runs: it goes on with `pirnd app restart` or `replace`"
+    )]
+    Altered {
+        /// The component's file.
+        path: PathBuf,
     },
     /// A component is to be interpreted, but its file is not on this machine.
     #[error(
@@ -136,25 +144,27 @@ pub(crate) struct Shared<'a> {
     pub(crate) reporter: &'a Arc<dyn Reporter>,
 }
 
-/// Every component of the plan, in its order, ready to run.
-pub(crate) fn units(
-    shared: &Shared<'_>,
-    process: &Process,
-    mut private: Private,
-) -> Result<Vec<Arc<Unit>>, LoadAppError> {
-    let app = shared.app;
+/// The code of every component of the plan, in its order; nothing of it is loaded.
+pub(super) fn wares(app: &App, process: &Arc<Process>) -> Result<Vec<Arc<Ware>>, LoadAppError> {
     let origins = origins(app)?;
     check_budget(app, &origins)?;
-    let mut units = Vec::with_capacity(app.components.len());
-    for ((plan, origin), kinds) in app.components.iter().zip(origins).zip(kinds(app)) {
-        let code = process.component(origin, &mut private)?;
-        let worlds = fitting(plan, &code, &kinds)?;
+    let all = app.components.iter().zip(origins).zip(kinds(app));
+    let ware = |((plan, origin), kinds)| Ware::new(Arc::clone(process), plan, origin, kinds);
+    Ok(all.map(|one| Arc::new(ware(one))).collect())
+}
+
+/// Every component of the plan, in its order, ready to run.
+pub(super) fn units(
+    shared: &Shared<'_>,
+    wares: &[Arc<Ware>],
+) -> Result<Vec<Arc<Unit>>, LoadAppError> {
+    let unit = |(plan, ware): (&ComponentPlan, &Arc<Ware>)| {
+        let code: Arc<dyn Code> = Arc::<Ware>::clone(ware);
         let grants = Arc::new(shared.grants(plan)?);
         let counters = Arc::<ComponentCounters>::default();
-        units.push(Arc::new(Unit { code, worlds, grants, limits: plan.limits, counters }));
-    }
-    private.remove_others();
-    Ok(units)
+        Ok(Arc::new(Unit { code, grants, limits: plan.limits, counters }))
+    };
+    shared.app.components.iter().zip(wares).map(unit).collect()
 }
 
 impl Shared<'_> {
@@ -228,31 +238,19 @@ fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
 fn component(app: &App, plan: &ComponentPlan) -> Result<Origin, LoadAppError> {
     let path = app.component_file(plan);
     let path = path.ok_or_else(|| LoadAppError::Elsewhere { component: plan.id.clone() })?;
-    Ok(Origin::Component(path))
+    match std::fs::metadata(&path) {
+        Ok(about) => Ok(Origin::Component(path, Stamp::of(&about))),
+        Err(error) => {
+            Err(ArtifactError::Unreadable { path: path.display().to_string(), error }.into())
+        }
+    }
 }
 
 fn check_budget(app: &App, origins: &[Origin]) -> Result<(), OverBudget> {
     let size = |(plan, origin): (&ComponentPlan, &Origin)| match origin {
         Origin::Artifact(_, artifact) => Some(artifact.bytes),
-        Origin::Component(_) => app.interpreted_bytes(plan),
+        Origin::Component(..) => app.interpreted_bytes(plan),
     };
     let sizes: Vec<_> = app.components.iter().zip(origins).map(size).collect();
     app.budget(&sizes).check().map(drop)
-}
-
-fn fitting(
-    plan: &ComponentPlan,
-    code: &Component,
-    kinds: &BTreeSet<WorldKind>,
-) -> Result<Worlds, LoadAppError> {
-    let worlds = Worlds::of(code, kinds.iter().copied());
-    let worlds =
-        worlds.map_err(|error| LoadAppError::World { component: plan.id.clone(), error })?;
-    let needed = code.memory_bytes_min().unwrap_or(0) as u64;
-    let limit = plan.limits.memory_bytes_max;
-    if needed > limit {
-        let (needed, limit) = (needed / 1024, limit / 1024);
-        return Err(LoadAppError::Memory { component: plan.id.clone(), needed, limit });
-    }
-    Ok(worlds)
 }

@@ -1,7 +1,9 @@
 //! An app at work: from its plan to what runs, what it is connected to, and what it says of itself.
 
 pub mod apps;
+pub mod at_work;
 pub mod control;
+pub mod link;
 mod loading;
 pub mod log_files;
 pub mod readiness;

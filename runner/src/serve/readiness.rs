@@ -3,52 +3,61 @@
 //!
 //! What only the outside can say (whether the broker answers, whether a line is free) is not asked here.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use pirn_triggers::gpio::{Chips, Outputs};
-use pirn_triggers::mqtt::{Inbox, Session};
+use pirn_triggers::mqtt::Session;
 use pirn_triggers::time::{ClockNotice, First, Interval, Rule, Schedule, WallClock};
 use rustix::fs::{Access, access};
 
+use crate::files::board::Board;
 use crate::files::manifest::FirstTick;
 use crate::host::brokers::options::options;
-use crate::plan::{App, TriggerPlanKind};
-use crate::report::{Report, Reporter};
+use crate::limits::serve::TOPICS_MAX;
+use crate::plan::{App, TriggerPlan, TriggerPlanKind};
+use crate::report::{Nobody, Report, Reporter};
 use crate::serve::loading::LoadAppError;
 use crate::serve::session;
 
-/// What is ready: nothing of it has been anywhere yet. A session connects as soon as the loop turns.
-pub(crate) struct Ready {
-    pub(crate) session: Option<(Session, Inbox)>,
-    /// The name that the session has with the broker.
-    pub(crate) client_id: String,
-    pub(crate) schedule: Option<Schedule>,
-}
-
 /// Checks what can be checked and makes what can be made. Must be called inside a tokio runtime;
 /// makes no folder, writes no file, opens no line.
-pub(crate) fn ready(
-    app: &App,
-    chips: &Chips,
-    client_id: String,
-    reporter: &Arc<dyn Reporter>,
-) -> Result<Ready, LoadAppError> {
+pub(crate) fn ready(app: &App, chips: &Chips) -> Result<(), LoadAppError> {
     check_chips(chips, &app.pins.chip_labels())?;
     let outputs: Vec<_> = app.pins.outputs.iter().map(|pin| pin.options.clone()).collect();
     Outputs::check(&outputs).map_err(|error| LoadAppError::Chips(error.to_string()))?;
-    let schedule = schedule(app, reporter)?;
-    let session = match &app.broker {
-        None => None,
-        Some(plan) => {
-            let kept = session::kept_subscriptions(&app.state_dir);
-            let options = options(app, plan, client_id.clone(), kept, Arc::clone(reporter));
-            let started = Session::start(options);
-            Some(started.map_err(|error| LoadAppError::Session(error.to_string()))?)
-        }
-    };
-    Ok(Ready { session, client_id, schedule })
+    check_topics(app)?;
+    check_timers(app)
+}
+
+/// One app must not take all subscriptions of a connection that it may share.
+fn check_topics(app: &App) -> Result<(), LoadAppError> {
+    let topics: BTreeSet<&str> = app.triggers.iter().filter_map(topic).collect();
+    if topics.len() > TOPICS_MAX {
+        return Err(LoadAppError::Session(format!(
+            "{} subscriptions are more than the {TOPICS_MAX} that one app may have",
+            topics.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether the app's connection with its broker could be begun.
+fn check_session(app: &App, reporter: &Arc<dyn Reporter>) -> Result<(), LoadAppError> {
+    let Some(plan) = &app.broker else { return Ok(()) };
+    let known = session::known_client_id(app).map_err(LoadAppError::Session)?;
+    let client_id = known.unwrap_or_else(|| format!("{}-0", app.name));
+    let started = Session::start(options(app, plan, client_id, Arc::clone(reporter)));
+    started.map(drop).map_err(|error| LoadAppError::Session(error.to_string()))
+}
+
+fn topic(trigger: &TriggerPlan) -> Option<&str> {
+    match &trigger.kind {
+        TriggerPlanKind::Mqtt { topic, .. } => Some(topic.as_str()),
+        _ => None,
+    }
 }
 
 /// Whether `up` would get as far as connecting. Nothing is started, because the loop never turns.
@@ -60,11 +69,7 @@ pub(crate) fn verify(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| LoadAppError::Schedule(error.to_string()))?;
     let inside = runtime.enter();
-    let known = session::known_client_id(app).map_err(LoadAppError::Session);
-    let result = known.and_then(|known| {
-        let client_id = known.unwrap_or_else(|| format!("{}-0", app.name));
-        ready(app, chips, client_id, reporter).map(drop)
-    });
+    let result = ready(app, chips).and_then(|()| check_session(app, reporter));
     drop(inside);
     runtime.shutdown_background();
     result
@@ -100,22 +105,24 @@ pub(crate) fn check_chips(chips: &Chips, labels: &[&str]) -> Result<(), LoadAppE
     })
 }
 
-/// All timers and times of the day; the latter once the system's clock can be believed.
-fn schedule(app: &App, reporter: &Arc<dyn Reporter>) -> Result<Option<Schedule>, LoadAppError> {
+/// Whether its timers and times of the day could run.
+fn check_timers(app: &App) -> Result<(), LoadAppError> {
     let rules: Vec<Rule> = app.triggers.iter().filter_map(|trigger| rule(&trigger.kind)).collect();
-    let build = crate::limits::time::CLOCK_NOT_BEFORE;
-    let not_before = app.board.clock_not_before.unwrap_or(build).max(build);
+    let reporter: Arc<dyn Reporter> = Arc::new(Nobody);
     match rules.is_empty() {
-        true => Ok(None),
-        false => schedule_of(rules, not_before, reporter).map(Some),
+        true => Ok(()),
+        false => schedule_of(rules, &app.board, &reporter).map(drop),
     }
 }
 
-fn schedule_of(
+/// A schedule on the system's clock; times of the day come once that can be believed.
+pub(crate) fn schedule_of(
     rules: Vec<Rule>,
-    not_before: u64,
+    board: &Board,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Schedule, LoadAppError> {
+    let build = crate::limits::time::CLOCK_NOT_BEFORE;
+    let not_before = board.clock_not_before.unwrap_or(build).max(build);
     let clock = WallClock::system(not_before);
     let clock = clock.map_err(|error| LoadAppError::Schedule(format!("the clock: {error}")))?;
     let schedule = Schedule::new(rules, clock);
@@ -171,8 +178,9 @@ mod tests {
             Rule::Interval(Interval { every, first, jitter })
         };
         let reporter: Arc<dyn Reporter> = Arc::new(crate::report::Nobody);
-        assert!(schedule_of(vec![rule(); 10], 0, &reporter).is_ok());
-        let error = schedule_of(vec![rule(); 16 * 1024 + 1], 0, &reporter).err().unwrap();
+        let board = Board::shipped("pi-zero").unwrap();
+        assert!(schedule_of(vec![rule(); 10], &board, &reporter).is_ok());
+        let error = schedule_of(vec![rule(); 16 * 1024 + 1], &board, &reporter).err().unwrap();
         let sentence = error.to_string();
         assert!(sentence.starts_with("timers and cron cannot run: 16385 rules"), "{sentence}");
     }

@@ -17,14 +17,14 @@ use crate::store::folder::write_atomically;
 /// A longer one in the file was not written by us. Brokers take at least 23 bytes, most 65 535.
 const CLIENT_ID_BYTES_MAX: usize = 256;
 
-/// The client id of the app's session: the plan's, else one that is the same after a restart and differs between
-/// devices, be they flashed from one image: made once at random and kept with the state. Where nothing can be kept,
+/// A client id that is the same after a restart and differs between devices, be they flashed from one image: made once
+/// at random and kept in this folder. Where nothing can be kept,
 /// the machine's id. One that was kept and cannot be read is an error: under another name the broker would keep the
 /// messages of this one for nobody.
-pub fn client_id(app: &App) -> Result<String, String> {
-    match known_client_id(app)? {
+pub fn client_id(name: &str, folder: &Path) -> Result<String, String> {
+    match kept(folder)? {
         Some(id) => Ok(id),
-        None => made(&app.name, &app.state_dir),
+        None => made(name, folder),
     }
 }
 

@@ -1,66 +1,130 @@
-//! The shop: code for all apps of a process. A component is loaded once, whoever uses it, and gone when nobody does;
-//! engines, with their places for instances, are made once.
+//! The shop: code for all apps of a process. A component is loaded when it is first needed, once, whoever uses it; it
+//! stays at hand until others need its place. Engines, with their places for instances, are made once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-
-use tokio::sync::Semaphore;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::loading::LoadAppError;
+use super::readiness::schedule_of;
 use crate::engine::artifact::{ArtifactError, digest};
 use crate::engine::compiled::{Pool, StartError};
-use crate::engine::config::Code;
-use crate::engine::private::Private;
-use crate::engine::{Engine, interpreted};
-use crate::files::board::Board;
+use crate::engine::private::{Private, Stamp};
+use crate::engine::{Engine, Form, config, interpreted};
+use crate::files::board::{Board, BoardMemory};
+use crate::flow::clock::Clock;
+use crate::flow::crew::Crew;
+use crate::flow::unit::{Code, Loaded};
 use crate::host::{self, Component, Host};
-use crate::plan::App;
+use crate::limits::engine::{COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
 use crate::plan::bundle::LockedArtifact;
+use crate::plan::{App, ComponentPlan};
+use crate::report::Reporter;
+use crate::worlds::{WorldKind, Worlds};
 
 /// What the apps of a process have in common.
 pub struct Process {
     shop: Mutex<Shop>,
-    /// Live instances of all components of all apps.
-    slots: Arc<Semaphore>,
+    /// Our own copies of compiled code.
+    private: Private,
+    /// As many hands as there may be instances.
+    crew: Arc<Crew>,
+    /// Where the process keeps what is not one app's.
+    state_dir: PathBuf,
+    /// More than one app may be here.
+    is_shared: bool,
+    /// For the timers of all apps; there since one had any.
+    clock: Mutex<Option<Arc<Clock>>>,
+}
+
+/// Whether anything may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Apps are to run.
+    Run,
+    /// Somebody only wants to know what is wrong.
+    Look,
 }
 
 impl Process {
-    /// For one app: places for instances are as large as its largest memory.
-    pub fn for_app(app: &App) -> Arc<Self> {
+    /// For one app: places for instances are as large as its largest memory, and all its code stays.
+    pub fn for_app(app: &App, purpose: Purpose) -> Arc<Self> {
         let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
-        Self::with_memories(&app.board, memories.max().unwrap_or(0))
+        let largest = memories.max().unwrap_or(0);
+        Self::new(&app.board, largest, None, (&app.state_dir, purpose))
     }
 
-    /// For any number of apps on this board: places are as large as a component may ask for.
-    pub fn for_board(board: &Board) -> Arc<Self> {
-        Self::with_memories(board, board.component.memory_bytes.max)
+    /// For any number of apps on this board: places are as large as a component may ask for, and half of what the
+    /// runner itself does not need is for code.
+    pub fn for_board(board: &Board, state_dir: &Path) -> Arc<Self> {
+        let BoardMemory { budget_bytes, host_bytes, .. } = board.memory;
+        let code_bytes_max = budget_bytes.saturating_sub(host_bytes) / 2;
+        let largest = board.component.memory_bytes.max;
+        Self::new(board, largest, Some(code_bytes_max), (state_dir, Purpose::Run))
     }
 
-    fn with_memories(board: &Board, memory_bytes_max: u64) -> Arc<Self> {
+    fn new(
+        board: &Board,
+        memory_bytes_max: u64,
+        code_bytes_max: Option<u64>,
+        (state_dir, purpose): (&Path, Purpose),
+    ) -> Arc<Self> {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let pool = Pool {
             instances: board.instances_max,
             memory_bytes_max: size(memory_bytes_max),
             stack_bytes: size(board.memory.stack_bytes),
         };
+        let private = match purpose {
+            Purpose::Run => Private::kept_in(state_dir),
+            Purpose::Look => Private::looked_up_in(state_dir),
+        };
         Arc::new(Self {
-            shop: Mutex::new(Shop::new(pool)),
-            slots: Arc::new(Semaphore::new(board.instances_max as usize)),
+            shop: Mutex::new(Shop::new(pool, code_bytes_max.unwrap_or(u64::MAX))),
+            private,
+            crew: Crew::new(board.instances_max),
+            state_dir: state_dir.to_owned(),
+            is_shared: code_bytes_max.is_some(),
+            clock: Mutex::default(),
         })
     }
 
-    pub(super) fn slots(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.slots)
+    pub(super) fn crew(&self) -> Arc<Crew> {
+        Arc::clone(&self.crew)
     }
 
-    /// The component that is loaded from there. `private` is where the app keeps its own copy of compiled code.
-    pub(super) fn component(
+    /// The clock of all apps, started by the first that needs it.
+    pub(super) fn clock(
         &self,
-        origin: Origin,
-        private: &mut Private,
-    ) -> Result<Arc<Component>, LoadAppError> {
-        self.shop.lock().unwrap_or_else(PoisonError::into_inner).component(origin, private)
+        app: &App,
+        reporter: &Arc<dyn Reporter>,
+    ) -> Result<Arc<Clock>, LoadAppError> {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(clock) = &*clock {
+            return Ok(Arc::clone(clock));
+        }
+        let schedule = schedule_of(Vec::new(), &app.board, reporter)?;
+        Ok(Arc::clone(clock.insert(Clock::start(schedule, Arc::clone(&self.crew.settled)))))
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    pub(super) fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Removes copies of code that is none of these wares'.
+    pub(super) fn keep_only<'a>(&self, wares: impl Iterator<Item = &'a Ware>) {
+        self.private.keep_only(&wares.filter_map(Ware::digest).collect());
+    }
+
+    fn shop(&self) -> MutexGuard<'_, Shop> {
+        self.shop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,8 +132,104 @@ impl Process {
 pub(super) enum Origin {
     /// An artifact of the lock file's, with its path.
     Artifact(PathBuf, LockedArtifact),
-    /// The component itself. It is checked like any input, so nobody has to vouch for it.
-    Component(PathBuf),
+    /// The component itself, as it was when its app was planned. It is checked like any input, so nobody has to vouch
+    /// for it.
+    Component(PathBuf, Stamp),
+}
+
+/// One component of an app: its code is at hand, or is loaded when it is needed.
+pub(super) struct Ware {
+    process: Arc<Process>,
+    component: String,
+    origin: Origin,
+    kinds: Box<[WorldKind]>,
+    memory_bytes_max: u64,
+    at_hand: Mutex<Weak<Loaded>>,
+}
+
+impl Ware {
+    /// Nothing is loaded yet.
+    pub(super) fn new(
+        process: Arc<Process>,
+        plan: &ComponentPlan,
+        origin: Origin,
+        kinds: impl IntoIterator<Item = WorldKind>,
+    ) -> Self {
+        Self {
+            process,
+            component: plan.id.clone(),
+            origin,
+            kinds: kinds.into_iter().collect(),
+            memory_bytes_max: plan.limits.memory_bytes_max,
+            at_hand: Mutex::default(),
+        }
+    }
+
+    /// How it runs, and from how much.
+    pub(super) fn form(&self) -> (Form, u64) {
+        match &self.origin {
+            Origin::Artifact(_, artifact) => (Form::Compiled(artifact.code), artifact.bytes),
+            Origin::Component(_, stamp) => (Form::Interpreted, stamp.bytes()),
+        }
+    }
+
+    /// The code, loaded first if it is not at hand. It stays until others need its place.
+    pub(super) fn load(&self) -> Result<Arc<Loaded>, LoadAppError> {
+        let mut at_hand = self.at_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = at_hand.upgrade() {
+            loaded.used.store(true, Relaxed);
+            return Ok(loaded);
+        }
+        let mut shop = self.process.shop();
+        let component = shop.component(&self.origin, &self.process.private)?;
+        let loaded = Arc::new(self.fitting(component)?);
+        *at_hand = Arc::downgrade(&loaded);
+        shop.keep(&loaded, self.bytes());
+        Ok(loaded)
+    }
+
+    /// What it takes in memory; code that is compiled is mapped from its file.
+    fn bytes(&self) -> u64 {
+        match &self.origin {
+            Origin::Artifact(..) => COMPONENT_BYTES,
+            Origin::Component(_, stamp) => stamp.bytes().saturating_mul(INTERPRETED_BYTES_PER_BYTE),
+        }
+    }
+
+    fn digest(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Artifact(_, artifact) => Some(&artifact.sha256),
+            Origin::Component(..) => None,
+        }
+    }
+
+    fn fitting(&self, component: Arc<Component>) -> Result<Loaded, LoadAppError> {
+        let id = || self.component.clone();
+        let worlds = Worlds::of(&component, self.kinds.iter().copied());
+        let worlds = worlds.map_err(|error| LoadAppError::World { component: id(), error })?;
+        let needed = component.memory_bytes_min().unwrap_or(0) as u64;
+        let limit = self.memory_bytes_max;
+        if needed > limit {
+            let (needed, limit) = (needed / 1024, limit / 1024);
+            return Err(LoadAppError::Memory { component: id(), needed, limit });
+        }
+        Ok(Loaded { component, worlds, used: AtomicBool::new(false) })
+    }
+}
+
+impl Code for Ware {
+    fn take(&self) -> Result<Arc<Loaded>, String> {
+        self.load().map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Ware {
+    fn drop(&mut self) {
+        let at_hand = self.at_hand.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = at_hand.upgrade() {
+            self.process.shop().let_go(&loaded);
+        }
+    }
 }
 
 struct Shop {
@@ -77,52 +237,90 @@ struct Shop {
     interpreted: Option<interpreted::Engine<Host>>,
     pool: Pool,
     /// By digest: components made from the same bytes are the same.
-    loaded: BTreeMap<String, Weak<Component>>,
+    known: BTreeMap<String, Weak<Component>>,
+    /// What is at hand, with what it takes, in the order in which [`Shop::keep`] looks.
+    at_hand: VecDeque<(Arc<Loaded>, u64)>,
+    bytes: u64,
+    bytes_max: u64,
 }
 
 impl Shop {
-    fn new(pool: Pool) -> Self {
-        Self { compiled: Vec::new(), interpreted: None, pool, loaded: BTreeMap::new() }
+    fn new(pool: Pool, bytes_max: u64) -> Self {
+        Self {
+            compiled: Vec::new(),
+            interpreted: None,
+            pool,
+            known: BTreeMap::new(),
+            at_hand: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// Keeps code at hand, and lets go of other code while that is too much: of what nobody runs, and nobody wanted
+    /// since it was looked at last.
+    fn keep(&mut self, loaded: &Arc<Loaded>, bytes: u64) {
+        self.at_hand.push_back((Arc::clone(loaded), bytes));
+        self.bytes += bytes;
+        for _ in 0..2 * self.at_hand.len() {
+            if self.bytes <= self.bytes_max {
+                break;
+            }
+            let Some((oldest, its)) = self.at_hand.pop_front() else { break };
+            match Arc::strong_count(&oldest) > 1 || oldest.used.swap(false, Relaxed) {
+                true => self.at_hand.push_back((oldest, its)),
+                false => self.bytes -= its,
+            }
+        }
+        let known = &mut self.known;
+        if known.len() > 2 * self.at_hand.len() {
+            known.retain(|_, component| component.strong_count() > 0);
+        }
+    }
+
+    fn let_go(&mut self, loaded: &Arc<Loaded>) {
+        if let Some(at) = self.at_hand.iter().position(|(known, _)| Arc::ptr_eq(known, loaded)) {
+            self.bytes -= self.at_hand.remove(at).map_or(0, |(_, bytes)| bytes);
+        }
     }
 
     fn component(
         &mut self,
-        origin: Origin,
-        private: &mut Private,
+        origin: &Origin,
+        private: &Private,
     ) -> Result<Arc<Component>, LoadAppError> {
-        self.loaded.retain(|_, code| code.strong_count() > 0);
-        let (key, code) = match origin {
+        let (key, component) = match origin {
             Origin::Artifact(path, artifact) => {
-                // Looked at in any case: an app keeps its own copy, and an altered file is an error.
-                let file = private.open(&path, &artifact.sha256)?;
-                if let Some(code) = self.known(&artifact.sha256) {
-                    return Ok(code);
+                // Looked at in any case: we keep our own copy, and an altered file is an error.
+                let file = private.open(path, &artifact.sha256)?;
+                if let Some(component) = self.known(&artifact.sha256) {
+                    return Ok(component);
                 }
                 let compiled = self.compiled(artifact.code)?.load(&file);
-                let compiled = compiled.map_err(|error| LoadAppError::Load { path, error })?;
-                (artifact.sha256, Component::Compiled(compiled))
+                let refused = |error| LoadAppError::Load { path: path.clone(), error };
+                (artifact.sha256.clone(), Component::Compiled(compiled.map_err(refused)?))
             }
-            Origin::Component(path) => {
-                let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
-                let key = digest(&mut &*bytes).map_err(|error| unreadable(&path, error))?;
-                if let Some(code) = self.known(&key) {
-                    return Ok(code);
+            Origin::Component(path, stamp) => {
+                let bytes = unaltered(path, stamp)?;
+                let key = digest(&mut &*bytes).map_err(|error| unreadable(path, error))?;
+                if let Some(component) = self.known(&key) {
+                    return Ok(component);
                 }
                 let loaded = self.interpreted()?.load(&bytes);
-                let loaded = loaded.map_err(|error| LoadAppError::Interpret { path, error })?;
-                (key, Component::Interpreted(loaded))
+                let refused = |error| LoadAppError::Interpret { path: path.clone(), error };
+                (key, Component::Interpreted(loaded.map_err(refused)?))
             }
         };
-        let code = Arc::new(code);
-        self.loaded.insert(key, Arc::downgrade(&code));
-        Ok(code)
+        let component = Arc::new(component);
+        self.known.insert(key, Arc::downgrade(&component));
+        Ok(component)
     }
 
     fn known(&self, key: &str) -> Option<Arc<Component>> {
-        self.loaded.get(key).and_then(Weak::upgrade)
+        self.known.get(key).and_then(Weak::upgrade)
     }
 
-    fn compiled(&mut self, code: Code) -> Result<&Engine<Host>, StartError> {
+    fn compiled(&mut self, code: config::Code) -> Result<&Engine<Host>, StartError> {
         let index = match self.compiled.iter().position(|engine| engine.code() == code) {
             Some(index) => index,
             None => {
@@ -140,6 +338,23 @@ impl Shop {
                 .map_err(StartError::Engine)?,
         };
         Ok(self.interpreted.insert(engine))
+    }
+}
+
+/// The component's bytes. One that was written over since its app was planned is another version of it, which comes in
+/// by `replace` or a restart and not by itself.
+fn unaltered(path: &Path, stamp: &Stamp) -> Result<Vec<u8>, LoadAppError> {
+    let read = || -> std::io::Result<(Stamp, Vec<u8>)> {
+        let mut file = File::open(path)?;
+        let stamp = Stamp::of(&file.metadata()?);
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok((stamp, bytes))
+    };
+    let (found, bytes) = read().map_err(|error| unreadable(path, error))?;
+    match found == *stamp {
+        true => Ok(bytes),
+        false => Err(LoadAppError::Altered { path: path.to_owned() }),
     }
 }
 

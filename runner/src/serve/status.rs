@@ -16,7 +16,9 @@ use crate::flow::books::Balance;
 use crate::flow::counters::ComponentCounters;
 use crate::host::brokers::Brokers;
 use crate::limits::status as limits;
-use crate::serve::runner::{Outside, Runner};
+use crate::serve::at_work::Outside;
+use crate::serve::link::Link;
+use crate::serve::runner::Runner;
 
 pub use table::table;
 
@@ -132,11 +134,32 @@ struct Component<'a> {
     pending: u64,
 }
 
+/// What can be seen of what an app is connected to.
+#[derive(Default)]
+pub struct Seen {
+    link: Option<Arc<Link>>,
+    inputs: Vec<InputHandle>,
+    outputs: Option<Outputs>,
+    since: Option<Instant>,
+}
+
+impl Seen {
+    /// Of what it is about to be connected to.
+    pub fn of(outside: &Outside) -> Self {
+        Self {
+            link: outside.link().cloned(),
+            inputs: outside.inputs(),
+            outputs: Some(outside.outputs().clone()),
+            since: Some(Instant::now()),
+        }
+    }
+}
+
 /// Where a snapshot's numbers come from.
 pub struct Source {
     app: String,
     board: String,
-    broker: Option<(String, Session)>,
+    broker: Option<(String, Arc<Link>)>,
     inputs: Vec<InputHandle>,
     outputs: Option<Outputs>,
     components: Vec<(String, String, Arc<ComponentCounters>)>,
@@ -147,19 +170,19 @@ pub struct Source {
 
 impl Source {
     /// The numbers of this app and what it is connected to.
-    pub fn new(runner: &Runner, outside: &Outside, lanes: &Arc<Lanes>) -> Self {
+    pub fn new(runner: &Runner, seen: &Seen, lanes: &Arc<Lanes>) -> Self {
         let app = runner.app();
         let address = app.broker.as_ref().map(|broker| broker.address.to_string());
         Self {
             app: app.name.clone(),
             board: app.board.name.clone(),
-            broker: address.zip(outside.session.clone()),
-            inputs: outside.inputs(),
-            outputs: Some(outside.outputs().clone()),
+            broker: address.zip(seen.link.clone()),
+            inputs: seen.inputs.clone(),
+            outputs: seen.outputs.clone(),
             components: runner.counters(),
             lanes: Some(Arc::clone(lanes)),
             brokers: Some(Arc::clone(runner.brokers())),
-            started: Instant::now(),
+            started: seen.since.unwrap_or_else(Instant::now),
         }
     }
 
@@ -189,7 +212,7 @@ impl Source {
             pid: std::process::id(),
             uptime_s: self.started.elapsed().as_secs(),
             rss_kib: rss_kib(),
-            broker: self.broker.as_ref().map(|(address, session)| broker(address, session)),
+            broker: self.broker.as_ref().map(|(address, link)| broker(address, link.session())),
             lines: self.lines(),
             components_total: self.components.len(),
             components: components
@@ -253,11 +276,12 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-fn broker<'a>(address: &'a str, session: &Session) -> Broker<'a> {
-    let counters = session.counters();
+fn broker<'a>(address: &'a str, session: Option<&Session>) -> Broker<'a> {
+    let counters = session.map(Session::counters).unwrap_or_default();
+    let is_up = |session: &Session| matches!(*session.state().borrow(), State::Connected { .. });
     Broker {
         address,
-        connected: matches!(*session.state().borrow(), State::Connected { .. }),
+        connected: session.is_some_and(is_up),
         received: counters.received,
         redelivered: counters.redelivered,
         dropped: counters.dropped_queue_full,

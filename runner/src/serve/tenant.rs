@@ -2,17 +2,17 @@
 //! comes first: a second process there would write to the first one's files.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use pirn_triggers::gpio::{Chips, Outputs};
+use pirn_triggers::gpio::Chips;
 use tokio::time::timeout;
 
+use super::at_work::Outside;
 use super::control::{Control, ControlSocket};
 use super::loading::LoadAppError;
-use super::runner::{Outside, Runner, Until};
-use super::shop::Process;
-use super::status::Source;
-use crate::limits::dispatch::STORE_CLOSE_GRACE;
+use super::runner::{Runner, Until};
+use super::status::{Seen, Source};
+use crate::limits::dispatch::{FAREWELL_GRACE, STORE_CLOSE_GRACE};
 use crate::plan::App;
 use crate::report::{Report, Reporter};
 use crate::store::folder::{ClaimError, StateFolder};
@@ -28,8 +28,6 @@ pub struct Tenant {
     runner: Runner,
     reporter: Arc<dyn Reporter>,
     folder: StateFolder,
-    /// The lines that it drives, while it runs.
-    outputs: Mutex<Option<Outputs>>,
 }
 
 impl Claimed {
@@ -46,19 +44,9 @@ impl Claimed {
 
     /// Loads everything that the plan names.
     pub fn load(self, reporter: Arc<dyn Reporter>) -> Result<Tenant, LoadAppError> {
-        let process = Process::for_app(&self.app);
-        self.load_beside(process, reporter)
-    }
-
-    /// The same beside other apps of the process.
-    pub fn load_beside(
-        self,
-        process: Arc<Process>,
-        reporter: Arc<dyn Reporter>,
-    ) -> Result<Tenant, LoadAppError> {
         let Self { app, folder } = self;
-        let runner = Runner::load_beside(app, process, Arc::clone(&reporter))?;
-        Ok(Tenant { runner, reporter, folder, outputs: Mutex::default() })
+        let runner = Runner::load(app, Arc::clone(&reporter))?;
+        Ok(Tenant { runner, reporter, folder })
     }
 }
 
@@ -84,10 +72,12 @@ impl Tenant {
     ) -> Result<(), LoadAppError> {
         let Self { runner, reporter, folder, .. } = self;
         let socket = ControlSocket::bind(folder);
-        let outside = runner.connect(chips)?;
+        let link = runner.link()?;
+        let outside = runner.connect(chips, link.clone())?;
         let lanes = Arc::new(runner.lanes().await);
-        let status = Source::new(runner, &outside, &lanes);
-        let control = Arc::new(Control { status, store: runner.store().clone() });
+        let status = Source::new(runner, &Seen::of(&outside), &lanes);
+        let store = runner.store().clone();
+        let control = Arc::new(Control { status, store, lanes: Some(Arc::clone(&lanes)) });
         let told = match socket {
             Ok(socket) => Some(tokio::spawn(socket.serve(control))),
             Err(error) => {
@@ -95,9 +85,35 @@ impl Tenant {
                 None
             }
         };
-        *self.outputs() = Some(outside.outputs().clone());
         let held = ready(&outside);
-        runner.run(outside, &lanes, stop, until).await;
+        if let Some(link) = &link {
+            link.join(&lanes);
+        }
+        let at_work = runner.begin(outside, &lanes)?;
+        let first_event = async {
+            match until {
+                Until::OneEvent => runner.process().crew().settled.notified().await,
+                Until::Stopped => std::future::pending().await,
+            }
+        };
+        let over = async {
+            match &link {
+                Some(link) => link.over().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop => {}
+            () = first_event => {}
+            () = over => {}
+        }
+        if let Some(link) = &link {
+            link.close();
+        }
+        runner.rest(at_work, &lanes).await;
+        if let Some(link) = &link {
+            link.stop(FAREWELL_GRACE).await;
+        }
         // What is in its log is folded back, so that the next start has nothing to recover.
         if timeout(STORE_CLOSE_GRACE, runner.store().close()).await.is_err() {
             let sentence =
@@ -108,18 +124,6 @@ impl Tenant {
             told.abort();
         }
         drop(held);
-        *self.outputs() = None;
         Ok(())
-    }
-
-    /// Sets what it drives to its safe levels: the last act of a process that cannot go on.
-    pub fn make_lines_safe(&self) {
-        if let Some(outputs) = &*self.outputs() {
-            outputs.stop();
-        }
-    }
-
-    fn outputs(&self) -> MutexGuard<'_, Option<Outputs>> {
-        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! Changes are made one after the other. One that fails leaves things as they were.
 
+mod seat;
 mod set;
 
 use std::collections::BTreeMap;
@@ -11,14 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pirn_triggers::gpio::Chips;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
+use self::seat::{Seat, Work, check_free};
+use super::control::Control;
+use super::link::Links;
 use super::log_files::LogFiles;
-use super::readiness::check_folders;
-use super::runner::{Runner, Until};
-use super::shop::Process;
-use super::tenant::{Claimed, Tenant};
+use super::runner::Runner;
+use super::shop::{Process, Ware};
+use crate::limits::dispatch::FAREWELL_GRACE;
 use crate::plan::{App, AppFiles};
 use crate::report::{Named, Report, Reporter};
 
@@ -35,21 +37,24 @@ pub struct Tenants {
     /// What the command line says of all of them.
     files: AppFiles,
     process: Arc<Process>,
+    links: Links,
     chips: Chips,
-    reporter: Arc<MakeReporter>,
+    make_reporter: Arc<MakeReporter>,
+    /// For all apps whose log has no files of its own.
+    reporter: Arc<dyn Reporter>,
     /// One change at a time.
     turn: tokio::sync::Mutex<()>,
-    seats: Mutex<BTreeMap<String, Seat>>,
+    places: Mutex<BTreeMap<String, Place>>,
 }
 
-/// How an app is.
-enum Seat {
-    Running {
-        tenant: Arc<Tenant>,
-        stop: oneshot::Sender<()>,
-        task: JoinHandle<()>,
-    },
-    /// Why it does not run.
+/// Below the state folder: of each app, of each connection.
+const STATES: &str = "state";
+const SESSIONS: &str = "sessions";
+
+/// An app of the set.
+enum Place {
+    Taken(Arc<Seat>),
+    /// It could not even be loaded.
     Wrong(String),
 }
 
@@ -65,32 +70,69 @@ pub struct Row {
 }
 
 impl Tenants {
-    /// The apps of a set; none of them runs yet.
+    /// The apps of a set; none of them runs yet. `root` is the process's state folder, which is ours.
     pub fn new(
         set: AppSet,
-        states: PathBuf,
+        root: &Path,
         files: AppFiles,
         process: Arc<Process>,
         chips: Chips,
-        reporter: Arc<MakeReporter>,
+        make_reporter: Arc<MakeReporter>,
     ) -> Arc<Self> {
-        let (turn, seats) = (tokio::sync::Mutex::default(), Mutex::default());
-        Arc::new(Self { set, states, files, process, chips, reporter, turn, seats })
+        let reporter = make_reporter(None);
+        let (sessions, crew) = (root.join(SESSIONS), process.crew());
+        Arc::new(Self {
+            set,
+            states: root.join(STATES),
+            files,
+            process,
+            links: Links::new(sessions, crew, Arc::clone(&reporter)),
+            chips,
+            make_reporter,
+            reporter,
+            turn: tokio::sync::Mutex::default(),
+            places: Mutex::default(),
+        })
     }
 
     /// Starts all that are not stopped. How many run, of how many; one that is wrong holds up nobody.
-    pub async fn start_all(self: &Arc<Self>) -> Result<(usize, usize), String> {
+    pub async fn start_all(&self) -> Result<(usize, usize), String> {
         let _turn = self.turn.lock().await;
         let names = self.set.names()?;
-        let mut running = 0;
-        for name in names.iter().filter(|name| !self.is_stopped(name)) {
-            running += usize::from(self.begin(name).await.is_ok());
+        // All have joined their connections before one of them is begun: what is subscribed is known at once.
+        for name in &names {
+            let place = match self.seated(name).await {
+                Ok(seat) => {
+                    seat.join();
+                    Place::Taken(Arc::new(seat))
+                }
+                Err(error) => self.wrong(name, error),
+            };
+            self.places().insert(name.clone(), place);
         }
+        let mut running = 0;
+        for name in &names {
+            let Some(seat) = self.seat(name) else { continue };
+            match self.is_stopped(name) {
+                true => seat.hold(Work::Stopped),
+                false => match seat.connect(&self.chips).and_then(|outside| seat.begin(outside)) {
+                    Ok(()) => running += 1,
+                    Err(error) => self.hold_wrong(name, &seat, error),
+                },
+            }
+        }
+        for link in self.links.all_links() {
+            // Of apps that are stopped, too: what comes for them is written down.
+            if let Err(error) = link.start() {
+                self.reporter.report(&Report::Warning(&error.to_string()));
+            }
+        }
+        self.tidy();
         Ok((running, names.len()))
     }
 
     /// Adds the app in this folder, under this name or its own, and starts it.
-    pub async fn add(self: &Arc<Self>, path: &Path, name: Option<&str>) -> Result<String, String> {
+    pub async fn add(&self, path: &Path, name: Option<&str>) -> Result<String, String> {
         let _turn = self.turn.lock().await;
         let folder = set::folder(path)?;
         let name = match name {
@@ -103,91 +145,157 @@ impl Tenants {
                 "there is an app {name} already: `replace` it, or give this one another name"
             ));
         }
-        let tenant = self.load(&name, &folder)?;
+        let runner = self.checked(&name, &folder)?;
         self.set.link(&name, &folder)?;
-        self.set_stopped(&name, false)?;
-        match self.seat(&name, tenant).await {
-            Ok(()) => Ok(name),
-            Err(error) => {
-                self.forget(&name);
-                self.set.unlink(&name)?;
-                Err(error)
-            }
+        let put = match self.set_stopped(&name, false) {
+            Ok(()) => self.put(&name, runner).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = put {
+            self.set.unlink(&name)?;
+            return Err(error);
         }
+        Ok(name)
     }
 
     /// Stops an app and takes it out of the set. What it kept stays in its state folder.
-    pub async fn remove(self: &Arc<Self>, name: &str) -> Result<(), String> {
+    pub async fn remove(&self, name: &str) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         self.set.check_link(name)?;
-        self.end(name).await;
+        let seat = self.seat(name);
+        if let Some(seat) = &seat {
+            seat.rest().await;
+            seat.go().await;
+        }
+        drop(seat);
+        self.places().remove(name);
         self.set.unlink(name)?;
+        self.links.drop_unused(FAREWELL_GRACE).await;
+        self.tidy();
         self.set_stopped(name, false)
     }
 
     /// Starts an app that is stopped or was wrong.
-    pub async fn start(self: &Arc<Self>, name: &str) -> Result<(), String> {
+    pub async fn start(&self, name: &str) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         self.known(name)?;
         self.set_stopped(name, false)?;
-        match self.is_running(name) {
+        match self.seat(name).is_some_and(|seat| seat.is_running()) {
             true => Ok(()),
-            false => self.begin(name).await,
+            false => self.renew(name).await,
         }
     }
 
-    /// Stops an app; it stays stopped over a restart.
-    pub async fn stop(self: &Arc<Self>, name: &str) -> Result<(), String> {
+    /// Stops an app; it stays stopped over a restart. What comes for it is written down.
+    pub async fn stop(&self, name: &str) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         self.known(name)?;
         self.set_stopped(name, true)?;
-        self.end(name).await;
+        if let Some(seat) = self.seat(name).filter(|seat| seat.is_running()) {
+            seat.rest().await;
+            seat.hold(Work::Stopped);
+        }
         Ok(())
     }
 
     /// Stops an app and starts it as its files are now.
-    pub async fn restart(self: &Arc<Self>, name: &str) -> Result<(), String> {
+    pub async fn restart(&self, name: &str) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         self.known(name)?;
-        // Held, so that it need not be loaded twice.
-        let _checked = self.check(name, &self.set.path(name))?;
-        self.end(name).await;
-        self.set_stopped(name, false)?;
-        self.begin(name).await
+        self.renew(name).await?;
+        self.set_stopped(name, false)
     }
 
     /// Puts another version in an app's place. It is loaded and checked first; then events that run end on the old one,
     /// what waits goes on with the new one, in order, and its data is what the old one left.
-    pub async fn replace(self: &Arc<Self>, name: &str, path: &Path) -> Result<(), String> {
+    pub async fn replace(&self, name: &str, path: &Path) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         let folder = set::folder(path)?;
         self.set.check_link(name)?;
-        let old = self.set.target(name)?;
-        // Held, so that it need not be loaded twice.
-        let _checked = self.check(name, &folder)?;
-        self.end(name).await;
-        let Err(error) = self.put(name, &folder).await else { return Ok(()) };
-        let Err(again) = self.put(name, &old).await else { return Err(error) };
-        self.say_wrong(name, again.clone());
-        Err(format!("{error}; and the one before: {again}"))
+        let before = self.set.target(name)?;
+        let runner = self.checked(name, &folder)?;
+        self.set.link(name, &folder)?;
+        match self.put(name, runner).await {
+            Ok(()) => {
+                self.tidy();
+                self.set_stopped(name, false)
+            }
+            Err(error) => {
+                self.set.link(name, &before)?;
+                self.again(name, error).await
+            }
+        }
     }
 
-    /// Has a name lead to a folder, and lets what is there run.
-    async fn put(self: &Arc<Self>, name: &str, folder: &Path) -> Result<(), String> {
-        let tenant = self.load(name, folder)?;
-        self.set.link(name, folder)?;
-        self.set_stopped(name, false)?;
-        self.seat(name, tenant).await
+    /// Loads an app as its files are now, and lets it take its own place.
+    async fn renew(&self, name: &str) -> Result<(), String> {
+        let checked = self.checked(name, &self.set.path(name));
+        let runner = match (checked, self.seat(name)) {
+            (Ok(runner), _) => runner,
+            // It goes on as it was.
+            (Err(error), Some(seat)) if seat.is_running() => return Err(error),
+            (Err(error), Some(seat)) => {
+                self.hold_wrong(name, &seat, error.clone());
+                return Err(error);
+            }
+            (Err(error), None) => {
+                let wrong = self.wrong(name, error.clone());
+                self.places().insert(name.to_owned(), wrong);
+                return Err(error);
+            }
+        };
+        match self.put(name, runner).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.again(name, error).await,
+        }
+    }
+
+    /// A version could not take the place of the one before, for this reason: that one works again, if it can.
+    async fn again(&self, name: &str, error: String) -> Result<(), String> {
+        let Some(seat) = self.seat(name) else { return Err(error) };
+        let back = match self.checked(name, &self.set.path(name)) {
+            Ok(runner) => self.put(name, runner).await,
+            Err(why) => Err(why),
+        };
+        match back {
+            Ok(()) => Err(error),
+            Err(why) => {
+                self.hold_wrong(name, &seat, why.clone());
+                Err(format!("{error}; and the one before: {why}"))
+            }
+        }
+    }
+
+    /// Lets an app that was checked work, in the place of the version that is there. If it cannot, that one rests and
+    /// has all that waits.
+    async fn put(&self, name: &str, runner: Runner) -> Result<(), String> {
+        let old = self.seat(name);
+        if let Some(old) = &old {
+            old.rest().await;
+            old.close().await;
+        }
+        let seat = Arc::new(Seat::new(runner, &self.links).await?);
+        let outside = seat.connect(&self.chips)?;
+        match &old {
+            Some(old) => seat.replace(old),
+            None => seat.join(),
+        }
+        self.places().insert(name.to_owned(), Place::Taken(Arc::clone(&seat)));
+        let begun = seat.begin(outside);
+        drop(old);
+        self.links.drop_unused(FAREWELL_GRACE).await;
+        begun
     }
 
     /// How all of them are.
     pub fn rows(&self) -> Result<Vec<Row>, String> {
         let names = self.set.names()?;
-        let seats = self.seats();
+        let places = self.places();
         let row = |name: String| {
-            let (state, about) = match seats.get(&name) {
-                Some(Seat::Running { tenant, .. }) => ("running", tenant.runner().described()),
-                Some(Seat::Wrong(error)) => ("wrong", error.clone()),
+            let (state, about) = match places.get(&name) {
+                Some(Place::Taken(seat)) => seat.shown(),
+                Some(Place::Wrong(error)) => ("wrong", error.clone()),
+                // Somebody put it there by hand.
                 None => ("stopped", String::new()),
             };
             Row { name, state, about }
@@ -195,33 +303,48 @@ impl Tenants {
         Ok(names.into_iter().map(row).collect())
     }
 
-    /// Where an app keeps its state, and its own control socket while it runs.
+    /// What an app is asked about itself.
+    pub fn control(&self, name: &str) -> Result<Control, String> {
+        self.known(name)?;
+        match self.places().get(name) {
+            Some(Place::Taken(seat)) => Ok(seat.control()),
+            Some(Place::Wrong(error)) => Err(format!("{name} is wrong: {error}")),
+            None => Err(format!("{name} is not started")),
+        }
+    }
+
+    /// Where an app keeps its state.
     pub fn state_dir(&self, name: &str) -> PathBuf {
         self.states.join(name)
     }
 
     /// Sets what all apps drive to its safe levels: the last act of a process that cannot go on.
     pub fn make_lines_safe(&self) {
-        for seat in self.seats().values() {
-            if let Seat::Running { tenant, .. } = seat {
-                tenant.make_lines_safe();
+        for place in self.places().values() {
+            if let Place::Taken(seat) = place {
+                seat.make_lines_safe();
             }
         }
     }
 
     /// Stops all of them, together; they are in the set as before.
-    pub async fn close(self: &Arc<Self>) {
+    pub async fn close(&self) {
         let _turn = self.turn.lock().await;
-        let seats = std::mem::take(&mut *self.seats());
-        let mut tasks = Vec::new();
-        for seat in seats.into_values() {
-            if let Seat::Running { stop, task, .. } = seat {
-                drop(stop);
-                tasks.push(task);
+        let places = std::mem::take(&mut *self.places());
+        let links = self.links.all_links();
+        links.iter().for_each(|link| link.close());
+        let mut resting = JoinSet::new();
+        for place in places.into_values() {
+            if let Place::Taken(seat) = place {
+                resting.spawn(async move {
+                    seat.rest().await;
+                    seat.close().await;
+                });
             }
         }
-        for task in tasks {
-            let _ = task.await;
+        while resting.join_next().await.is_some() {}
+        for link in links {
+            link.stop(FAREWELL_GRACE).await;
         }
     }
 
@@ -232,9 +355,11 @@ impl Tenants {
         }
     }
 
-    fn is_running(&self, name: &str) -> bool {
-        let seats = self.seats();
-        matches!(seats.get(name), Some(Seat::Running { .. }))
+    fn seat(&self, name: &str) -> Option<Arc<Seat>> {
+        match self.places().get(name) {
+            Some(Place::Taken(seat)) => Some(Arc::clone(seat)),
+            _ => None,
+        }
     }
 
     fn plan(&self, folder: &Path, name: &str) -> Result<App, String> {
@@ -249,21 +374,24 @@ impl Tenants {
 
     /// What of an app no other may have as well.
     fn check_neighbours(&self, name: &str, app: &App) -> Result<(), String> {
-        let seats = self.seats();
-        let others = seats.iter().filter(|(other, _)| *other != name);
-        for (other, seat) in others {
-            let Seat::Running { tenant, .. } = seat else { continue };
-            let theirs = tenant.runner().app();
+        let session = |app: &App| {
+            let plan = app.broker.as_ref()?;
+            Some((plan.address.clone(), plan.client_id.clone()?))
+        };
+        let own = session(app);
+        if own.is_none() && app.pins.lines().next().is_none() {
+            return Ok(());
+        }
+        let places = self.places();
+        for (other, place) in places.iter().filter(|(other, _)| *other != name) {
+            let Place::Taken(seat) = place else { continue };
+            let theirs = seat.app();
             if let Some(line) =
                 app.pins.lines().find(|line| theirs.pins.lines().any(|held| held == *line))
             {
                 return Err(format!("line {line} is held by the app {other}"));
             }
-            let session = |app: &App| {
-                let plan = app.broker.as_ref()?;
-                Some((plan.address.clone(), plan.client_id.clone()?))
-            };
-            if let Some((_, id)) = session(app).filter(|own| Some(own) == session(theirs).as_ref())
+            if let Some((_, id)) = own.as_ref().filter(|own| Some(*own) == session(theirs).as_ref())
             {
                 return Err(format!(
                     "the client id {id} is the app {other}'s: two sessions under one name end each other"
@@ -273,92 +401,67 @@ impl Tenants {
         Ok(())
     }
 
-    /// Whether an app could run here. What is loaded for that stays as long as the answer.
-    fn check(&self, name: &str, folder: &Path) -> Result<Runner, String> {
-        let app = self.plan(folder, name)?;
-        check_folders(&app).map_err(|error| error.to_string())?;
-        self.check_neighbours(name, &app)?;
-        let reporter: Arc<dyn Reporter> = Arc::new(crate::report::Nobody);
-        let runner = Runner::examine_beside(app, Arc::clone(&self.process), reporter);
-        let runner = runner.map_err(|error| error.to_string())?;
+    /// An app of the set, as far as that goes without its code.
+    async fn seated(&self, name: &str) -> Result<Seat, String> {
+        let runner = self.runner(name, &self.set.path(name))?;
+        Seat::new(runner, &self.links).await
+    }
+
+    /// An app that could run here: its code was loaded for that.
+    fn checked(&self, name: &str, folder: &Path) -> Result<Runner, String> {
+        let runner = self.runner(name, folder)?;
+        runner.load_code().map_err(|error| error.to_string())?;
         runner.verify(&self.chips).map_err(|error| error.to_string())?;
         Ok(runner)
     }
 
-    fn load(&self, name: &str, folder: &Path) -> Result<Tenant, String> {
+    fn runner(&self, name: &str, folder: &Path) -> Result<Runner, String> {
         let app = self.plan(folder, name)?;
-        check_folders(&app).map_err(|error| error.to_string())?;
+        check_free(&app.state_dir)?;
         self.check_neighbours(name, &app)?;
-        let files = app.log_dir.clone().map(LogFiles::new).transpose();
-        let files = files.map_err(|error| format!("log folder: {error}"))?;
-        let reporter: Arc<dyn Reporter> = Arc::new(Named::new(name, (self.reporter)(files)));
-        let claimed = Claimed::claim(app, &*reporter).map_err(|error| error.to_string())?;
-        for warning in claimed.app().warnings.iter().chain(&claimed.app().exposed()) {
+        let reporter = match app.log_dir.clone() {
+            None => Arc::clone(&self.reporter),
+            Some(dir) => {
+                let files = LogFiles::new(dir).map_err(|error| format!("log folder: {error}"))?;
+                (self.make_reporter)(Some(files))
+            }
+        };
+        let reporter: Arc<dyn Reporter> = Arc::new(Named::new(name, reporter));
+        for warning in app.warnings.iter().chain(&app.exposed()) {
             reporter.report(&Report::Warning(warning));
         }
-        let process = Arc::clone(&self.process);
-        claimed.load_beside(process, reporter).map_err(|error| error.to_string())
+        let runner = Runner::beside(app, Arc::clone(&self.process), reporter);
+        runner.map_err(|error| error.to_string())
     }
 
-    /// Loads an app of the set and lets it run. One that cannot is wrong from here on.
-    async fn begin(self: &Arc<Self>, name: &str) -> Result<(), String> {
-        match self.load(name, &self.set.path(name)) {
-            Ok(tenant) => self.seat(name, tenant).await,
-            Err(error) => {
-                self.say_wrong(name, error.clone());
-                Err(error)
-            }
-        }
+    fn hold_wrong(&self, name: &str, seat: &Seat, error: String) {
+        self.say_wrong(name, &error);
+        seat.hold(Work::Wrong(error));
     }
 
-    /// Lets a loaded app run. Comes back when it is at work, or why it is not.
-    async fn seat(self: &Arc<Self>, name: &str, tenant: Tenant) -> Result<(), String> {
-        let tenant = Arc::new(tenant);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (begun, at_work) = oneshot::channel::<()>();
-        let (tenants, name, running) = (Arc::clone(self), name.to_owned(), Arc::clone(&tenant));
-        let place = name.clone();
-        let task = tokio::spawn(async move {
-            // Dropped is stopped, too.
-            let stop = async { drop(stopped.await) };
-            let ready = |_: &_| {
-                let _ = begun.send(());
-            };
-            if let Err(error) = running.serve(&tenants.chips, ready, stop, Until::Stopped).await {
-                tenants.say_wrong(&name, error.to_string());
-            }
-        });
-        let seat = Seat::Running { tenant, stop, task };
-        self.seats().insert(place.clone(), seat);
-        let _ = at_work.await;
-        match self.seats().get(&place) {
-            Some(Seat::Wrong(error)) => Err(error.clone()),
-            _ => Ok(()),
-        }
+    fn wrong(&self, name: &str, error: String) -> Place {
+        self.say_wrong(name, &error);
+        Place::Wrong(error)
     }
 
-    fn forget(&self, name: &str) {
-        self.seats().remove(name);
-    }
-
-    fn seats(&self) -> MutexGuard<'_, BTreeMap<String, Seat>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stops an app, if it runs, and waits until its state folder is free.
-    async fn end(&self, name: &str) {
-        let seat = self.seats().remove(name);
-        if let Some(Seat::Running { stop, task, .. }) = seat {
-            drop(stop);
-            let _ = task.await;
-        }
-    }
-
-    fn say_wrong(&self, name: &str, error: String) {
-        let reporter = Named::new(name, (self.reporter)(None));
+    fn say_wrong(&self, name: &str, error: &str) {
+        let reporter = Named::new(name, Arc::clone(&self.reporter));
         reporter.report(&Report::Warning(&format!("does not run: {error}")));
-        let mut seats = self.seats();
-        seats.insert(name.to_owned(), Seat::Wrong(error));
+    }
+
+    /// Removes copies of code that no app has any more.
+    fn tidy(&self) {
+        let places = self.places();
+        let seats = places.values().filter_map(|place| match place {
+            Place::Taken(seat) => Some(seat),
+            Place::Wrong(_) => None,
+        });
+        let wares: Vec<&Ware> = seats.flat_map(|seat| seat.runner().wares()).collect();
+        self.process.keep_only(wares.into_iter());
+    }
+
+    fn places(&self) -> MutexGuard<'_, BTreeMap<String, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_stopped(&self, name: &str) -> bool {

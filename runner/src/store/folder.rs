@@ -60,6 +60,9 @@ impl StateFolder {
     /// about it is reported.
     pub fn claim(path: &Path, reporter: &dyn Reporter) -> Result<Self, ClaimError> {
         let unusable = |error| ClaimError::Unusable { path: path.to_owned(), error };
+        if let Some(root) = above(path) {
+            check_free(root)?;
+        }
         make(path).map_err(unusable)?;
         let lock = match lock(path) {
             Ok(lock) => Some(lock),
@@ -88,6 +91,22 @@ impl StateFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Whether nobody has the folder.
+pub fn check_free(path: &Path) -> Result<(), ClaimError> {
+    if !path.join(LOCK_FILE).exists() {
+        return Ok(());
+    }
+    match lock(path) {
+        Err(Refused::Held(pid)) => Err(ClaimError::InUse { path: path.to_owned(), pid }),
+        _ => Ok(()),
+    }
+}
+
+/// The folder of a process with several apps that this one is of, if it lies in one.
+pub fn above(path: &Path) -> Option<&Path> {
+    path.parent()?.parent().filter(|root| root.join(LOCK_FILE).exists())
 }
 
 /// Makes the folder, if there is none, for this user only.

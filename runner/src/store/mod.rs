@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::limits::bounds::LetterBounds;
 use crate::limits::store as caps;
@@ -57,6 +57,8 @@ use task::{Kind, Pending, Task};
 pub struct Layout {
     /// The folder that pirn may write to.
     pub state_dir: PathBuf,
+    /// It is made when there is something to keep, if it is not there.
+    pub makes_folder: bool,
     /// Labels that the operator put elsewhere.
     pub paths: BTreeMap<String, PathBuf>,
     /// How many dead letters are kept.
@@ -108,8 +110,6 @@ struct Shared {
     /// The files that are in use, each with its thread.
     files: Mutex<BTreeMap<PathBuf, FileHandle>>,
     notices: Arc<Notices>,
-    /// Told when letters are marked to be tried again.
-    retry_wanted: Notify,
 }
 
 /// The sending end of a file's thread.
@@ -132,13 +132,7 @@ impl Store {
     }
 
     fn with(layout: Layout, notices: Notices) -> Self {
-        let (files, retry_wanted) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { layout, files, notices: Arc::new(notices), retry_wanted }))
-    }
-
-    /// Told when dead letters are marked to be tried again: then [`Store::take_retries`].
-    pub fn retry_wanted(&self) -> &Notify {
-        &self.0.retry_wanted
+        Self(Arc::new(Shared { layout, files: Mutex::default(), notices: Arc::new(notices) }))
     }
 
     /// How often something was found to be gone that had been on the disk.
@@ -223,6 +217,11 @@ impl Store {
         let mut files = self.0.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(&path) {
             return Ok(file.clone());
+        }
+        let Layout { state_dir, makes_folder, .. } = self.layout();
+        if *makes_folder && path.parent() == Some(state_dir) {
+            // If that fails, opening the file says what is wrong.
+            let _ = folder::make(state_dir);
         }
         let (queue, requests) = mpsc::channel();
         let contents = match path == self.layout().path(Place::State) {

@@ -7,8 +7,8 @@ use pirn_tests::faults::packet;
 use pirn_tests::faults::scene::{LINK_BACK, Piece, Scene};
 
 use super::{Context, Outcome, close};
-use crate::dice::Dice;
 use crate::table::Tally;
+use pirn_tests::dice::Dice;
 
 pub(super) fn broker_killed(context: &Context) -> Outcome {
     killed(context, Piece::ledger("a"), 1)

@@ -8,8 +8,8 @@ use pirn_tests::faults::proxy::Proxy;
 use pirn_tests::faults::scene::{LINK_BACK, Piece, STOPPED, Scene};
 
 use super::{Context, Outcome, close};
-use crate::dice::Dice;
 use crate::table::Tally;
+use pirn_tests::dice::Dice;
 
 /// An hour makes more dead letters than are kept usually, and those that gave way would be missed here.
 const ROOM_FOR_ALL: &str = "[tool.pirn.dead_letters]\nletters_max = 100000\nbytes_max = \"4GiB\"\n";

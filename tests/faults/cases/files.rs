@@ -8,8 +8,8 @@ use pirn_tests::faults::kept;
 use pirn_tests::faults::scene::{Piece, Scene};
 
 use super::{Context, Outcome, Unfinished, close};
-use crate::dice::Dice;
 use crate::table::Tally;
+use pirn_tests::dice::Dice;
 
 pub(super) fn database_truncated(context: &Context) -> Outcome {
     with_damage(context, |bytes, _| bytes.truncate(bytes.len() / 2 + 100))

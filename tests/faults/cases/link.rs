@@ -7,8 +7,8 @@ use pirn_tests::faults::proxy::Proxy;
 use pirn_tests::faults::scene::{LINK_BACK, Piece, Scene};
 
 use super::{Context, Outcome, close};
-use crate::dice::Dice;
 use crate::table::Tally;
+use pirn_tests::dice::Dice;
 
 fn wired(pieces: &[Piece]) -> (Scene, Proxy) {
     let scene = Scene::of(pieces);

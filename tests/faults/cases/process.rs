@@ -8,8 +8,8 @@ use pirn_tests::faults::proxy::Proxy;
 use pirn_tests::faults::scene::{Piece, STOPPED, Scene};
 
 use super::{Context, Outcome, Unfinished, close};
-use crate::dice::Dice;
 use crate::table::Tally;
+use pirn_tests::dice::Dice;
 
 pub(super) fn runner_killed(context: &Context) -> Outcome {
     let mut scene = Scene::connected(&[Piece::ledger("a"), Piece::ledger("b")]);

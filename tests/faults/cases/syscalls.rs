@@ -7,8 +7,8 @@ use pirn_tests::apps::ScratchApp;
 use pirn_tests::faults::scene::{Piece, Scene};
 
 use super::{Context, Outcome, Unfinished, close, words_of};
-use crate::dice::Dice;
 use crate::table::Tally;
+use pirn_tests::dice::Dice;
 
 /// Whether a program is there.
 ///

@@ -131,7 +131,7 @@ impl Broker {
     pub fn on_packet(&mut self, packet: Outgoing, plan: &Plan, rng: &mut Rng) {
         match packet {
             Outgoing::Connect => self.connect(plan, rng),
-            Outgoing::Subscribe { id, filters } => {
+            Outgoing::Subscribe { id, filters, .. } => {
                 let codes = vec![2; filters.len()];
                 if let Some(session) = &mut self.session {
                     for filter in filters.into_iter().map(|one| one.filter) {

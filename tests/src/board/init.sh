@@ -9,7 +9,11 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
-while read -r module; do insmod "/modules/$module.ko" || echo "no module $module"; done < /modules/order
+for folder in /modules /disk-modules; do
+    [ -d $folder ] || continue
+    while read -r module; do insmod "$folder/$module.ko" || echo "no module $module"; done < $folder/order
+done
+[ ! -b /dev/vda ] || mount -t ext4 -o noatime /dev/vda /disk
 
 ip link set lo up
 ip address add 10.0.2.15/24 dev eth0

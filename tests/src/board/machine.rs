@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -64,10 +64,10 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn start(cpu: Cpu, memory_mib: u64, files: &Files) -> Self {
+    pub(super) fn start(cpu: Cpu, memory_mib: u64, files: &Files, disk: Option<&Path>) -> Self {
         let boot = boot_files(cpu);
         let folder = tempfile::tempdir().expect("a scratch folder");
-        let initramfs = with_system(files.clone(), &boot).initramfs();
+        let initramfs = with_system(files.clone(), &boot, disk).initramfs();
         std::fs::write(folder.path().join("initramfs"), initramfs).expect("room for the initramfs");
         // QEMU connects to us: so there is no moment at which it does not listen yet.
         let listen = |name| {
@@ -79,6 +79,10 @@ impl Machine {
         let mut command = Command::new(format!("qemu-system-{}", cpu.name()));
         command.current_dir(folder.path()).args(arguments(cpu, memory_mib)).arg("-kernel");
         command.arg(boot.join("kernel")).stdin(Stdio::null());
+        if let Some(disk) = disk {
+            command.args(["-device", "virtio-blk-device,drive=disk", "-drive"]);
+            command.arg(format!("id=disk,if=none,format=raw,file={}", disk.display()));
+        }
         let errors = std::fs::File::create(folder.path().join("errors")).expect("a file");
         let child = command.stdout(Stdio::null()).stderr(errors).spawn();
         let child = child.unwrap_or_else(|error| {
@@ -172,9 +176,15 @@ fn boot_files(cpu: Cpu) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&fetch.stdout).trim())
 }
 
-fn with_system(files: Files, boot: &std::path::Path) -> Files {
-    files
+fn with_system(files: Files, boot: &Path, disk: Option<&Path>) -> Files {
+    let files = files
         .with_text("init", INIT)
         .with("bin/busybox", &boot.join("busybox"))
-        .with_folder("modules", &boot.join("modules"))
+        .with_folder("modules", &boot.join("modules"));
+    match disk {
+        Some(_) => files
+            .with_text("disk/.none", "")
+            .with_folder("disk-modules", &boot.join("disk-modules")),
+        None => files,
+    }
 }

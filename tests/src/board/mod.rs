@@ -11,7 +11,7 @@ mod lines;
 mod machine;
 mod shell;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -52,7 +52,19 @@ impl Board {
     /// If it does not come up, with what the kernel said.
     #[must_use]
     pub fn boot(cpu: Cpu, free_mib: u64, files: &Files) -> Self {
-        let mut machine = Machine::start(cpu, cpu.kernel_mib() + free_mib, files);
+        Self::up(Machine::start(cpu, cpu.kernel_mib() + free_mib, files, None))
+    }
+
+    /// The same with a disk at `/disk`: this image of an ext4 file system.
+    ///
+    /// # Panics
+    /// As above.
+    #[must_use]
+    pub fn boot_with_disk(cpu: Cpu, free_mib: u64, files: &Files, image: &Path) -> Self {
+        Self::up(Machine::start(cpu, cpu.kernel_mib() + free_mib, files, Some(image)))
+    }
+
+    fn up(mut machine: Machine) -> Self {
         let lines = Lines::of(machine.accept("qtest"), &machine.pl061());
         let shell = machine.accept("shell");
         match Shell::greeted(shell) {

@@ -17,14 +17,15 @@
 //! ```
 //!
 //! Between any two of these: [`publish`](Core::publish), [`take`](Core::take), [`settle`](Core::settle),
-//! [`abandon`](Core::abandon), [`begin_stop`](Core::begin_stop). Each of them may give `next_to_send`
+//! [`abandon`](Core::abandon), [`want`](Core::want), [`unwant`](Core::unwant), [`want_again`](Core::want_again),
+//! [`begin_stop`](Core::begin_stop). Each of them may give `next_to_send`
 //! something to give. A process that dies is a core that is dropped; the next one starts from the same
 //! [`Options`], with [`kept`](Options::kept) as `granted` said it.
 
 use super::inbound::{Inbound, Offer};
 use super::message::{DeliveryError, Publish, PublishError, Qos};
 use super::notice::{Counters, Notice, State};
-use super::options::{Options, Persistence, Subscription};
+use super::options::{Options, Persistence, SubscribeError, Subscription};
 use super::outbound::Outbound;
 use super::packet::{Accepted, AckKind, Arrival, Fault, Incoming, Outgoing};
 use super::pulse::{Beat, Pulse};
@@ -171,6 +172,7 @@ impl Core {
             (self.held, self.overflowing) = (None, false);
             self.inbound.lost();
             self.outbound.lost();
+            self.subscriptions.lost();
         }
     }
 
@@ -317,6 +319,22 @@ impl Core {
         self.outbound.refuse(done, DeliveryError::NoRoom);
     }
 
+    /// Adds a subscription, or changes the QoS of one.
+    pub fn want(&mut self, subscription: Subscription) -> Result<(), SubscribeError> {
+        self.subscriptions.want(subscription)
+    }
+
+    /// Takes a subscription away.
+    pub fn unwant(&mut self, filter: &str) {
+        self.subscriptions.unwant(filter);
+        self.announce();
+    }
+
+    /// Has a subscription's retained messages come again. Nothing if it was not asked for, or another covers it.
+    pub fn want_again(&mut self, filter: &str) {
+        self.subscriptions.want_again(filter);
+    }
+
     /// The next message for the program.
     pub fn take(&mut self, now: Instant) -> Option<Queued> {
         let queued = self.inbound.take()?;
@@ -355,6 +373,7 @@ impl Core {
                     || !link.replies.is_empty()
                     || self.inbound.has_ack()
                     || self.outbound.can_send()
+                    || self.subscriptions.can_ask()
             }
         }
     }

@@ -163,9 +163,7 @@ impl Inbound {
     /// The next message, if there is one.
     pub(super) fn take(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
-        if self.queue.is_empty() && self.queue.capacity() > limits::INBOX_KEPT {
-            self.queue.shrink_to(limits::INBOX_KEPT);
-        }
+        keep_few(&mut self.queue, limits::INBOX_KEPT);
         let bytes = size(&queued.arrival);
         self.queue_bytes -= bytes;
         if queued.key == 0 {
@@ -289,6 +287,13 @@ impl Inbound {
     fn enqueue(&mut self, key: u64, arrival: Arrival) {
         self.queue_bytes += size(&arrival);
         self.queue.push_back(Queued { key, arrival });
+    }
+}
+
+/// Of a queue that is empty again after a burst, keeps so many places.
+pub(super) fn keep_few<T>(queue: &mut VecDeque<T>, places: usize) {
+    if queue.is_empty() && queue.capacity() > places {
+        queue.shrink_to(places);
     }
 }
 

@@ -17,6 +17,8 @@
 //! - A message larger than what is accepted is handed out as its first bytes, to be kept aside; it is read
 //!   past without being held, whatever length is announced.
 //! - Whatever order the broker acknowledges in, and however often, nothing is stuck: see `outbound`.
+//! - Subscriptions come and go while it runs, thousands of them: what comes is asked for before what goes is
+//!   dropped, so no message falls between.
 //! - Nothing grows: every queue has a cap in [`limits`](crate::limits::mqtt).
 //! - Not kept over a restart of this process: what was published and not acknowledged. A durable
 //!   outbox belongs in front of [`Session::publish`].
@@ -51,6 +53,7 @@ mod codec;
 mod connection;
 pub mod core;
 mod dial;
+mod filters;
 mod inbound;
 mod message;
 mod notice;
@@ -66,13 +69,14 @@ mod subscriptions;
 mod tls;
 pub mod topic;
 
+pub use filters::Filters;
 pub use message::{
     Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt, TryPublishError,
 };
 pub use notice::{Counters, Notice, RefusedSubscription, State};
 pub use options::{
     Address, AddressFilter, ClientCertificate, Credentials, NoticeHandler, Options, OptionsError,
-    Persistence, Protocol, Security, Subscription, TlsOptions,
+    Persistence, Protocol, Security, SubscribeError, Subscription, TlsOptions,
 };
 pub use session::{Inbox, Session};
 pub use tls::TlsConfigError;

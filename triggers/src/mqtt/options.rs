@@ -31,7 +31,8 @@ pub struct Options {
     pub keep_alive: Duration,
     /// Whether the broker keeps the session while we are away.
     pub persistence: Persistence,
-    /// Made after every connect, before anything is published.
+    /// Made after every connect, before anything is published. May be empty, and changes with
+    /// [`Session::subscribe`](super::Session::subscribe).
     pub subscriptions: Vec<Subscription>,
     /// What the broker is believed to hold from an earlier run, as [`Session::granted`](super::Session::granted)
     /// told it then. If the broker has kept the session, what is wanted and here is not subscribed
@@ -257,6 +258,22 @@ pub struct Subscription {
     pub qos: Qos,
 }
 
+/// Why a running session does not take a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// A filter that is none.
+    #[error("`{filter}` is not a topic filter: {why}")]
+    Filter {
+        /// As given.
+        filter: String,
+        /// The rule it breaks.
+        why: TopicError,
+    },
+    /// Beyond the cap.
+    #[error("a session may not have more than {max} subscriptions", max = limits::SUBSCRIPTIONS_MAX)]
+    TooMany,
+}
+
 /// What is wrong with [`Options`].
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
@@ -282,7 +299,10 @@ pub enum OptionsError {
     #[error("the payload limit of {0} bytes is not between 1 byte and 16 MiB")]
     PayloadLimit(usize),
     /// Beyond the cap.
-    #[error("{0} subscriptions are more than the 64 that a session may have")]
+    #[error(
+        "{0} subscriptions are more than the {max} that a session may have",
+        max = limits::SUBSCRIPTIONS_MAX
+    )]
     TooManySubscriptions(usize),
     /// A filter that is none.
     #[error("`{filter}` is not a topic filter: {why}")]
@@ -356,7 +376,10 @@ mod tests {
             (|o| o.keep_alive = Duration::ZERO, "the keep-alive of 0ns is not between"),
             (|o| o.payload_bytes_max = 0, "the payload limit of 0 bytes"),
             (|o| o.payload_bytes_max = 17 << 20, "the payload limit of 17825792 bytes"),
-            (|o| o.subscriptions = filters(65, "a"), "65 subscriptions are more than the 64"),
+            (
+                |o| o.subscriptions = filters(20_001, "a"),
+                "20001 subscriptions are more than the 20000",
+            ),
             (|o| o.subscriptions = filters(1, "a/#/b"), "`a/#/b` is not a topic filter: + must"),
             (|o| o.kept = filters(1, "a/#/b"), "`a/#/b` is not a topic filter: + must"),
             (|o| o.will = status("a/+", 1), "`a/+` of `will` is not a topic: a topic to publish"),

@@ -16,6 +16,7 @@
 mod identifiers;
 
 use self::identifiers::{Identifiers, Strangers};
+use super::inbound::keep_few;
 use super::message::{DeliveryError, Publish, Qos};
 use super::packet::{Accepted, AckKind, Outgoing, Retain};
 use crate::limits::mqtt as limits;
@@ -258,6 +259,7 @@ impl Outbound {
                 None if waits => return None,
                 None => self.waiting.pop_front()?,
             };
+            keep_few(&mut self.waiting, limits::OUTBOUND_KEPT);
             match self.fit(&entry.publish) {
                 Ok(qos) => entry.publish.qos = qos,
                 Err(error) => {

@@ -68,6 +68,8 @@ pub enum Outgoing {
         id: u16,
         /// At least one.
         filters: Vec<Subscription>,
+        /// What is wanted of the retained messages. MQTT 3.1.1 cannot be told, and always sends them.
+        retained: Retained,
     },
     /// UNSUBSCRIBE.
     Unsubscribe {
@@ -80,6 +82,15 @@ pub enum Outgoing {
     Ping,
     /// DISCONNECT: nothing comes after it.
     Disconnect,
+}
+
+/// Which subscriptions of a SUBSCRIBE the broker is to send its retained messages for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retained {
+    /// Those that it did not have before.
+    IfNew,
+    /// All.
+    Always,
 }
 
 /// The four packets of acknowledgement.

@@ -5,7 +5,7 @@ use super::core::{Done, Then};
 use super::dial::Dialer;
 use super::message::{Delivery, Message, Publish, PublishError, Receipt, TryPublishError};
 use super::notice::{Counters, State};
-use super::options::{Options, OptionsError, Subscription};
+use super::options::{Options, OptionsError, SubscribeError, Subscription};
 use super::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,13 +88,35 @@ impl Session {
         delivery.settle();
     }
 
+    /// Adds a subscription while the session runs, or changes the QoS of one. Asked of the broker at once if it
+    /// is there, and after every connect; waits for nothing.
+    ///
+    /// # Errors
+    /// If the filter is none, or there are too many.
+    pub fn subscribe(&self, subscription: Subscription) -> Result<(), SubscribeError> {
+        self.shared.subscribe(subscription)
+    }
+
+    /// Takes a subscription away. Until the broker has been told, which is when it holds all that is wanted,
+    /// messages may still come.
+    pub fn unsubscribe(&self, filter: &str) {
+        self.shared.unsubscribe(filter);
+    }
+
+    /// Asks for a subscription once more, because somebody new wants its retained messages: they come again.
+    /// Nothing happens if it is not wanted, is covered by another, or was not asked for yet.
+    pub fn subscribe_again(&self, filter: &str) {
+        self.shared.subscribe_again(filter);
+    }
+
     /// The state, and its changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.shared.state()
     }
 
     /// The subscriptions that the broker has granted, and their changes: what a later run is to be
-    /// given as [`Options::kept`]. What is to be unsubscribed has left it before that is asked.
+    /// given as [`Options::kept`]. What is to be unsubscribed has left it before that is asked; what is granted
+    /// enters it once everything that is wanted has its answer, or the connection is gone.
     pub fn granted(&self) -> watch::Receiver<Arc<[Subscription]>> {
         self.shared.granted()
     }

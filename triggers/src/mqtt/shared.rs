@@ -7,7 +7,7 @@ use super::message::{
     Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt, TryPublishError,
 };
 use super::notice::{Counters, State};
-use super::options::{Options, Subscription};
+use super::options::{Options, SubscribeError, Subscription};
 use super::packet::{Arrival, Fault};
 use super::topic::validate_topic;
 use crate::limits::mqtt as limits;
@@ -154,6 +154,18 @@ impl Shared {
         self.with(|core| core.abandon(key));
     }
 
+    pub(super) fn subscribe(&self, subscription: Subscription) -> Result<(), SubscribeError> {
+        self.with(|core| core.want(subscription))
+    }
+
+    pub(super) fn unsubscribe(&self, filter: &str) {
+        self.with(|core| core.unwant(filter));
+    }
+
+    pub(super) fn subscribe_again(&self, filter: &str) {
+        self.with(|core| core.want_again(filter));
+    }
+
     pub(super) fn state(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }
@@ -162,10 +174,10 @@ impl Shared {
         self.granted.subscribe()
     }
 
-    /// The end is the end, whatever the task was about to say.
+    /// The end is the end, whatever the task was about to say; and what is shown already wakes nobody.
     pub(super) fn set_state(&self, state: State) {
         self.state.send_if_modified(|shown| {
-            let goes_on = *shown != State::Stopped;
+            let goes_on = *shown != State::Stopped && *shown != state;
             if goes_on {
                 *shown = state;
             }

@@ -1,5 +1,7 @@
 //! Which subscriptions are wanted, which the broker holds, and what to ask of it next. Pure.
 //!
+//! Both change while the session runs: what is wanted by the thousands, as apps come and go.
+//!
 //! What the broker holds is brought to what is wanted in small steps, one packet under way at a time:
 //! first SUBSCRIBE what is missing, then UNSUBSCRIBE what is too much, so that no message falls between.
 //! A broker that kept the session is asked for nothing that it holds, because asking again makes it send
@@ -15,48 +17,47 @@
 //! filter covered is asked for by itself meanwhile.
 
 use super::notice::{Notice, RefusedSubscription};
-use super::options::{Options, Protocol, Subscription};
-use super::packet::Outgoing;
-use super::topic::filter_covers;
+use super::options::{Options, Protocol, SubscribeError, Subscription};
+use super::packet::{Outgoing, Retained};
+use super::topic::validate_filter;
 use crate::limits::mqtt as limits;
+use known::{Broker, Filter, Id, Known};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The subscriptions of a session.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
-    wanted: Vec<Wanted>,
-    /// What the broker has granted, as it was asked for.
-    held: Vec<Subscription>,
+    known: Known,
+    wanted: usize,
+    held: usize,
+    /// What the broker is to be asked for.
+    missing: BTreeSet<Id>,
     /// What it may hold and should not.
-    surplus: Vec<String>,
-    asked: Option<Asked>,
-    /// The identifier of the UNSUBSCRIBE under way, and what it names.
-    dropping: Option<(u16, Vec<String>)>,
-    /// `held` is what an earlier process believed.
+    excess: BTreeSet<Id>,
+    /// What it is to be asked for once more.
+    again: BTreeSet<Id>,
+    /// What is wanted and was refused last.
+    refused: BTreeSet<Id>,
+    asked: Option<Asked<Subscription>>,
+    dropping: Option<Asked<String>>,
+    /// What is held is what an earlier process believed.
     believed: Belief,
     pause: Duration,
     due: Option<Instant>,
     /// A CONNECT has not been answered.
     unanswered: bool,
-    /// A change of `held` that has not been told.
-    news: bool,
+    news: News,
 }
 
+/// A packet that waits for its answer.
 #[derive(Debug)]
-struct Wanted {
-    subscription: Subscription,
-    /// The reason code, if the broker refused it last.
-    refused: Option<u8>,
-    /// It was refused on this connection, so others that it covers are asked for by themselves.
-    avoided: bool,
-}
-
-#[derive(Debug)]
-struct Asked {
+struct Asked<T> {
     id: u16,
     since: Instant,
-    list: Vec<Subscription>,
+    list: Vec<T>,
+    retained: Retained,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,17 +68,27 @@ enum Belief {
     Weak,
 }
 
+/// A change of what is held that has not been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum News {
+    None,
+    /// More is held. Told when no more is to come: each time the whole list is told, and a later process
+    /// that does not know of it asks once too often.
+    More,
+    /// Something may not be relied upon any more. Told at once: a later process that does would get no messages.
+    Less,
+}
+
 impl Subscriptions {
     pub(super) fn new(options: &Options) -> Self {
-        let wanted = options.subscriptions.iter().map(|subscription| Wanted {
-            subscription: subscription.clone(),
-            refused: None,
-            avoided: false,
-        });
-        Self {
-            wanted: wanted.collect(),
-            held: options.kept.clone(),
-            surplus: Vec::new(),
+        let mut new = Self {
+            known: Known::default(),
+            wanted: 0,
+            held: 0,
+            missing: BTreeSet::new(),
+            excess: BTreeSet::new(),
+            again: BTreeSet::new(),
+            refused: BTreeSet::new(),
             asked: None,
             dropping: None,
             believed: match options.protocol {
@@ -87,36 +98,103 @@ impl Subscriptions {
             pause: limits::RESUBSCRIBE_FIRST,
             due: None,
             unanswered: false,
-            news: false,
+            news: News::None,
+        };
+        for Subscription { filter, qos } in &options.kept {
+            let id = new.known.find_or_add(filter);
+            new.set_broker(id, Broker::Holds(*qos));
+        }
+        for Subscription { filter, qos } in &options.subscriptions {
+            let id = new.known.find_or_add(filter);
+            // Named twice, it gets the higher.
+            new.change(id, |known| known.wish = known.wish.max(Some(*qos)));
+        }
+        for id in new.ids() {
+            new.lower(id);
+            new.review(id);
+        }
+        new
+    }
+
+    /// The program wants a filter, or another QoS of it.
+    pub(super) fn want(&mut self, subscription: Subscription) -> Result<(), SubscribeError> {
+        let Subscription { filter, qos } = subscription;
+        if let Err(why) = validate_filter(&filter) {
+            return Err(SubscribeError::Filter { filter, why });
+        }
+        let before = self.find(&filter).and_then(|(_, known)| known.wish);
+        if before.is_none() && self.wanted >= limits::SUBSCRIPTIONS_MAX {
+            return Err(SubscribeError::TooMany);
+        }
+        let id = self.known.find_or_add(&filter);
+        self.change(id, |known| known.wish = Some(qos));
+        if before > Some(qos) {
+            self.lower(id);
+        }
+        Ok(())
+    }
+
+    /// The program does not want a filter any more.
+    pub(super) fn unwant(&mut self, filter: &str) {
+        if let Some(id) = self.known.find(filter) {
+            self.change(id, |known| {
+                (known.wish, known.refused, known.avoided) = (None, None, false);
+            });
         }
     }
 
-    /// The session that is present may be another than the one in which `held` was granted.
+    /// The program wants the retained messages of a filter once more.
+    pub(super) fn want_again(&mut self, filter: &str) {
+        let Some((id, known)) = self.find(filter) else { return };
+        let is_asked = |asked: &Asked<Subscription>| asked.list.iter().any(|s| s.filter == filter);
+        let had = known.broker != Broker::Nothing || self.asked.as_ref().is_some_and(is_asked);
+        if had && known.target().is_some() {
+            self.again.insert(id);
+        }
+    }
+
+    /// The session that is present may be another than the one in which what is held was granted.
     pub(super) fn doubt(&mut self) {
         self.believed = Belief::Weak;
     }
 
     /// A new connection; whether the broker resumed the session decides what it holds.
     pub(super) fn connected(&mut self, session_present: bool) {
-        (self.pause, self.due, self.asked) = (limits::RESUBSCRIBE_FIRST, None, None);
-        if let Some((_, filters)) = self.dropping.take() {
-            self.surplus.extend(filters);
+        (self.pause, self.due) = (limits::RESUBSCRIBE_FIRST, None);
+        let (asked, dropping) = (self.asked.take(), self.dropping.take());
+        let under_way = asked.iter().flat_map(|asked| asked.list.iter().map(|one| &one.filter));
+        for filter in under_way.chain(dropping.iter().flat_map(|dropping| &dropping.list)) {
+            // Nobody knows whether it came to that.
+            let id = self.known.find_or_add(filter);
+            if self.known.get(id).is_some_and(|known| known.broker == Broker::Nothing) {
+                self.set_broker(id, Broker::Perhaps);
+            }
+            if asked.as_ref().is_some_and(|asked| asked.retained == Retained::Always) {
+                self.again.insert(id);
+            }
         }
-        for wanted in &mut self.wanted {
-            wanted.avoided = false;
+        for id in self.refused.clone() {
+            self.change(id, |known| known.avoided = false);
         }
         if !session_present {
-            self.news |= !self.held.is_empty();
-            self.held.clear();
-            self.surplus.clear();
+            self.again.clear();
+            if self.set_all(Broker::Nothing) {
+                self.tell(News::Less);
+            }
         } else if self.believed == Belief::Weak {
-            let unwanted = |held: &Subscription| !self.is_wanted(&held.filter);
-            let unwanted: Vec<String> =
-                self.held.iter().filter(|held| unwanted(held)).map(|s| s.filter.clone()).collect();
-            self.surplus.extend(unwanted);
-            self.held.clear();
+            self.set_all(Broker::Perhaps);
+        }
+        for id in self.ids() {
+            self.review(id);
         }
         self.believed = Belief::Firm;
+    }
+
+    /// The connection is gone: for a while there is no more to come.
+    pub(super) fn lost(&mut self) {
+        if self.news != News::None {
+            self.news = News::Less;
+        }
     }
 
     /// The next packet to bring the broker nearer to what is wanted.
@@ -124,20 +202,26 @@ impl Subscriptions {
         if self.is_pending() {
             return None;
         }
-        let missing = self.missing(now);
-        if !missing.is_empty() {
-            let id = id();
-            self.asked = Some(Asked { id, since: now, list: missing.clone() });
-            return Some(Outgoing::Subscribe { id, filters: missing });
+        if self.due.take_if(|due| *due <= now).is_some() {
+            let avoided = |id: &Id| self.known.get(*id).is_some_and(|known| known.avoided);
+            self.again.extend(self.refused.iter().copied().filter(avoided));
         }
-        self.part();
-        let most = self.surplus.len().min(limits::SUBSCRIPTIONS_MAX);
-        let filters: Vec<String> = self.surplus.drain(..most).collect();
+        if !self.can_ask() {
+            return None;
+        }
+        // Only if programs come and go faster than the broker answers: what it holds must not grow for ever.
+        let flooded = self.excess.len() > limits::SUBSCRIPTIONS_MAX;
+        if !flooded && let Some((filters, retained)) = self.ask() {
+            let id = id();
+            self.asked = Some(Asked { id, since: now, list: filters.clone(), retained });
+            return Some(Outgoing::Subscribe { id, filters, retained });
+        }
+        let filters = self.part();
         if filters.is_empty() {
             return None;
         }
-        let id = id();
-        self.dropping = Some((id, filters.clone()));
+        let (id, list) = (id(), filters.clone());
+        self.dropping = Some(Asked { id, since: now, list, retained: Retained::IfNew });
         Some(Outgoing::Unsubscribe { id, filters })
     }
 
@@ -152,8 +236,9 @@ impl Subscriptions {
             let refused = (code > 2).then_some(code);
             notices.extend(self.note(subscription, refused));
         }
-        self.news = true;
-        if notices.iter().any(|notice| matches!(notice, Notice::SubscriptionRefused { .. })) {
+        let is_refused = |n: &Notice| matches!(n, Notice::SubscriptionRefused { .. });
+        // Once for all that were asked in the same round, however many packets these were.
+        if self.due.is_none() && notices.iter().any(is_refused) {
             self.due = Some(now + self.pause);
             self.pause = (self.pause * 2).min(limits::RESUBSCRIBE_MAX);
         }
@@ -162,23 +247,24 @@ impl Subscriptions {
 
     /// The broker's answer to UNSUBSCRIBE. Says whether it is one.
     pub(super) fn dropped(&mut self, id: u16) -> bool {
-        self.dropping.take_if(|(under_way, _)| *under_way == id).is_some()
+        self.dropping.take_if(|dropping| dropping.id == id).is_some()
     }
 
     /// When the SUBSCRIBE or UNSUBSCRIBE under way was sent.
     pub(super) fn asked_since(&self) -> Option<Instant> {
-        self.asked.as_ref().map(|asked| asked.since)
+        let asked = self.asked.as_ref().map(|asked| asked.since);
+        asked.or(self.dropping.as_ref().map(|dropping| dropping.since))
     }
 
     /// When something is to be asked again.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        self.due.filter(|_| !self.refused.is_empty())
     }
 
     /// Whether an identifier is taken by what is under way.
     pub(super) fn uses(&self, id: u16) -> bool {
         self.asked.as_ref().is_some_and(|asked| asked.id == id)
-            || self.dropping.as_ref().is_some_and(|(under_way, _)| *under_way == id)
+            || self.dropping.as_ref().is_some_and(|dropping| dropping.id == id)
     }
 
     /// Whether an answer is to come.
@@ -186,107 +272,158 @@ impl Subscriptions {
         self.asked.is_some() || self.dropping.is_some()
     }
 
+    /// Whether [`Self::next`] has something to give, apart from what time brings.
+    pub(super) fn can_ask(&self) -> bool {
+        let is_done = self.missing.is_empty() && self.excess.is_empty() && self.again.is_empty();
+        !is_done && !self.is_pending()
+    }
+
     /// Whether everything that is wanted has been answered, with yes or no.
     pub(super) fn is_settled(&self) -> bool {
-        self.asked.is_none() && self.target().iter().all(|one| self.held.contains(one))
+        self.asked.is_none() && self.missing.is_empty()
     }
 
     /// What the broker holds, if that has changed since the last call. Nothing, as long as a CONNECT is not answered:
     /// it may have made a new session, and a later process must not take that for the old one.
     pub(super) fn news(&mut self) -> Option<Arc<[Subscription]>> {
-        let told = || if self.unanswered { Vec::new() } else { self.held.clone() };
-        self.news.then(told).map(|list| {
-            self.news = false;
-            list.into()
-        })
+        match self.news {
+            News::None => return None,
+            News::More if !self.is_settled() => return None,
+            News::More | News::Less => self.news = News::None,
+        }
+        if self.unanswered {
+            return Some(Arc::default());
+        }
+        let held = self.known.all().filter_map(|(_, known)| match known.broker {
+            Broker::Holds(qos) => Some(Subscription { filter: (*known.name).into(), qos }),
+            Broker::Nothing | Broker::Perhaps => None,
+        });
+        Some(held.collect())
     }
 
     /// A CONNECT was given out, or was answered.
     pub(super) fn set_unanswered(&mut self, unanswered: bool) {
         let changed = std::mem::replace(&mut self.unanswered, unanswered) != unanswered;
-        self.news |= changed && !self.held.is_empty();
+        if changed && self.held > 0 {
+            self.tell(News::Less);
+        }
     }
 
     /// What the broker refuses at present.
     pub(super) fn refused(&self) -> Arc<[RefusedSubscription]> {
-        let refused = self.wanted.iter().filter_map(|wanted| {
-            let filter = wanted.subscription.filter.clone();
-            wanted.refused.map(|code| RefusedSubscription { filter, code })
+        let known = self.refused.iter().filter_map(|id| self.known.get(*id));
+        let refused = known.filter_map(|known| {
+            known.refused.map(|code| RefusedSubscription { filter: (*known.name).into(), code })
         });
         refused.collect()
     }
 
-    /// What is not held: of the target, and if it is time to ask again, of what was refused.
-    fn missing(&mut self, now: Instant) -> Vec<Subscription> {
-        let held = &self.held;
-        let mut missing = self.target();
-        missing.retain(|one| !held.contains(one));
-        if self.due.take_if(|due| *due <= now).is_some() {
-            let again = self.wanted.iter().filter(|wanted| wanted.avoided);
-            missing.extend(again.map(|wanted| wanted.subscription.clone()));
-        }
-        missing
-    }
-
-    /// Takes what is held and not wanted out of what is held: from here on nobody may rely on it.
-    fn part(&mut self) {
-        let target = self.target();
-        let wanted = |held: &Subscription| target.iter().any(|one| one.filter == held.filter);
-        let (keep, surplus): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.held).into_iter().partition(wanted);
-        self.held = keep;
-        self.news |= !surplus.is_empty();
-        self.surplus.extend(surplus.into_iter().map(|one| one.filter));
-    }
-
-    /// The fewest subscriptions that take everything that is wanted and not refused.
-    fn target(&self) -> Vec<Subscription> {
-        let granted = self.wanted.iter().filter(|wanted| !wanted.avoided);
-        fewest(granted.map(|wanted| &wanted.subscription))
-    }
-
-    fn is_wanted(&self, filter: &str) -> bool {
-        self.wanted.iter().any(|wanted| wanted.subscription.filter == filter)
-    }
-
     /// Takes note of one answer.
     fn note(&mut self, subscription: Subscription, refused: Option<u8>) -> Option<Notice> {
-        let filter = subscription.filter.clone();
-        self.held.retain(|held| held.filter != filter);
-        self.surplus.retain(|surplus| *surplus != filter);
-        if refused.is_none() {
-            self.held.push(subscription);
+        let Subscription { filter, qos } = subscription;
+        // It may have been forgotten since it was asked for.
+        let id = self.known.find_or_add(&filter);
+        match refused {
+            Some(_) => {
+                if self.set_broker(id, Broker::Nothing) != Broker::Nothing {
+                    self.tell(News::Less);
+                }
+                self.again.remove(&id);
+            }
+            None => {
+                self.set_broker(id, Broker::Holds(qos));
+                self.tell(News::More);
+            }
         }
         let mut before = None;
-        for wanted in self.wanted.iter_mut().filter(|w| w.subscription.filter == filter) {
-            before = wanted.refused;
-            (wanted.refused, wanted.avoided) = (refused, refused.is_some());
-        }
+        self.change(id, |known| {
+            before = known.refused;
+            let refused = refused.filter(|_| known.wish.is_some());
+            (known.refused, known.avoided) = (refused, refused.is_some());
+        });
+        self.known.get(id)?.wish?;
         match (before, refused) {
             (_, Some(code)) => Some(Notice::SubscriptionRefused { filter, code }),
             (Some(_), None) => Some(Notice::SubscriptionGranted { filter }),
             (None, None) => None,
         }
     }
+
+    /// What is held at a higher QoS than the program asks for now is to be asked for anew.
+    fn lower(&mut self, id: Id) {
+        let Some(known) = self.known.get(id) else { return };
+        let target = known.target();
+        if target.is_some() && matches!(known.broker, Broker::Holds(held) if Some(held) > target) {
+            self.set_broker(id, Broker::Perhaps);
+            self.review(id);
+        }
+    }
+
+    fn change(&mut self, id: Id, change: impl FnOnce(&mut Filter)) {
+        let was_wanted = self.known.get(id).is_some_and(|known| known.wish.is_some());
+        let touched = self.known.change(id, change);
+        let is_wanted = self.known.get(id).is_some_and(|known| known.wish.is_some());
+        self.wanted = self.wanted + usize::from(is_wanted) - usize::from(was_wanted);
+        for id in touched {
+            self.review(id);
+        }
+    }
+
+    /// Puts a filter where it belongs after something about it has changed.
+    fn review(&mut self, id: Id) {
+        let Some(known) = self.known.get(id) else { return };
+        let asks_again = known.avoided || known.target().is_some();
+        let is_refused = known.refused.is_some();
+        place(&mut self.missing, id, known.is_missing());
+        place(&mut self.excess, id, known.is_excess());
+        place(&mut self.refused, id, is_refused);
+        if !asks_again {
+            self.again.remove(&id);
+        }
+        self.known.forget(id);
+    }
+
+    fn set_broker(&mut self, id: Id, broker: Broker) -> Broker {
+        let before = self.known.set_broker(id, broker);
+        let held = |broker| usize::from(matches!(broker, Broker::Holds(_)));
+        self.held = self.held + held(broker) - held(before);
+        before
+    }
+
+    fn tell(&mut self, news: News) {
+        self.news = self.news.max(news);
+    }
+
+    fn find(&self, filter: &str) -> Option<(Id, &Filter)> {
+        let id = self.known.find(filter)?;
+        Some((id, self.known.get(id)?))
+    }
+
+    fn ids(&self) -> Vec<Id> {
+        self.known.all().map(|(id, _)| id).collect()
+    }
+
+    /// Of what the broker has, or may have. Says whether there is any.
+    fn set_all(&mut self, broker: Broker) -> bool {
+        let had = self.known.all().filter(|(_, known)| known.broker != Broker::Nothing);
+        let had: Vec<Id> = had.map(|(id, _)| id).collect();
+        for id in &had {
+            self.set_broker(*id, broker);
+        }
+        !had.is_empty()
+    }
 }
 
-/// Leaves out what another covers; the other gets the higher QoS.
-fn fewest<'a>(all: impl Iterator<Item = &'a Subscription>) -> Vec<Subscription> {
-    let mut fewest: Vec<Subscription> = Vec::new();
-    for one in all {
-        let mut one = one.clone();
-        if let Some(wide) = fewest.iter_mut().find(|wide| filter_covers(&wide.filter, &one.filter))
-        {
-            wide.qos = wide.qos.max(one.qos);
-            continue;
-        }
-        for narrow in fewest.extract_if(.., |other| filter_covers(&one.filter, &other.filter)) {
-            one.qos = one.qos.max(narrow.qos);
-        }
-        fewest.push(one);
-    }
-    fewest
+/// Puts it in or takes it out.
+fn place(set: &mut BTreeSet<Id>, id: Id, belongs: bool) {
+    match belongs {
+        true => set.insert(id),
+        false => set.remove(&id),
+    };
 }
+
+mod known;
+mod packets;
 
 #[cfg(test)]
 mod tests;

@@ -111,6 +111,13 @@ fn validate_text(text: &str) -> Result<(), TopicError> {
     }
 }
 
+/// The group and the filter of `$share/group/filter`.
+pub(super) fn split_shared(filter: &str) -> Option<(&str, &str)> {
+    let shared = filter.strip_prefix("$share/")?;
+    let filter = split_share(shared)?;
+    Some((shared.strip_suffix(filter)?.strip_suffix('/')?, filter))
+}
+
 /// The filter behind `$share/group/`, if the group is one.
 fn split_share(shared: &str) -> Option<&str> {
     let (group, filter) = shared.split_once('/')?;

@@ -11,7 +11,9 @@
 //! - Cron waits until the wall clock can be believed, and says so.
 //! - A wall clock that is set, by a second or by a century, makes nothing run twice and nothing run
 //!   that it jumped over: `belief.rs` has the rule.
-//! - Rules that are due together come in the order of their index, and each before any comes again.
+//! - Rules that are due together come in the order of their ids, and each before any comes again.
+//! - Rules may be added and removed while somebody waits ([`Rules`]): one that is removed comes no more, and its id
+//!   never names another.
 //! - Idle is idle: no wake-up before the next rule is due, and one when somebody sets the clock.
 //!
 //! # What it costs
@@ -25,6 +27,7 @@ mod cron;
 mod driver;
 mod interval;
 mod plan;
+mod rules;
 mod schedule;
 mod wall;
 mod zone;
@@ -32,7 +35,7 @@ mod zone;
 pub use belief::ClockNotice;
 pub use cron::{Cron, CronError};
 pub use interval::{First, Interval, IntervalError};
-pub use plan::{Rule, ScheduleError, Scheduled, Tick};
-pub use schedule::Schedule;
+pub use plan::{Rule, RuleId, ScheduleError, Scheduled, Tick};
+pub use schedule::{Rules, Schedule};
 pub use wall::{ManualClock, WallClock};
 pub use zone::{Zone, ZoneError};

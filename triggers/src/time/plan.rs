@@ -5,12 +5,15 @@
 //! wall clock; only to compare the two is a wall time turned into a monotonic one, and never kept,
 //! because the next step may find another wall clock.
 //!
-//! Whoever is due earliest comes first, and of those due together the lower index. A rule that ran is
+//! Whoever is due earliest comes first, and of those due together the lower id. A rule that ran is
 //! next due after now, so all others that are due have their turn before it comes again.
+//!
+//! Rules come and go. One that is gone stays in its heap until it is at the top or many are gone; it is never waited for.
 
 use super::belief::{Belief, ClockNotice};
 use super::cron::Cron;
 use super::interval::{Interval, IntervalError, SECOND, micros};
+use super::rules::{Planned, Rules, grown};
 use super::wall::Reading;
 use crate::limits::time::{CLOCK_CHECK, MISSED_COUNT_MAX, RULES_MAX};
 use std::cmp::Reverse;
@@ -26,11 +29,14 @@ pub enum Rule {
     Cron(Cron),
 }
 
+/// Names a rule of a schedule: the first 0, each one added the next. Never given twice.
+pub type RuleId = usize;
+
 /// A rule was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// Its index.
-    pub rule: usize,
+    /// Which.
+    pub rule: RuleId,
     /// What it was due for. If it is late, the latest that it missed.
     pub scheduled: Scheduled,
     /// How many more it missed since the last, because nobody asked in time. They do not come.
@@ -52,8 +58,8 @@ pub enum ScheduleError {
     /// An interval that cannot be kept.
     #[error("rule {rule}: {error}")]
     Interval {
-        /// Its index.
-        rule: usize,
+        /// Which, or which it would have been.
+        rule: RuleId,
         /// What is wrong.
         error: IntervalError,
     },
@@ -87,13 +93,13 @@ type Due = Reverse<(u64, u32)>;
 
 #[derive(Debug)]
 pub(super) struct Plan {
-    rules: Vec<Rule>,
-    /// For each interval, the phase that it is due for.
-    phases: Vec<u64>,
+    rules: Rules,
     /// By the monotonic clock, in microseconds.
     intervals: BinaryHeap<Due>,
     /// By the wall clock, in seconds. Empty unless that is believed.
     crons: BinaryHeap<Due>,
+    /// Rules of cron that came since the clock was last looked at, and the second at which they came.
+    fresh: Vec<(u32, u64)>,
     belief: Belief,
     start: u64,
     not_before: u64,
@@ -106,25 +112,69 @@ impl Plan {
         start: u64,
         random: u64,
     ) -> Result<Self, ScheduleError> {
+        let mut plan = Self {
+            rules: Rules::default(),
+            intervals: BinaryHeap::new(),
+            crons: BinaryHeap::new(),
+            fresh: Vec::new(),
+            belief: Belief::default(),
+            start,
+            not_before,
+        };
         if rules.len() > RULES_MAX {
             return Err(ScheduleError::TooMany(rules.len()));
         }
-        let (mut phases, mut intervals) = (vec![0; rules.len()], Vec::new());
-        for (index, rule) in rules.iter().enumerate() {
-            let Rule::Interval(interval) = rule else { continue };
-            interval.check().map_err(|error| ScheduleError::Interval { rule: index, error })?;
-            phases[index] = interval.first_phase(start);
-            let delay = interval.delay(mix(random, index));
-            intervals.push(Reverse((phases[index].saturating_add(delay), index as u32)));
+        let is_cron = |rule: &&Rule| matches!(rule, Rule::Cron(_));
+        let crons = rules.iter().filter(is_cron).count();
+        plan.rules.reserve(rules.len());
+        plan.intervals.reserve_exact(rules.len() - crons);
+        plan.crons.reserve_exact(crons);
+        for rule in rules {
+            plan.put(rule, start, random)?;
         }
-        intervals.shrink_to_fit();
-        let crons = BinaryHeap::with_capacity(rules.len() - intervals.len());
-        let (intervals, belief) = (intervals.into(), Belief::default());
-        Ok(Self { rules, phases, intervals, crons, belief, start, not_before })
+        Ok(plan)
+    }
+
+    /// Adds a rule, which begins now.
+    pub(super) fn add(&mut self, rule: Rule, now: Moment) -> Result<RuleId, ScheduleError> {
+        let is_cron = matches!(rule, Rule::Cron(_));
+        let id = self.put(rule, now.mono, now.random)?;
+        if is_cron {
+            self.fresh.push((id, now.wall.micros / SECOND));
+        }
+        Ok(id as RuleId)
+    }
+
+    fn put(&mut self, rule: Rule, start: u64, random: u64) -> Result<u32, ScheduleError> {
+        let id = self.rules.next_id()?;
+        let (mut phase, number) = (0, id as RuleId);
+        if let Rule::Interval(interval) = &rule {
+            interval.check().map_err(|error| ScheduleError::Interval { rule: number, error })?;
+            phase = interval.first_phase(start);
+            let due = phase.saturating_add(interval.delay(mix(random, number)));
+            push(&mut self.intervals, Reverse((due, id)));
+        }
+        self.rules.push(Planned { id, phase, rule: Some(rule) });
+        Ok(id)
+    }
+
+    /// Takes a rule away: it comes no more. Says whether there was one.
+    pub(super) fn remove(&mut self, id: RuleId) -> bool {
+        let is_removed = self.rules.remove(id);
+        if self.rules.is_sparse() {
+            self.rules.compact();
+            for heap in [&mut self.intervals, &mut self.crons] {
+                heap.retain(|Reverse((_, id))| self.rules.get(*id).is_some());
+                heap.shrink_to(grown(heap.len()));
+            }
+            self.fresh.retain(|(id, _)| self.rules.get(*id).is_some());
+            self.fresh.shrink_to(grown(self.fresh.len()));
+        }
+        is_removed
     }
 
     pub(super) fn has_cron(&self) -> bool {
-        self.rules.len() > self.intervals.len()
+        self.rules.crons() > 0
     }
 
     pub(super) fn is_waiting_for_clock(&self) -> bool {
@@ -133,19 +183,26 @@ impl Plan {
 
     /// What to do now. To be asked again, with the time as it is then, until it says to wait.
     pub(super) fn step(&mut self, now: Moment) -> Step {
+        for heap in [&mut self.intervals, &mut self.crons] {
+            let is_gone = |due: &Due| self.rules.get(due.0.1).is_none();
+            while heap.peek().is_some_and(is_gone) {
+                heap.pop();
+            }
+        }
         // What was due by the last reading has its turn, whatever the clock shows meanwhile.
-        let cron = self.crons.peek().map(|&Reverse(due)| due);
-        let is_due = cron.is_some_and(|(at, _)| at <= self.belief.until());
-        if self.has_cron()
-            && !is_due
-            && let Some(notice) = self.belief.observe(now.wall, now.mono, self.not_before)
-        {
-            self.plan_crons(now.wall.micros / SECOND);
-            return Step::Notice(notice);
+        let is_due = self.crons.peek().is_some_and(|Reverse((at, _))| *at <= self.belief.until());
+        if self.has_cron() && !is_due {
+            if let Some(notice) = self.belief.observe(now.wall, now.mono, self.not_before) {
+                self.plan_crons(now.wall.micros / SECOND);
+                return Step::Notice(notice);
+            }
+            self.plan_fresh();
         }
         let interval = self.intervals.peek().map(|&Reverse(due)| due);
+        let cron = self.crons.peek().map(|&Reverse(due)| due);
         let cron = cron.map(|(at, rule)| (self.belief.monotonic(at), rule));
-        let check = self.belief.is_waiting().then(|| now.mono.saturating_add(micros(CLOCK_CHECK)));
+        let checks = self.has_cron() && self.belief.is_waiting();
+        let check = checks.then(|| now.mono.saturating_add(micros(CLOCK_CHECK)));
         match (interval, cron) {
             (Some(due), cron) if due.0 <= now.mono && cron.is_none_or(|cron| due < cron) => {
                 self.run_interval(now)
@@ -160,37 +217,50 @@ impl Plan {
 
     /// Plans all of cron from a wall time on, or not at all while the clock is not believed.
     fn plan_crons(&mut self, after: u64) {
+        self.fresh = Vec::new();
         let mut dues = std::mem::take(&mut self.crons).into_vec();
         dues.clear();
         if self.belief.is_believed() {
-            for (index, rule) in self.rules.iter().enumerate() {
-                let Rule::Cron(cron) = rule else { continue };
-                let next = self.belief.next(cron, after);
-                dues.extend(next.map(|at| Reverse((at, index as u32))));
-            }
+            dues.reserve_exact(self.rules.crons());
+            let next = |(id, cron)| self.belief.next(cron, after).map(|at| Reverse((at, id)));
+            dues.extend(self.rules.all_of_cron().filter_map(next));
         }
         self.crons = dues.into();
     }
 
+    /// Plans what came since the last look at the clock, which nobody has set meanwhile.
+    fn plan_fresh(&mut self) {
+        for (id, after) in std::mem::take(&mut self.fresh) {
+            // A clock that is not believed plans nothing; once it is, all of cron is planned.
+            let Some(Rule::Cron(cron)) = self.rules.get(id).filter(|_| self.belief.is_believed())
+            else {
+                continue;
+            };
+            if let Some(at) = self.belief.next(cron, after) {
+                push(&mut self.crons, Reverse((at, id)));
+            }
+        }
+    }
+
     fn run_interval(&mut self, now: Moment) -> Step {
-        let Some(Reverse((due, index))) = self.intervals.pop() else { return Step::Wait(None) };
-        let rule = index as usize;
-        let Rule::Interval(interval) = &self.rules[rule] else { return Step::Wait(None) };
-        let every = micros(interval.every);
+        let Some(Reverse((due, id))) = self.intervals.pop() else { return Step::Wait(None) };
+        let Some((Rule::Interval(interval), phase)) = self.rules.get_with_phase(id) else {
+            return Step::Wait(None);
+        };
+        let (rule, every) = (id as RuleId, micros(interval.every));
         let missed = now.mono.saturating_sub(due) / every;
-        let latest = self.phases[rule].saturating_add(missed * every);
+        let latest = phase.saturating_add(missed * every);
         let next = latest.saturating_add(every);
-        self.phases[rule] = next;
+        *phase = next;
         let delay = interval.delay(mix(now.random, rule));
-        self.intervals.push(Reverse((next.saturating_add(delay), index)));
+        push(&mut self.intervals, Reverse((next.saturating_add(delay), id)));
         let scheduled = Scheduled::Elapsed(Duration::from_micros(latest - self.start));
         Step::Tick(Tick { rule, scheduled, missed: u32::try_from(missed).unwrap_or(u32::MAX) })
     }
 
     fn run_cron(&mut self) -> Step {
-        let Some(Reverse((mut at, index))) = self.crons.pop() else { return Step::Wait(None) };
-        let rule = index as usize;
-        let Rule::Cron(cron) = &self.rules[rule] else { return Step::Wait(None) };
+        let Some(Reverse((mut at, id))) = self.crons.pop() else { return Step::Wait(None) };
+        let Some(Rule::Cron(cron)) = self.rules.get(id) else { return Step::Wait(None) };
         let (wall, mut missed) = (self.belief.until(), 0);
         let mut next = self.belief.next(cron, at);
         while let Some(late) = next.filter(|&next| next <= wall && missed < MISSED_COUNT_MAX) {
@@ -200,9 +270,17 @@ impl Plan {
         if next.is_some_and(|next| next <= wall) {
             next = self.belief.next(cron, wall);
         }
-        self.crons.extend(next.map(|next| Reverse((next, index))));
-        Step::Tick(Tick { rule, scheduled: Scheduled::Unix(at), missed })
+        self.crons.extend(next.map(|next| Reverse((next, id))));
+        Step::Tick(Tick { rule: id as RuleId, scheduled: Scheduled::Unix(at), missed })
     }
+}
+
+/// Puts one in, in a heap that grows by little.
+fn push(heap: &mut BinaryHeap<Due>, due: Due) {
+    if heap.len() == heap.capacity() {
+        heap.reserve_exact(grown(heap.len()) - heap.len());
+    }
+    heap.push(due);
 }
 
 /// Another random number for each rule of a moment (the finish of splitmix64).

@@ -1,11 +1,13 @@
-//! Rules on one timer: waits for whichever is due next, and says which it was.
+//! Rules on one timer: waits for whichever is due next, and says which it was. Others may change the rules meanwhile.
 
 use super::belief::ClockNotice;
-use super::plan::{Moment, Plan, Rule, ScheduleError, Step, Tick};
+use super::plan::{Moment, Plan, Rule, RuleId, ScheduleError, Step, Tick};
 use super::wall::WallClock;
 use embassy_time::{Instant, Timer};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 /// Where notices about the clock go. Must not block.
 type NoticeHandler = Box<dyn Fn(ClockNotice) + Send + Sync>;
@@ -15,19 +17,36 @@ type NoticeHandler = Box<dyn Fn(ClockNotice) + Send + Sync>;
 /// It runs in whoever awaits [`next`](Self::next), without a task or a thread, and is awake only when a
 /// rule is due or the wall clock was set; while cron waits for a believable clock, every 30 s.
 pub struct Schedule {
-    plan: Plan,
-    clock: WallClock,
+    shared: Arc<Shared>,
     on_notice: Option<NoticeHandler>,
 }
 
+/// The rules of a [`Schedule`], to be changed from wherever, also while somebody waits for its next tick. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct Rules(Arc<Shared>);
+
+struct Shared {
+    plan: Mutex<Plan>,
+    clock: WallClock,
+    /// The rules are others: what is waited for may be another.
+    changed: Notify,
+}
+
 impl Schedule {
-    /// A schedule that begins now: intervals count from here. Ticks name rules by their index.
+    /// A schedule that begins now: intervals count from here. Ticks name these rules by their index.
     ///
     /// # Errors
     /// If an interval cannot be kept, or there are too many rules.
     pub fn new(rules: Vec<Rule>, clock: WallClock) -> Result<Self, ScheduleError> {
         let plan = Plan::new(rules, clock.not_before(), Instant::now().as_micros(), random())?;
-        Ok(Self { plan, clock, on_notice: None })
+        let shared = Shared { plan: Mutex::new(plan), clock, changed: Notify::new() };
+        Ok(Self { shared: Arc::new(shared), on_notice: None })
+    }
+
+    /// The rules, to add to them and to remove some.
+    pub fn rules(&self) -> Rules {
+        Rules(Arc::clone(&self.shared))
     }
 
     /// Has what happens to the clock told to somebody: that cron waits for it, that it does no longer,
@@ -41,28 +60,57 @@ impl Schedule {
     /// Whether there are cron rules that wait for a believable clock. True before the first
     /// [`next`](Self::next), which looks at it.
     pub fn waiting_for_clock(&self) -> bool {
-        self.plan.is_waiting_for_clock()
+        self.shared.plan().is_waiting_for_clock()
     }
 
     /// The next tick, when it is due. For ever, if none is to come.
     ///
-    /// Rules that are due at the same time come in the order of their index. A rule that nobody
+    /// Rules that are due at the same time come in the order of their ids. A rule that nobody
     /// asked for in time comes once, and says how often it was missed.
     ///
     /// Safe to drop: a tick is taken off the plan only in the moment in which it is returned, so
     /// dropping this half-way (in a `select!`, at a deadline) loses and doubles none.
     pub async fn next(&mut self) -> Tick {
         loop {
-            match self.plan.step(self.now()) {
+            let now = self.shared.now();
+            let step = self.shared.plan().step(now);
+            match step {
                 Step::Tick(tick) => return tick,
                 Step::Notice(notice) => {
                     if let Some(handler) = &self.on_notice {
                         handler(notice);
                     }
                 }
-                Step::Wait(until) => self.wait(until).await,
+                Step::Wait(until) => self.shared.wait(until).await,
             }
         }
+    }
+}
+
+impl Rules {
+    /// Adds a rule, which begins now: an interval counts from here, and cron comes after now. Its ticks name it by
+    /// this id.
+    ///
+    /// # Errors
+    /// If an interval cannot be kept, or there are too many rules.
+    pub fn add(&self, rule: Rule) -> Result<RuleId, ScheduleError> {
+        let now = self.0.now();
+        let added = self.0.plan().add(rule, now);
+        self.0.changed.notify_one();
+        added
+    }
+
+    /// Removes a rule. Says whether there was one. A tick that was returned before may still be with who waited.
+    pub fn remove(&self, rule: RuleId) -> bool {
+        let is_removed = self.0.plan().remove(rule);
+        self.0.changed.notify_one();
+        is_removed
+    }
+}
+
+impl Shared {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Moment {
@@ -77,16 +125,24 @@ impl Schedule {
                 None => std::future::pending().await,
             }
         };
+        let has_cron = self.plan().has_cron();
         tokio::select! {
             () = timer => {}
-            () = self.clock.set(), if self.plan.has_cron() => {}
+            () = self.clock.set(), if has_cron => {}
+            () = self.changed.notified() => {}
         }
     }
 }
 
 impl fmt::Debug for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Schedule").field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("Schedule").field("clock", &self.shared.clock).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").finish_non_exhaustive()
     }
 }
 

@@ -2,6 +2,7 @@
 //! in both versions, and bare sockets for what no client does on purpose.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod many;
 mod mosquitto;
 mod raw;
 mod rumqttc_clients;

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,11 @@ use pirn_runner::happening::Happening;
 use pirn_runner::plan::{App, AppFiles, Purpose};
 use pirn_runner::report::shown;
 use pirn_runner::report::{Report, Reporter};
+use pirn_runner::serve::at_work::Outside;
 use pirn_runner::serve::control;
 use pirn_runner::serve::log_files::LogFiles;
 use pirn_runner::serve::readiness::check_folders;
-use pirn_runner::serve::runner::{Outside, Runner, Until};
+use pirn_runner::serve::runner::{Runner, Until};
 use pirn_runner::serve::status;
 use pirn_runner::serve::tenant::{Claimed, Tenant};
 use pirn_triggers::gpio::{self, Chips, Edge};
@@ -255,20 +257,30 @@ pub(crate) fn safe_state(common: Common) -> ExitCode {
 }
 
 pub(crate) fn status(status: Status) -> ExitCode {
-    let path = match status.socket {
-        Some(path) => path,
-        None => match plan(&AppFiles { purpose: Purpose::Inspect, ..status.common.files }) {
-            Ok(app) => control::socket_path(&app.state_dir),
-            Err(status) => return status,
-        },
-    };
-    let json = match control::ask_status(&path) {
+    if let Some(path) = status.socket {
+        return show_status((&path, None), status.output);
+    }
+    match plan(&AppFiles { purpose: Purpose::Inspect, ..status.common.files }) {
+        Ok(app) => {
+            let (path, of) = control::reach(&app.state_dir);
+            show_status((&path, of), status.output)
+        }
+        Err(status) => status,
+    }
+}
+
+/// Asks at a socket, for one of several apps if it is named.
+pub(crate) fn show_status((path, of): (&Path, Option<&str>), output: Output) -> ExitCode {
+    let json = match control::ask_status(path, of) {
         Ok(json) => json,
         Err(error) => {
             return failed(&format!("{}: {error}; does pirnd run there?", path.display()));
         }
     };
-    let text = match status.output {
+    if let Some(end) = control::end(json.as_bytes()) {
+        return failed(&end.error);
+    }
+    let text = match output {
         Output::Json => shown::json(&json).into_owned(),
         Output::Table => match status::table(&json) {
             Some(table) => shown::lines(&table).into_owned(),

@@ -27,10 +27,9 @@ pub(crate) fn run(letters: DeadLetters) -> ExitCode {
         Ok(sink) => sink,
         Err(error) => return failed(&format!("{}: {error}", shown(letters.file.as_deref()))),
     };
-    let request = request(&letters, SystemTime::now());
-    let ended = match control::ask(&control::socket_path(&folder), &request, |line| {
-        sink.write(line)
-    }) {
+    let (socket, of) = control::reach(&folder);
+    let request = Request { of, ..request(&letters, SystemTime::now()) };
+    let ended = match control::ask(&socket, &request, |line| sink.write(line)) {
         Err(error) if nobody_is_there(&error) => on_stopped(&letters, &folder, request, &mut sink),
         result => result.map_err(|error| failed(&format!("{}: {error}", folder.display()))),
     };

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 /// musl's allocator maps and unmaps pages for what one event needs, which doubles an event's time.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: pirn_runner::heap::Heap = pirn_runner::heap::Heap;
 
 fn main() -> ExitCode {
     let command = match args::parse(std::env::args_os()) {

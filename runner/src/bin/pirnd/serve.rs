@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use pirn_runner::files::board::Board;
 use pirn_runner::report::shown;
 use pirn_runner::report::{Report, Reporter};
 use pirn_runner::serve::apps::{Apps, Change, Request};
@@ -17,7 +16,7 @@ use pirn_runner::store::folder::StateFolder;
 use pirn_triggers::gpio::Chips;
 use sd_notify::NotifyState;
 
-use crate::args::{Common, Output, Status};
+use crate::args::{Common, Output};
 use crate::commands::{self, failed, run_loop, watchdog, wrong};
 use crate::log::Printer;
 use crate::ways_out::{on_panic, stop_signal};
@@ -53,8 +52,8 @@ fn state_dir(given: Option<&Path>) -> PathBuf {
 
 pub(crate) fn serve(serve: Serve) -> ExitCode {
     let Serve { common: Common { files, format, detail }, apps } = serve;
-    let board = match Board::find(files.board.as_deref().unwrap_or(Board::default_name())) {
-        Ok(board) => board,
+    let (files, known) = match files.read_once() {
+        Ok(read) => read,
         Err(error) => return wrong(&error),
     };
     let root = state_dir(files.state_dir.as_deref());
@@ -70,9 +69,8 @@ pub(crate) fn serve(serve: Serve) -> ExitCode {
     let make = move |files: Option<LogFiles>| -> Arc<dyn Reporter> {
         Arc::new(Printer::new(format, detail, files))
     };
-    let process = Process::for_board(&board);
-    let states = root.join("state");
-    let tenants = Tenants::new(set, states, files, process, Chips::Kernel, Arc::new(make));
+    let process = Process::for_board(&known.board, &root);
+    let tenants = Tenants::new(set, &root, files, process, Chips::Kernel, Arc::new(make));
     run_loop(run(tenants, folder, reporter))
 }
 
@@ -111,8 +109,7 @@ pub(crate) fn app(app: App) -> ExitCode {
     let (change, name, path) = match app.wish {
         Wish::Change { change, name, path } => (change, name, path),
         Wish::Status(name) => {
-            let socket = Some(control::socket_path(&root.join("state").join(name)));
-            return commands::status(Status { socket, output: app.output, ..Status::default() });
+            return commands::show_status((&control::socket_path(&root), Some(&name)), app.output);
         }
     };
     // As it is called from everywhere: the process is elsewhere.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// One place to look a variable up.
 #[derive(Clone)]
@@ -21,7 +22,7 @@ pub enum Provider {
 #[derive(Clone, Default)]
 pub struct Environment {
     /// The process's own.
-    pub process: BTreeMap<String, String>,
+    pub process: Arc<BTreeMap<String, String>>,
     /// Those of a `.env` file, which the process's own go before.
     pub dotenv: BTreeMap<String, String>,
 }

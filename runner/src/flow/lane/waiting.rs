@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::happening::Worth;
+use crate::heap;
 use crate::limits::dispatch::PARKED_EVENTS_KEPT;
 
 /// An event in the lane.
@@ -137,7 +138,14 @@ impl<E> Waiting<E> {
 
     /// Takes the first of those that [`Self::front`] shows.
     pub(super) fn pop(&mut self) -> Option<Item<E>> {
-        self.first.pop_front()
+        let item = self.first.pop_front();
+        heap::keep_little(&mut self.first);
+        item
+    }
+
+    /// All that is at hand, in order.
+    pub(super) fn into_items(self) -> impl Iterator<Item = Item<E>> {
+        self.first.into_iter().chain(self.last)
     }
 
     pub(super) fn find(&mut self, key: u64) -> Option<&mut Item<E>> {
@@ -166,6 +174,7 @@ impl<E> Waiting<E> {
                 (None, true) => return self.last.push_front(item),
             }
         }
+        heap::keep_little(&mut self.last);
     }
 }
 

@@ -83,7 +83,10 @@ impl Held {
             ));
         }
         self.outlet.close();
-        self.outlet.session().stop(grace).await;
+        // The app's own is its process's, which may have other apps.
+        if self.whose == Whose::Guests {
+            self.outlet.session().stop(grace).await;
+        }
     }
 }
 

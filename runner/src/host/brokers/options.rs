@@ -15,12 +15,11 @@ use crate::plan::{App, BrokerMessage, BrokerPlan, Transport, TriggerPlanKind};
 use crate::report::Reporter;
 
 /// The session that the plan asks for: persistent, under a name that stays the same, so that the
-/// broker keeps what comes while the board is away. `kept` is what the broker holds of an earlier run.
+/// broker keeps what comes while the board is away.
 pub fn options(
     app: &App,
     plan: &BrokerPlan,
     client_id: String,
-    kept: Vec<Subscription>,
     reporter: Arc<dyn Reporter>,
 ) -> Options {
     let security = match plan.address.transport {
@@ -44,7 +43,6 @@ pub fn options(
         options.persistence = Persistence::Persistent { expiry };
     }
     options.subscriptions = subscriptions(app);
-    options.kept = kept;
     let said = plan.online.as_ref();
     options.will = plan.will.as_ref().or(said.map(|said| &said.offline)).map(message);
     options.online = said.map(|said| message(&said.online));

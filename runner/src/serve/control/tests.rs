@@ -21,7 +21,7 @@ fn scratch() -> Scratch {
     let folder = StateFolder::claim(dir.path(), &Silent).unwrap();
     let layout = Layout { state_dir: dir.path().to_owned(), ..Layout::default() };
     let store = Store::start(layout).unwrap();
-    let control = Control { status: Source::for_tests(), store: store.clone() };
+    let control = Control { status: Source::for_tests(), store: store.clone(), lanes: None };
     let socket = ControlSocket::bind(&folder).unwrap();
     Scratch { dir, store, serving: tokio::spawn(socket.serve(Arc::new(control))) }
 }
@@ -73,7 +73,7 @@ async fn who_only_connects_and_who_asks_for_it_get_the_status() {
     let asked = tokio::task::spawn_blocking(move || {
         let mut old = String::new();
         Blocking::connect(&path).unwrap().read_to_string(&mut old).unwrap();
-        (old, ask_status(&path).unwrap())
+        (old, ask_status(&path, None).unwrap())
     });
     let (old, new) = asked.await.unwrap();
     assert!(old.starts_with("{\"app\":") && old.ends_with("}\n"), "{old}");
@@ -110,7 +110,6 @@ async fn letters_are_shown_tried_again_and_dropped_by_their_number() {
     assert!(shown.contains("\"source\":\"t/1\""), "{shown}");
     let (retried, end) = scratch.ask(one(Verb::Retry)).await;
     assert_eq!((&*retried, end.letters), ("{\"retried\":1,\"cut\":0}\n", 1));
-    scratch.store.retry_wanted().notified().await;
     assert_eq!(scratch.store.take_retries(9).await.unwrap()[0].letter.source, "t/1");
     let (dropped, _) = scratch.ask(one(Verb::Drop)).await;
     assert_eq!(dropped, "{\"dropped\":1}\n");

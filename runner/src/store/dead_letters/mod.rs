@@ -119,9 +119,7 @@ impl Store {
             let marked = tx.execute(&mark, &pick.params()[..])?;
             Ok((marked as u64, cut.unsigned_abs()))
         };
-        let marked = self.write(Place::State, Terms::default(), work).await?;
-        self.retry_wanted().notify_one();
-        Ok(marked)
+        self.write(Place::State, Terms::default(), work).await
     }
 
     /// Takes letters that are marked to be tried again, oldest first. Each must be followed by

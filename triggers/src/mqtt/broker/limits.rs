@@ -1,8 +1,8 @@
 //! What the embedded broker may hold at most. It lives on a developer's machine, so the caps are
 //! generous; they exist so that a client in a loop ends as a message, not as a full memory.
 //!
-//! The worst case is a sum: sessions × (queue + unread input + unsent output) + retained, here
-//! 64 × (4 + 1 + 1.25) + 16 MiB, about 416 MiB; an ordinary app holds a few KiB.
+//! The worst case is a sum: sessions × (queue + unread input + unsent output + subscriptions) + retained, here
+//! 64 × (4 + 1 + 1.25 + 3) + 16 MiB, about 608 MiB; an ordinary app holds a few KiB.
 
 use std::time::Duration;
 
@@ -31,8 +31,9 @@ pub const IN_FLIGHT_MAX: usize = 64;
 /// as the receive maximum; a 3.1.1 client that goes over it is disconnected.
 pub const INCOMING_QOS2_MAX: usize = 1024;
 
-/// Subscriptions of one session; the next is refused in the SUBACK.
-pub const SUBSCRIPTIONS_MAX: usize = 256;
+/// Subscriptions of one session; the next is refused in the SUBACK. As many as our own session may have, which
+/// thousands of apps share; each message is compared with all of them.
+pub const SUBSCRIPTIONS_MAX: usize = crate::limits::mqtt::SUBSCRIPTIONS_MAX;
 
 /// Retained messages; another topic is not retained, and that is reported.
 pub const RETAINED_MESSAGES_MAX: usize = 2048;

@@ -5,7 +5,7 @@ use super::frame::{Head, varint};
 use super::*;
 use crate::mqtt::message::{Publish, Qos};
 use crate::mqtt::options::{Address, Security, Subscription};
-use crate::mqtt::packet::{Accepted, Fault, Incoming};
+use crate::mqtt::packet::{Accepted, Fault, Incoming, Retained};
 
 fn options(protocol: Protocol) -> Options {
     let address = Address { host: "broker".into(), port: 1883, security: Security::Plain };
@@ -115,7 +115,7 @@ fn what_we_say_is_what_the_standard_says() {
         ),
         (Outgoing::Ack { kind: AckKind::Release, id: 3 }, &[0x62, 2, 0, 3], &[0x62, 2, 0, 3]),
         (
-            Outgoing::Subscribe { id: 3, filters: vec![filter] },
+            Outgoing::Subscribe { id: 3, filters: vec![filter], retained: Retained::IfNew },
             &[0x82, 6, 0, 3, 0, 1, b'f', 2],
             // Retain handling 1: no retained messages for a subscription that was there.
             &[0x82, 7, 0, 3, 0, 0, 1, b'f', 0x12],

@@ -19,7 +19,7 @@ pub(super) fn write(
             (packet.pkid, packet.dup, packet.retain) = (*id, *dup, publish.retain);
             packet.write(out)
         }
-        Outgoing::Subscribe { id, filters } => {
+        Outgoing::Subscribe { id, filters, .. } => {
             let filters = filters.iter().map(|one| {
                 let qos = theirs(one.qos);
                 v4::SubscribeFilter { path: one.filter.clone(), qos }

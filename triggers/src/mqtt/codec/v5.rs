@@ -2,7 +2,7 @@
 
 use crate::mqtt::message::Qos;
 use crate::mqtt::options::{Options, Persistence};
-use crate::mqtt::packet::{Accepted, Fault, Incoming, Outgoing, Retain};
+use crate::mqtt::packet::{Accepted, Fault, Incoming, Outgoing, Retain, Retained};
 use bytes::{Bytes, BytesMut};
 use rumqttc::v5::mqttbytes::v5;
 use rumqttc::v5::mqttbytes::{self, QoS};
@@ -30,11 +30,14 @@ pub(super) fn write(
             };
             packet.write(out)
         }
-        Outgoing::Subscribe { id, filters } => {
+        Outgoing::Subscribe { id, filters, retained } => {
+            let rule = match retained {
+                Retained::IfNew => v5::RetainForwardRule::OnNewSubscribe,
+                Retained::Always => v5::RetainForwardRule::OnEverySubscribe,
+            };
             let filters = filters.iter().map(|one| {
                 let mut filter = v5::Filter::new(&one.filter, theirs(one.qos));
-                // Retained messages only when the broker did not have the subscription before.
-                filter.retain_forward_rule = v5::RetainForwardRule::OnNewSubscribe;
+                filter.retain_forward_rule = rule.clone();
                 filter
             });
             let mut packet = v5::Subscribe::new_many(filters, None);

@@ -113,7 +113,7 @@ impl Core {
     }
 
     /// Shows the state once every subscription has its answer.
-    fn announce(&mut self) {
+    pub(super) fn announce(&mut self) {
         let Some(link) = self.link.as_mut().filter(|link| link.stage == Stage::Open) else {
             return;
         };

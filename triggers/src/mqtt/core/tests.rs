@@ -180,3 +180,49 @@ fn a_deadline_that_is_met_is_never_due_at_the_same_time_again() {
     }
     panic!("a broker that answers nothing is never given up");
 }
+
+#[test]
+fn subscriptions_that_change_are_asked_for_at_once_and_shown_without_a_new_connection() {
+    let now = Instant::now();
+    let mut core = open(now);
+    assert!(!core.has_to_send());
+    core.want(Subscription { filter: "new".into(), qos: Qos::AtLeastOnce }).unwrap();
+    assert!(core.has_to_send());
+    let [Outgoing::Subscribe { id, .. }] = sent(&mut core, now)[..] else { panic!() };
+    assert!(!core.has_to_send());
+    core.on_packet(Incoming::Subscribed { id, codes: vec![0x87] }, now).unwrap();
+    let refused = |core: &mut Core| match core.news().state {
+        Some(State::Connected { refused, .. }) => refused.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&mut core), 1);
+    core.unwant("new");
+    assert_eq!(refused(&mut core), 0);
+    assert!(!core.has_to_send(), "a refused one is nothing to unsubscribe");
+}
+
+#[test]
+fn what_is_withdrawn_before_it_was_asked_for_does_not_keep_a_session_from_being_connected() {
+    let now = Instant::now();
+    let mut core = Core::new(&Options { subscriptions: Vec::new(), ..options(Protocol::V311) });
+    core.want(Subscription { filter: "new".into(), qos: Qos::AtLeastOnce }).unwrap();
+    core.opened(now);
+    assert_eq!(core.next_to_send(now), Some(Outgoing::Connect));
+    core.on_packet(Incoming::Accepted(Accepted::plain(false)), now).unwrap();
+    assert!(core.news().state.is_none());
+    core.unwant("new");
+    assert!(matches!(core.news().state, Some(State::Connected { .. })));
+    assert_eq!(sent(&mut core, now), []);
+}
+
+#[test]
+fn a_broker_that_does_not_answer_an_unsubscribe_is_given_up() {
+    let now = Instant::now();
+    let mut core = open(now);
+    core.unwant("in/#");
+    let [Outgoing::Unsubscribe { .. }] = sent(&mut core, now)[..] else { panic!() };
+    let late = now + limits::SUBACK_TIMEOUT;
+    assert!(core.deadline(now) <= late);
+    core.heard(late);
+    assert_eq!(core.on_time(late), Err(Fault::Silent));
+}

@@ -224,3 +224,11 @@ fn one_message_always_has_room_and_room_comes_back() {
     assert!(outbound.has_room(&large));
     assert_eq!((outbound.messages, outbound.bytes), (0, 0));
 }
+
+#[test]
+fn after_a_burst_a_few_places_are_kept() {
+    let mut outbound = record(2_000, Qos::AtMostOnce);
+    assert!(outbound.waiting.capacity() >= 2_000);
+    while outbound.next(|_| false).is_some() {}
+    assert!(outbound.waiting.capacity() <= 2 * limits::OUTBOUND_KEPT);
+}

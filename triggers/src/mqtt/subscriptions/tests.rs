@@ -26,7 +26,7 @@ fn step(subscriptions: &mut Subscriptions, now: Instant, codes: &[u8]) -> String
     };
     match subscriptions.next(now, || 5) {
         None => "nothing".into(),
-        Some(Outgoing::Subscribe { id, filters }) => {
+        Some(Outgoing::Subscribe { id, filters, .. }) => {
             assert!(subscriptions.answered(id + 1, codes, now).is_none(), "not its answer");
             let granted = vec![1; filters.len()];
             let codes = if codes.is_empty() { &granted } else { codes };
@@ -115,12 +115,10 @@ fn a_covered_filter_is_left_out_and_the_other_gets_the_higher_qos() {
     ];
     for (wanted, expected) in rows {
         let mut all = subscriptions(Protocol::V311, &[], &[]);
-        let wanted = wanted.iter().map(|(filter, qos)| Wanted {
-            subscription: one(filter, *qos),
-            refused: None,
-            avoided: false,
-        });
-        all.wanted = wanted.collect();
+        for (filter, qos) in wanted {
+            let qos = all.find(filter).and_then(|known| known.1.wish).max(Some(*qos));
+            all.want(one(filter, qos.unwrap())).unwrap();
+        }
         all.connected(false);
         assert_eq!(step(&mut all, Instant::now(), &[]), format!("+ {expected}"));
     }
@@ -159,3 +157,6 @@ fn nothing_is_told_to_be_held_while_a_connect_is_not_answered() {
     subscriptions.connected(true);
     assert_eq!(subscriptions.news().unwrap().len(), 1);
 }
+
+mod chance;
+mod changes;

@@ -115,14 +115,28 @@ fn five_thousand_rules_take_less_than_a_mebibyte() {
         .collect();
     let mut world = World::new(rules, NOON);
     world.run(HOUR);
-    let Plan { rules, phases, intervals, crons, .. } = &world.plan;
-    let due = size_of::<Due>();
-    let bytes = size_of::<Plan>()
-        + rules.capacity() * size_of::<Rule>()
-        + phases.capacity() * size_of::<u64>()
-        + (intervals.capacity() + crons.capacity()) * due;
+    let bytes = bytes(&world.plan);
     assert!(bytes < 1024 * 1024 && bytes / count as usize <= 128, "{bytes} bytes");
-    assert_eq!(due, 16);
+    // And as many that came one by one.
+    let mut world = World::new(Vec::new(), NOON);
+    for n in 0..count {
+        let rule = if n % 2 == 0 { every(1_000 + n, First::AtOnce) } else { cron("0 0 * * * *") };
+        world.plan.add(rule, world.moment()).unwrap();
+    }
+    world.run(HOUR);
+    let bytes = self::bytes(&world.plan);
+    assert!(bytes / count as usize <= 128, "{bytes} bytes");
+    for id in 0..count as usize {
+        assert!(world.plan.remove(id));
+    }
+    let bytes = self::bytes(&world.plan);
+    assert!(bytes < 16 * 1024, "{bytes} bytes for none");
+}
+
+fn bytes(plan: &Plan) -> usize {
+    let dues = plan.intervals.capacity() + plan.crons.capacity();
+    let fresh = plan.fresh.capacity() * size_of::<(u32, u64)>();
+    size_of::<Plan>() + plan.rules.bytes() + dues * size_of::<Due>() + fresh
 }
 
 #[test]
@@ -395,3 +409,5 @@ fn a_clock_that_is_set_all_the_time_storms_nothing() {
     }
     assert!(ticks <= 20 * 2_000, "{ticks}");
 }
+
+mod changes;

@@ -195,3 +195,84 @@ async fn the_system_s_clock_gives_a_tick_at_a_full_second() {
         assert!(at <= unix(), "it came before its time");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn rules_come_and_go_while_somebody_waits() {
+    fn may_be_anywhere(_: &impl Send) {}
+    let (mut schedule, _) = schedule(Vec::new());
+    may_be_anywhere(&schedule.next());
+    let rules = schedule.rules();
+    let changes = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(10_000)).await;
+        let minute = rules.add(every(60_000, First::AfterInterval)).unwrap();
+        let often = rules.add(every(2_000, First::AtOnce)).unwrap();
+        tokio::time::sleep(Duration::from_millis(5_000)).await;
+        assert!(rules.clone().remove(often) && !rules.remove(often));
+        let hourly = rules.add(cron("0 0 * * * *")).unwrap();
+        tokio::time::sleep(Duration::from_millis(70_000)).await;
+        assert!(rules.remove(minute));
+        assert!(rules.add(every(1, First::AtOnce)).is_err());
+        tokio::time::sleep(3 * HOUR).await;
+        assert!(rules.remove(hourly));
+    });
+    let ticks = ticks(&mut schedule, DAY).await;
+    let ticks: Vec<_> = ticks.into_iter().map(|(at, tick)| (at, tick.rule)).collect();
+    assert_eq!(ticks, [(10, 1), (12, 1), (14, 1), (70, 0), (3_600, 2), (7_200, 2), (10_800, 2)]);
+    changes.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_wakes_who_waits_once_and_a_schedule_without_rules_is_idle() {
+    let (mut schedule, hand) = schedule(Vec::new());
+    let (rules, polls) = (schedule.rules(), AtomicU32::new(0));
+    let wait = async |schedule: &mut Schedule, time| {
+        let mut next = pin!(schedule.next());
+        let counted = std::future::poll_fn(|cx| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            next.as_mut().poll(cx)
+        });
+        // The time has a task of its own, so that its end is no wake-up of this one.
+        let time = tokio::spawn(tokio::time::sleep(time));
+        tokio::select! { tick = counted => Some(tick), _ = time => None }
+    };
+    assert_eq!(wait(&mut schedule, DAY).await, None);
+    hand.set(Duration::from_secs(NOON + 7));
+    assert_eq!(wait(&mut schedule, DAY).await, None);
+    let before = polls.swap(0, Ordering::Relaxed);
+    assert!(before <= 4, "{before} polls in two days without rules");
+    let added = tokio::spawn(async move {
+        tokio::time::sleep(HOUR).await;
+        rules.add(every(3_600_000, First::AfterInterval)).unwrap()
+    });
+    let start = tokio::time::Instant::now();
+    let tick = wait(&mut schedule, DAY).await.unwrap();
+    assert_eq!((tick.rule, start.elapsed().as_secs() / 60), (added.await.unwrap(), 120));
+    let polls = polls.load(Ordering::Relaxed);
+    assert!(polls <= 3, "{polls} polls: to begin, for the change, for the tick");
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_thousand_rules_that_come_and_go_come_exactly_as_often_as_they_should() {
+    let (mut schedule, _) = schedule(Vec::new());
+    let rules = schedule.rules();
+    let count = 5_000;
+    let change = tokio::spawn(async move {
+        for n in 0..count {
+            rules.add(every(10_000, First::AfterInterval)).unwrap();
+            if n % 2 == 0 {
+                rules.add(cron("*/10 * * * * *")).unwrap();
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(35_500)).await;
+        assert!((0..count + count / 2).filter(|id| id % 2 == 0).all(|id| rules.remove(id)));
+    });
+    let mut counts = vec![0; count + count / 2];
+    for (_, tick) in ticks(&mut schedule, Duration::from_millis(65_500)).await {
+        counts[tick.rule] += 1;
+        assert_eq!(tick.missed, 0);
+    }
+    change.await.unwrap();
+    for (id, &count) in counts.iter().enumerate() {
+        assert_eq!(count, if id % 2 == 0 { 3 } else { 6 }, "rule {id}");
+    }
+}

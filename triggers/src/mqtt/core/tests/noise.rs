@@ -189,7 +189,7 @@ impl Run {
                     Outgoing::Ack { kind: AckKind::Release, id } => {
                         Incoming::Ack { kind: AckKind::Complete, id, refused: None }
                     }
-                    Outgoing::Subscribe { id, filters } => {
+                    Outgoing::Subscribe { id, filters, .. } => {
                         Incoming::Subscribed { id, codes: vec![2; filters.len()] }
                     }
                     Outgoing::Unsubscribe { id, .. } => Incoming::Unsubscribed { id },

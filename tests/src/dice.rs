@@ -1,10 +1,13 @@
 //! Chance that a seed repeats: xorshift64*, so that a failure's seed is all that one needs to see it again.
 
 /// A stream of numbers that its seed decides.
-pub(crate) struct Dice(u64);
+#[derive(Debug)]
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The stream of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         // Seeds that people type are small and alike; zero would stay zero.
         Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -17,12 +20,12 @@ impl Dice {
     }
 
     /// From nothing to less than this.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
     /// Between these, the first included.
-    pub(crate) fn between(&mut self, begin: u64, end: u64) -> u64 {
+    pub fn between(&mut self, begin: u64, end: u64) -> u64 {
         begin + self.below(end - begin)
     }
 }

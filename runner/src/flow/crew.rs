@@ -1,0 +1,113 @@
+//! The hands of a process: as many as there may be instances, for the lanes of all its apps. A lane with nothing to do
+//! has no task and no place in a queue; one with work stands in line, fairly by app, until a hand takes it.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::coop::consume_budget;
+
+use super::fair::Fair;
+use super::lanes::{Entry, locked};
+use super::running::Running;
+use super::spare;
+use crate::limits::dispatch as limits;
+
+/// The hands, and what stands in line for them.
+pub struct Crew {
+    line: Mutex<Fair<Entry>>,
+    /// Told that somebody stands in line; an idle hand waits for it.
+    called: Arc<Notify>,
+    idle: AtomicU32,
+    hands: AtomicU32,
+    hands_max: u32,
+    apps: AtomicU32,
+    /// Bytes of messages that wait in memory, of all apps.
+    pub(super) memory: Arc<Semaphore>,
+    /// Told when an event is settled.
+    pub settled: Arc<Notify>,
+    /// What runs now, for the next process.
+    running: Mutex<Option<Arc<Running>>>,
+    /// There is memory to give back.
+    pub(super) spare: Arc<Notify>,
+    gives_back: AtomicBool,
+}
+
+impl Crew {
+    /// No hand yet: each comes when it is needed.
+    pub fn new(hands_max: u32) -> Arc<Self> {
+        Arc::new(Self {
+            line: Mutex::default(),
+            called: Arc::default(),
+            idle: AtomicU32::new(0),
+            hands: AtomicU32::new(0),
+            hands_max: hands_max.max(1),
+            apps: AtomicU32::new(0),
+            memory: Arc::new(Semaphore::new(limits::WAITING_BYTES_MAX)),
+            settled: Arc::default(),
+            running: Mutex::default(),
+            spare: Arc::default(),
+            gives_back: AtomicBool::new(false),
+        })
+    }
+
+    /// What runs, where the next process finds it. One file for all apps of a process.
+    pub(super) fn running(&self, root: &Path) -> io::Result<Arc<Running>> {
+        let mut running = locked(&self.running);
+        if let Some(running) = &*running {
+            return Ok(Arc::clone(running));
+        }
+        Ok(Arc::clone(running.insert(Arc::new(Running::open(root)?))))
+    }
+
+    /// A number for an app, as long as it is at work.
+    pub(super) fn number(&self) -> u32 {
+        self.apps.fetch_add(1, Relaxed)
+    }
+
+    /// The app's lane has work.
+    pub(super) fn call(self: &Arc<Self>, app: u32, lane: Entry) {
+        locked(&self.line).enter(app, lane);
+        let one_less = |count: u32| count.checked_sub(1);
+        if self.idle.fetch_update(Relaxed, Relaxed, one_less).is_ok() {
+            return self.called.notify_one();
+        }
+        let one_more = |count: u32| (count < self.hands_max).then_some(count + 1);
+        if self.hands.fetch_update(Relaxed, Relaxed, one_more).is_ok() {
+            tokio::spawn(work(Arc::downgrade(self), Arc::clone(&self.called)));
+        }
+    }
+
+    /// From here on what is free after a burst goes back to the kernel.
+    pub(super) fn give_back(&self) {
+        if !self.gives_back.swap(true, Relaxed) {
+            tokio::spawn(spare::give_back(Arc::downgrade(&self.spare)));
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.called.notify_waiters();
+        self.spare.notify_waiters();
+    }
+}
+
+/// One hand, for as long as there is a crew.
+async fn work(crew: Weak<Crew>, called: Arc<Notify>) {
+    loop {
+        let woken = called.notified();
+        {
+            let Some(crew) = crew.upgrade() else { return };
+            while let Some((app, lane)) = { locked(&crew.line).take() } {
+                let took = lane.turn().await;
+                locked(&crew.line).ended(app, took);
+                consume_budget().await;
+            }
+            crew.idle.fetch_add(1, Relaxed);
+        }
+        woken.await;
+    }
+}

@@ -1,0 +1,194 @@
+//! An app at work: connected to its broker, its lines and the clock; and how it rests.
+
+use std::sync::Arc;
+
+use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler, Outputs};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::link::Link;
+use super::loading::LoadAppError;
+use super::readiness;
+use super::runner::Runner;
+use crate::flow::all::Lanes;
+use crate::flow::clock::{TickRoute, Timers};
+use crate::flow::feeds::{self, EdgeRoute, Route};
+use crate::flow::lanes::Entry;
+use crate::flow::{keeper, letters};
+use crate::host::brokers::Login;
+use crate::limits::dispatch as limits;
+use crate::plan::{Durable, Pin, TriggerPlan, TriggerPlanKind};
+use crate::report::Report;
+
+/// What an app is about to be connected to. Its lines are held as long as this, or what it becomes, is there.
+pub struct Outside {
+    link: Option<Arc<Link>>,
+    inputs: Vec<Input>,
+    outputs: Outputs,
+}
+
+impl Outside {
+    /// The connection with its broker.
+    pub fn link(&self) -> Option<&Arc<Link>> {
+        self.link.as_ref()
+    }
+
+    /// The lines that are driven, for those who look at them.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// The lines that are read, for those who look at them; in the order of the plan.
+    pub fn inputs(&self) -> Vec<InputHandle> {
+        self.inputs.iter().map(Input::handle).collect()
+    }
+}
+
+/// What an app that works does beside its lanes.
+pub struct AtWork {
+    feeds: JoinSet<()>,
+    timers: Option<Timers>,
+    outputs: Outputs,
+    driving: Option<JoinHandle<()>>,
+}
+
+impl AtWork {
+    /// Sets what it drives to its safe levels, and leaves it there.
+    pub fn make_lines_safe(&self) {
+        self.outputs.stop();
+    }
+}
+
+impl Runner {
+    /// What connects the app to the outside; of its broker, the connection in `link`. Lines that cannot be had now are
+    /// tried again; a chip that is not there is an error. The lines come last: until everything else is fine, they
+    /// stay as they are.
+    pub fn connect(&self, chips: &Chips, link: Option<Arc<Link>>) -> Result<Outside, LoadAppError> {
+        readiness::ready(self.app(), chips)?;
+        let (inputs, outputs) = self.open_lines(chips)?;
+        Ok(Outside { link, inputs, outputs })
+    }
+
+    /// The app's GPIO lines, for its guests to use; they are held as long as what this returns.
+    pub fn open_lines(&self, chips: &Chips) -> Result<(Vec<Input>, Outputs), LoadAppError> {
+        let pins = &self.app().pins;
+        readiness::check_chips(chips, &pins.chip_labels())?;
+        let reporter = Arc::clone(self.reporter());
+        let on_notice: NoticeHandler =
+            Arc::new(move |notice| reporter.report(&Report::Line(&notice)));
+        let open = |pin: &Pin<InputOptions>| {
+            Input::open(chips.clone(), pin.options.clone(), Some(Arc::clone(&on_notice)))
+        };
+        let inputs: Vec<Input> = pins.inputs.iter().map(open).collect();
+        let outputs = pins.outputs.iter().map(|pin| pin.options.clone()).collect();
+        let outputs = Outputs::open(chips.clone(), outputs, Some(on_notice.clone()));
+        let outputs = outputs.map_err(|error| LoadAppError::Chips(error.to_string()))?;
+        self.lines().open(inputs.iter().map(Input::handle).collect(), outputs.clone());
+        Ok((inputs, outputs))
+    }
+
+    /// Begins to work: events come from here on. Messages come to lanes that have joined the connection.
+    pub fn begin(&self, outside: Outside, lanes: &Arc<Lanes>) -> Result<AtWork, LoadAppError> {
+        let Outside { link, inputs, outputs } = outside;
+        if let (Some(plan), Some(link)) = (&self.app().broker, &link) {
+            let session = link.start()?;
+            let username = plan.username.clone().unwrap_or_default();
+            let password = plan.password.clone().unwrap_or_default();
+            let login = Login::new(plan.address.clone(), username, password);
+            self.brokers().share(login, link.client_id(), session.clone());
+        }
+        lanes.open();
+        if self.store().has_kept() {
+            tokio::spawn(letters::retry(Arc::clone(lanes)));
+        }
+        let driven = (!outputs.options().is_empty()).then(|| outputs.clone());
+        let driving = driven.map(|driven| tokio::spawn(async move { driven.run().await }));
+        let (feeds, timers) = (self.edges(inputs, lanes), self.timers(lanes)?);
+        Ok(AtWork { feeds, timers, outputs, driving })
+    }
+
+    /// Stops working. Invocations under way get a few seconds; events that are not done then wait in their lanes. What
+    /// ended is made safe and acknowledged as far as that is possible now. At the end every output is at its safe level,
+    /// and sessions with guests' brokers are over.
+    pub async fn rest(&self, mut at_work: AtWork, lanes: &Lanes) {
+        at_work.feeds.shutdown().await;
+        drop(at_work.timers);
+        if !lanes.stop(limits::STOP_GRACE).await {
+            self.reporter().report(&Report::Note(
+                "invocations were still running; their events stay with the broker",
+            ));
+        }
+        if let Some(driving) = &at_work.driving {
+            driving.abort();
+        }
+        at_work.outputs.stop();
+        self.make_safe(lanes).await;
+        self.close().await;
+    }
+
+    /// Sees to it that what ended is acknowledged or on disk, and that edges which still wait are on disk too.
+    async fn make_safe(&self, lanes: &Lanes) {
+        let Lanes { house, entries, .. } = lanes;
+        // The broker may be about to acknowledge everything, which saves the writes.
+        house.all_settled(limits::SAFE_GRACE / 4).await;
+        let outlets = self.brokers().outlets();
+        let safe = async {
+            for outlet in outlets {
+                outlet.make_safe(limits::SAFE_GRACE / 2).await;
+            }
+            house.all_settled(limits::SAFE_GRACE / 2).await;
+            lanes.close().await;
+            for entry in entries {
+                keeper::write_down(house, entry, |event| !event.what.is_sent_again()).await;
+            }
+            keeper::forget(house).await;
+        };
+        if tokio::time::timeout(limits::SAFE_GRACE * 3 / 4, safe).await.is_err() {
+            let sentence = "not everything could be written down before the end; what the broker sent is sent again";
+            self.reporter().report(&Report::Warning(sentence));
+        }
+    }
+
+    /// One feed for each line.
+    fn edges(&self, inputs: Vec<Input>, lanes: &Lanes) -> JoinSet<()> {
+        let mut feeds = JoinSet::new();
+        for (index, input) in inputs.into_iter().enumerate() {
+            let line = Arc::clone(&self.app().pins.inputs[index].options.line.name);
+            let routes = self.edge_routes(index, &lanes.entries);
+            let settled = Arc::clone(lanes.house.settled());
+            feeds.spawn(feeds::edges(input, line, routes, settled));
+        }
+        feeds
+    }
+
+    /// Its timers and times of the day, on the clock of the process.
+    fn timers(&self, lanes: &Lanes) -> Result<Option<Timers>, LoadAppError> {
+        let rule = |(number, trigger): (u32, &TriggerPlan)| {
+            let rule = readiness::rule(&trigger.kind)?;
+            let source = Arc::from(trigger.id.as_str());
+            let to = self.route(number, trigger, &lanes.entries)?;
+            Some((rule, TickRoute { source, to }))
+        };
+        let rules: Vec<_> = self.triggers().filter_map(rule).collect();
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let clock = self.process().clock(self.app(), self.reporter())?;
+        let timers = clock.add(rules);
+        timers.map(Some).map_err(|error| LoadAppError::Schedule(error.to_string()))
+    }
+
+    fn route(&self, number: u32, trigger: &TriggerPlan, entries: &[Entry]) -> Option<Route> {
+        let lane = entries.get(trigger.component)?.clone();
+        Some(Route { trigger: number, lane, late: trigger.durable == Durable::Late })
+    }
+
+    fn edge_routes(&self, index: usize, entries: &[Entry]) -> Vec<EdgeRoute> {
+        let route = |(number, trigger): (u32, &TriggerPlan)| match &trigger.kind {
+            TriggerPlanKind::Gpio { input, edges } if *input == index => {
+                Some(EdgeRoute { edges: *edges, to: self.route(number, trigger, entries)? })
+            }
+            _ => None,
+        };
+        self.triggers().filter_map(route).collect()
+    }
+}
