@@ -72,135 +72,6 @@ pub mod gpio {
     pub const FAILURES_BEFORE_SAFE: u32 = super::ATTEMPTS_DEFAULT;
 }
 
-/// Caps of the engines.
-pub mod engine {
-    use std::time::Duration;
-
-    /// Address space kept for each linear memory on 64-bit boards, so that all grow in place: the
-    /// most that any board grants. Not resident. Artifacts depend on it.
-    pub const MEMORY_RESERVATION_BYTES: u64 = 128 << 20;
-    /// The same on 32-bit boards, where address space is dear.
-    pub const MEMORY_RESERVATION_32_BIT_BYTES: u64 = 2 << 20;
-    /// Room behind a memory that had to move; each move copies.
-    pub const MEMORY_RESERVATION_FOR_GROWTH_BYTES: u64 = 1 << 20;
-    /// Unmapped bytes behind each memory: lets neighbouring accesses share one bounds check.
-    pub const MEMORY_GUARD_BYTES: u64 = 64 << 10;
-    /// The whole stack a guest runs on, its calls and ours below them, if no board says otherwise. Touched pages
-    /// count.
-    pub const FIBER_STACK_BYTES: usize = 512 << 10;
-    /// The least that a board may give: our part of it is half, and host functions need 100 KiB.
-    pub const STACK_BYTES_MIN: u64 = 256 << 10;
-    /// A guest's own calls: half of its stack. Rust guests keep their data stack in linear memory, so this is deep.
-    /// The other half is for host functions, which need less (in debug builds: 256 KiB at most).
-    pub const fn wasm_stack_bytes(stack_bytes: usize) -> usize {
-        stack_bytes / 2
-    }
-
-    /// One slice of a guest, and so the longest that anything waits for it which is no event of a descriptor:
-    /// timers, which are no finer than this. An event that needs less never waits for one that needs more.
-    pub const SLICE: Duration = Duration::from_millis(1);
-    /// How often the ticker looks whether a guest still runs that is not known to be busy: twice a slice.
-    pub const LOOK: Duration = Duration::from_micros(500);
-    /// Looks without a new event before the ticker sleeps: to wake it costs as much as a few looks.
-    pub const LOOKS_BEFORE_SLEEP: u32 = 2;
-    /// How often an interpreted guest, which nobody can interrupt, looks whether others wait: that is one call of the
-    /// kernel, a third of a percent of this.
-    pub const INTERPRETED_LOOK: Duration = Duration::from_micros(100);
-    /// Busy guests get one slice in this time, all together, however much else there is to do: a twentieth.
-    pub const SHARE_WINDOW: Duration = Duration::from_millis(20);
-    /// Tasks that run before the loop looks at sockets and timers, if it has so many: each may be a guest's
-    /// first slice.
-    pub const EVENT_INTERVAL: u32 = 3;
-    /// The ticker calls two functions.
-    pub const TICKER_STACK_BYTES: usize = 64 << 10;
-
-    /// Function table entries of all tables of an instance; large programs have some ten thousand. Each instance's
-    /// part of the budget has room for them.
-    pub const TABLE_ELEMENTS_MAX: usize = 32_768;
-    /// A table entry, on the engine where it takes most.
-    pub const TABLE_ELEMENT_BYTES: usize = 8;
-    /// Core instances of one component: program, adapter, shim, fixup, composed parts.
-    pub const CORE_INSTANCES_MAX: usize = 64;
-    /// Tables of one component.
-    pub const TABLES_MAX: usize = 16;
-    /// Linear memories of one component: one per composed part.
-    pub const MEMORIES_MAX: usize = 4;
-    /// Of a place's linear memory, what is zeroed by hand and kept instead of being given back to the
-    /// kernel and faulted in again: cheaper up to about this much. Counts for each place.
-    pub const KEPT_MEMORY_BYTES: usize = 64 << 10;
-    /// The same of its tables.
-    pub const KEPT_TABLE_BYTES: usize = 4 << 10;
-    /// The same of its stack; not zeroed, since guests cannot read it.
-    pub const KEPT_STACK_BYTES: usize = 32 << 10;
-    /// Bytes that one host call may copy out of a guest (wasmtime's default is 128 MiB).
-    pub const HOST_CALL_BYTES_MAX: usize = 2 << 20;
-    /// Resource handles in one instance (wasmtime's default is 100 000).
-    pub const HANDLES_MAX: usize = 1_000;
-    /// Host objects behind those handles.
-    pub const HOST_RESOURCES_MAX: usize = 256;
-    /// Calls that an interpreted component may have under way at once (Spin 4's `async` imports): each is a
-    /// future of a few hundred bytes, and all are polled together.
-    pub const CALLS_UNDERWAY_MAX: usize = HOST_RESOURCES_MAX;
-    /// What an instance may take beside its linear memory and its stack: its tables, its handles with the
-    /// objects behind them, and 64 KiB of the engine's own (measured 20 to 60).
-    pub const INSTANCE_BYTES: usize = TABLE_ELEMENTS_MAX * TABLE_ELEMENT_BYTES
-        + HANDLES_MAX * 16
-        + HOST_RESOURCES_MAX * 256
-        + (64 << 10);
-    /// What a component takes beside its code: its types, names and linker. Measured 8 to 14 KiB for one that imports
-    /// much; of interpreted ones it is among [`INTERPRETED_BYTES_PER_BYTE`].
-    pub const COMPONENT_BYTES: u64 = 16 << 10;
-    /// Of a compiled component's artifact one byte in so many is in memory of our own while it is loaded: where its
-    /// functions are, of which type. Measured: 67 KiB for 352 KiB. The code itself is mapped from its file.
-    pub const ARTIFACT_BYTES_PER_BYTE: u64 = 7;
-    /// Frames kept of a trap's backtrace.
-    pub const BACKTRACE_FRAMES_MAX: usize = 12;
-
-    /// Operations of an interpreted guest before it looks whether its slice is over: some 0.6 ms on an ARMv6
-    /// board, 0.1 ms on a desk. To stop and go on costs about a hundred.
-    pub const FUEL_SLICE: u64 = 20_000;
-    /// What an interpreted guest's `realloc` may use for all values that pass at once, in operations: allocators
-    /// that collect garbage need this much. Nobody else has a turn meanwhile.
-    pub const PASSAGE_FUEL: u64 = 200_000;
-    /// How much an interpreted guest copies or grows for one unit of fuel: memory moves this fast even
-    /// on the smallest boards.
-    pub const BYTES_COPIED_PER_FUEL: u32 = 64;
-    /// What a frame of a guest takes of its stack, roughly, when it is compiled: interpreted, calls nest
-    /// as deep. Rust guests, whose frames on the data stack are seldom above 512 bytes, then run out of
-    /// this before they run out of their megabyte there, which would end them with less fitting words.
-    pub const WASM_FRAME_BYTES: usize = 128;
-    /// Interpreter stacks kept for the next call, a few KiB each: one for each nested component.
-    pub const INTERPRETER_STACKS_KEPT: usize = 8;
-    /// What a byte of an interpreted component takes in memory at most: a copy of its code and what that
-    /// is translated to when it is called. Measured after one event: 1.5 (266 KiB) to 4 (6 KiB).
-    pub const INTERPRETED_BYTES_PER_BYTE: u64 = 4;
-    /// Definitions of an interpreted component, counted each time one is instantiated: the largest
-    /// we know (a Python runtime) has some four thousand.
-    pub const DEFINITIONS_MAX: usize = 100_000;
-    /// Components within a component, each counted as often as it is instantiated.
-    pub const COMPONENT_INSTANCES_MAX: usize = 64;
-    /// A value of a component's type, without what its strings and lists hold.
-    pub const TYPE_BYTES_MAX: u32 = 64 << 10;
-    /// Types within types: bounds our recursion over values.
-    pub const TYPE_DEPTH_MAX: u32 = 64;
-    /// Types that one type is made of, each counted as often as it occurs: a type that names another twice
-    /// doubles with each level, and comparing or printing it takes so long. A large record has some hundred.
-    pub const TYPE_NODES_MAX: u32 = 20_000;
-    /// Interfaces within interfaces of an interpreted component: bounds our recursion over them.
-    pub const INSTANCE_DEPTH_MAX: u32 = 64;
-    /// Calls under way in an interpreted component, each on top of the one before: of the components in it,
-    /// which cannot be entered twice, and of destructors, which can. Each takes some KiB of our own stack.
-    pub const CALLS_NESTED_MAX: usize = COMPONENT_INSTANCES_MAX + 16;
-    /// What an interpreted guest's `realloc` may use for each call, beyond [`PASSAGE_FUEL`]: allocators take some hundred operations.
-    pub const REALLOC_FUEL: u64 = 500;
-
-    const _: () = assert!(HOST_RESOURCES_MAX <= HANDLES_MAX);
-    const _: () = assert!(FIBER_STACK_BYTES as u64 >= STACK_BYTES_MIN);
-    const _: () =
-        assert!(LOOK.as_nanos() < SLICE.as_nanos() && SLICE.as_nanos() < SHARE_WINDOW.as_nanos());
-    const _: () = assert!(SLICE.as_nanos() < 1_000_000_000);
-}
-
 /// Caps of what one invocation may ask of the host.
 pub mod host {
     use std::time::Duration;
@@ -397,6 +268,7 @@ pub mod heap {
 
 pub mod bounds;
 pub mod dispatch;
+pub mod engine;
 pub mod units;
 
 pub mod outbox;

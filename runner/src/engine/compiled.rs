@@ -46,6 +46,9 @@ impl Pool {
             return None;
         }
         let each = |count: usize| self.instances * u32::try_from(count).unwrap_or(u32::MAX);
+        let memories =
+            limits::POOL_ADDRESSES_BYTES / (place_bytes + config::memory_guard_bytes(code));
+        let memories = u32::try_from(memories).unwrap_or(u32::MAX);
         let mut pool = PoolingAllocationConfig::new();
         // What an instance may have is the limiter's to say. If places were only that large, a component that
         // starts with more would be refused as no component at all.
@@ -53,7 +56,7 @@ impl Pool {
         pool.total_component_instances(self.instances)
             .total_stacks(self.instances)
             .total_core_instances(each(limits::CORE_INSTANCES_MAX))
-            .total_memories(each(limits::MEMORIES_MAX))
+            .total_memories(each(limits::MEMORIES_MAX).min(memories))
             .total_tables(each(limits::TABLES_MAX))
             .table_elements(limits::TABLE_ELEMENTS_MAX)
             .max_memory_size(largest)
@@ -103,10 +106,11 @@ impl<H: Holds> Engine<H> {
         let build = || {
             let mut config = config::config(code, None)?;
             config::stack(&mut config, pool.stack_bytes);
-            if let Some(strategy) = pool.strategy(code) {
-                config.allocation_strategy(strategy);
-            }
-            let inner = wasmtime::Engine::new(&config)?;
+            // Without places each instance is mapped when it is made: where a system gives a process few addresses.
+            let pooled = pool.strategy(code).and_then(|strategy| {
+                wasmtime::Engine::new(config.clone().allocation_strategy(strategy)).ok()
+            });
+            let inner = pooled.map_or_else(|| wasmtime::Engine::new(&config), Ok)?;
             let mut door = Door::compiled(&inner);
             offer(&mut door)?;
             Ok((inner, door))

@@ -11,7 +11,7 @@ use crate::limits::engine as limits;
 pub const WASMTIME_VERSION: &str = "48.0.8";
 
 /// Grows whenever the settings below change in a way wasmtime itself would not notice.
-const SETTINGS_REVISION: u32 = 2;
+const SETTINGS_REVISION: u32 = 3;
 
 /// The form of compiled code in an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +64,17 @@ pub fn artifact_version() -> String {
 /// Address space kept for one linear memory.
 pub(super) const fn memory_reservation_bytes(code: Code) -> u64 {
     match code {
+        Code::Native => limits::MEMORY_RESERVATION_NATIVE_BYTES,
+        Code::Pulley(PointerWidth::Bits64) => limits::MEMORY_RESERVATION_BYTES,
         Code::Pulley(PointerWidth::Bits32) => limits::MEMORY_RESERVATION_32_BIT_BYTES,
-        Code::Native | Code::Pulley(PointerWidth::Bits64) => limits::MEMORY_RESERVATION_BYTES,
+    }
+}
+
+/// What is unmapped behind it.
+pub(super) const fn memory_guard_bytes(code: Code) -> u64 {
+    match code {
+        Code::Native => limits::MEMORY_GUARD_NATIVE_BYTES,
+        Code::Pulley(_) => limits::MEMORY_GUARD_BYTES,
     }
 }
 
@@ -85,10 +94,10 @@ pub fn config(code: Code, target: Option<&str>) -> wasmtime::Result<Config> {
     // Time: guests yield at epoch ticks, so a busy one never stops the loop.
     config.epoch_interruption(true);
 
-    // Space: small reservations, the initial image mapped copy-on-write, small stacks.
+    // Space: addresses instead of checks, the initial image mapped copy-on-write, small stacks.
     config.memory_reservation(memory_reservation_bytes(code));
     config.memory_reservation_for_growth(limits::MEMORY_RESERVATION_FOR_GROWTH_BYTES);
-    config.memory_guard_size(limits::MEMORY_GUARD_BYTES);
+    config.memory_guard_size(memory_guard_bytes(code));
     config.memory_init_cow(true);
     stack(&mut config, limits::FIBER_STACK_BYTES);
 

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::time::timeout;
 use wasmi::errors::HostError;
 use wasmi::{Error, Extern, Func, Memory, ResumableCall, Store, Val};
 
@@ -28,7 +29,7 @@ pub(super) struct Guest<'p, H> {
     pub(super) behind: &'p Behind<H>,
     pub(super) host: H,
     pub(super) store: Store<State>,
-    instances: Vec<wasmi::Instance>,
+    pub(super) instances: Vec<wasmi::Instance>,
     pub(super) components: Vec<Component>,
     /// The calls of components that are under way, each made by the one before it.
     pub(super) tasks: Vec<Task>,
@@ -36,6 +37,8 @@ pub(super) struct Guest<'p, H> {
     pub(super) underway: Vec<Underway>,
     /// Core functions under way, each called for the one before.
     nested: usize,
+    /// The size of its memories when they were last looked through for zeroes.
+    pub(super) looked_through_bytes: usize,
 }
 
 /// What wasmi keeps with a store.
@@ -81,8 +84,19 @@ impl<'p, H: Holds> Guest<'p, H> {
         let components = (0..plan.components).map(|_| Component::default()).collect();
         let instances = Vec::with_capacity(plan.instances.len());
         let (tasks, underway) = (Vec::new(), Vec::new());
-        let mut guest =
-            Self { plan, behind, host, store, instances, components, tasks, underway, nested: 0 };
+        let (nested, looked_through_bytes) = (0, 0);
+        let mut guest = Self {
+            plan,
+            behind,
+            host,
+            store,
+            instances,
+            components,
+            tasks,
+            underway,
+            nested,
+            looked_through_bytes,
+        };
         for instance in &plan.instances {
             turns::end_if_over().await;
             guest.refuel(limits::FUEL_SLICE);
@@ -262,7 +276,14 @@ impl<'p, H: Holds> Guest<'p, H> {
         let (params, lent) = self.lift(memory, options).params(ty, options.abi, cells)?;
         let result = match target {
             Target::Host(place) => {
-                let answer = self.behind.functions[*place].call(&self.host, params).await;
+                let mut answering = self.behind.functions[*place].call(&self.host, params);
+                let answer = match timeout(limits::WAIT_IN_FULL, answering.as_mut()).await {
+                    Ok(answer) => answer,
+                    Err(_) => {
+                        self.give_back_zeroes().await;
+                        answering.await
+                    }
+                };
                 self.fine(answer)?
             }
             Target::Lifted(index) => Box::pin(self.call(*index, params)).await?,

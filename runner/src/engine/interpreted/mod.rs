@@ -21,8 +21,9 @@ mod tasks;
 #[allow(clippy::unwrap_used)]
 mod tests;
 mod types;
+mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::timeout;
 use wasmi::{CompilationMode, Config, CustomFuelCosts, ExternType};
@@ -40,10 +41,19 @@ use crate::limits::engine as limits;
 
 /// The engine, with everything that guests may import.
 pub struct Engine<H> {
-    inner: wasmi::Engine,
+    config: Config,
+    shared: Mutex<Shared>,
     offered: Offered,
     behind: Arc<Behind<H>>,
     stack_bytes: usize,
+}
+
+/// What components have in common that were loaded one after the other: buffers, stacks, and a table of code from which
+/// nothing is ever removed. It is gone with the last of them.
+struct Shared {
+    engine: wasmi::Engine,
+    /// Of all that it ever took.
+    bytes: usize,
 }
 
 /// A loaded component, linked and ready for instances.
@@ -110,16 +120,30 @@ impl<H: Holds> Engine<H> {
         let mut door = Door::interpreted();
         offer(&mut door)?;
         let stack_bytes = limits::wasm_stack_bytes(stack_bytes);
-        let (inner, behind) = (wasmi::Engine::new(&config(stack_bytes)), Arc::new(door.behind));
-        Ok(Self { inner, offered: door.offered, behind, stack_bytes })
+        let (config, behind) = (config(stack_bytes), Arc::new(door.behind));
+        let shared = Mutex::new(Shared { engine: wasmi::Engine::new(&config), bytes: 0 });
+        Ok(Self { config, shared, offered: door.offered, behind, stack_bytes })
     }
 
     /// Takes a component apart. Its code is checked now and translated when it is first called.
     pub fn load(&self, bytes: &[u8]) -> Result<Interpreted<H>, LoadError> {
-        let plan = link::link(&self.inner, &self.offered, bytes)?;
-        let (engine, behind) = (self.inner.clone(), Arc::clone(&self.behind));
+        let engine = self.engine_for(bytes.len());
+        let plan = link::link(&engine, &self.offered, bytes)?;
+        let behind = Arc::clone(&self.behind);
         let stack_bytes = self.stack_bytes;
         Ok(Interpreted { engine, plan, behind, bytes: bytes.len(), stack_bytes })
+    }
+
+    /// What takes the next component: a new one when the last has taken enough.
+    fn engine_for(&self, bytes: usize) -> wasmi::Engine {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let together = shared.bytes.saturating_add(bytes);
+        if shared.bytes > 0 && together > limits::INTERPRETED_TOGETHER_BYTES_MAX {
+            *shared = Shared { engine: wasmi::Engine::new(&self.config), bytes };
+        } else {
+            shared.bytes = together;
+        }
+        shared.engine.clone()
     }
 }
 

@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::time::timeout;
 use wasmi::{Memory, Val};
 
 use super::builtins::{Builtin, is_result_of};
@@ -23,6 +24,7 @@ use crate::engine::canonical::{
 use crate::engine::door::{Answer, Answering, Holds};
 use crate::engine::fault::Fault;
 use crate::engine::turns;
+use crate::limits::engine as limits;
 
 /// One call of a component.
 pub(super) struct Task {
@@ -128,7 +130,14 @@ impl<H: Holds> Guest<'_, H> {
             if self.underway.is_empty() {
                 return Err(trap("it waits for what nobody will ever do"));
             }
-            let ended = poll_fn(|context| self.poll_underway(context)).await;
+            let ended = poll_fn(|context| self.poll_underway(context));
+            let ended = match timeout(limits::WAIT_IN_FULL, ended).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    self.give_back_zeroes().await;
+                    poll_fn(|context| self.poll_underway(context)).await
+                }
+            };
             self.finish(ended)?;
         }
     }

@@ -5,6 +5,7 @@ mod borders;
 mod broken;
 mod budgets;
 mod hostile;
+mod memory;
 mod resources;
 mod tasks;
 

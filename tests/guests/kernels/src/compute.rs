@@ -128,6 +128,8 @@ const READING: &[u8] =
     br#"{ "node": "roof-17", "seq": 90210, "up": true, "t\u00b0": [ -4.25, 1.3e2, 0.5, null ] }, "#;
 
 /// Branches, calls and 64 bits, as in a handler of messages: takes a report of 64 KiB apart.
+/// Of its time as a guest half is one load for each token, of eight bytes that were stored as twice four just before: so
+/// LLVM compiles what `token` returns. That is why it is the slowest of the four, natively too.
 fn json(memory: &mut [u8], n: u32) -> u32 {
     let report = &mut memory[..(64 << 10) / READING.len() * READING.len()];
     for reading in report.chunks_exact_mut(READING.len()) {
