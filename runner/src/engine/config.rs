@@ -101,6 +101,11 @@ pub fn config(code: Code, target: Option<&str>) -> wasmtime::Result<Config> {
     config.memory_init_cow(true);
     stack(&mut config, limits::FIBER_STACK_BYTES);
 
+    // Guests are never unwound, only dropped. And the list of all functions that could be, which the C library keeps, is
+    // gone through from end to end for each function of code that is let go of: 50 ms a component where hundreds are
+    // loaded.
+    config.native_unwind_info(false);
+
     // A trap names the guest's functions; source lines would cost bytes in every artifact.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config.generate_address_map(false);
