@@ -181,6 +181,14 @@ pub mod wasi {
 pub mod store {
     use std::time::Duration;
 
+    /// Of a process with many apps: a database may be open for so much of the board's budget. One takes 100 to 400 KiB,
+    /// with its thread.
+    pub const OPEN_FILE_SHARE_BYTES: u64 = 2 << 20;
+    /// However small the board is.
+    pub const OPEN_FILES_MIN: usize = 8;
+    /// However large: each has three or four descriptors.
+    pub const OPEN_FILES_MAX: usize = 200;
+
     /// Events whose runs nobody saw the end of; beyond it all of them are forgotten. Each start adds as many as ran
     /// when the process died.
     pub const ATTEMPTS_REMEMBERED_MAX: u32 = 4_096;

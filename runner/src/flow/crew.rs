@@ -39,7 +39,7 @@ impl Crew {
     /// No hand yet: each comes when it is needed.
     pub fn new(hands_max: u32) -> Arc<Self> {
         Arc::new(Self {
-            line: Mutex::default(),
+            line: Mutex::new(Fair::new(hands_max)),
             called: Arc::default(),
             idle: AtomicU32::new(0),
             hands: AtomicU32::new(0),
@@ -68,8 +68,8 @@ impl Crew {
     }
 
     /// The app's lane has work.
-    pub(super) fn call(self: &Arc<Self>, app: u32, lane: Entry) {
-        locked(&self.line).enter(app, lane);
+    pub(super) fn call(self: &Arc<Self>, (app, is_slow): (u32, bool), lane: Entry) {
+        locked(&self.line).enter(app, is_slow, lane);
         let one_less = |count: u32| count.checked_sub(1);
         if self.idle.fetch_update(Relaxed, Relaxed, one_less).is_ok() {
             return self.called.notify_one();
@@ -101,9 +101,9 @@ async fn work(crew: Weak<Crew>, called: Arc<Notify>) {
         let woken = called.notified();
         {
             let Some(crew) = crew.upgrade() else { return };
-            while let Some((app, lane)) = { locked(&crew.line).take() } {
+            while let Some((turn, lane)) = { locked(&crew.line).take() } {
                 let took = lane.turn().await;
-                locked(&crew.line).ended(app, took);
+                locked(&crew.line).ended(turn, took);
                 consume_budget().await;
             }
             crew.idle.fetch_add(1, Relaxed);

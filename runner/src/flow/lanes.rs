@@ -211,7 +211,7 @@ impl Entry {
         let Inner { house, in_line, calls_later, .. } = &*self.0;
         let may = !calls_later.load(Relaxed) && !house.stopping.load(Relaxed);
         if may && self.lane().wants_turn() && !in_line.swap(true, Relaxed) {
-            house.crew.call(house.number, self.clone());
+            house.crew.call((house.number, house.is_slow.load(Relaxed)), self.clone());
         }
     }
 
@@ -264,8 +264,10 @@ impl Entry {
                     () = self.run(key, &event, attempt) => {}
                     () = house.halt.notified() => {}
                 }
+                let took = begun.elapsed();
+                house.is_slow.store(took >= limits::SLOW_FROM, Relaxed);
                 self.call();
-                begun.elapsed()
+                took
             }
             Next::Load { key, row } => {
                 match self.load(key, row).await {

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// A run that is this long is none that others wait for: its app may hold three quarters of the places. An event is done
+/// in a millisecond, or in the ten or hundred that a database or a broker takes.
+pub const SLOW_FROM: Duration = Duration::from_millis(300);
+
 /// Bytes of events that wait for all components together, in memory. Beyond it nothing more is taken from the
 /// broker's session, whose own inbox is bounded too. It is within what every board file sets aside for the host.
 pub const WAITING_BYTES_MAX: usize = 2 << 20;

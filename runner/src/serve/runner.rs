@@ -77,7 +77,13 @@ impl Runner {
         let wares = loading::wares(&app, &process)?;
         let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
         let letters = app.runtime_config.dead_letters;
-        let layout = Layout { state_dir, makes_folder: process.is_shared(), paths, letters };
+        let layout = Layout {
+            state_dir,
+            makes_folder: process.is_shared(),
+            paths,
+            letters,
+            desk: process.desk(),
+        };
         let store = Store::start_reporting(layout, Arc::clone(&reporter));
         let store = store.map_err(LoadAppError::Store)?;
         let client_id = session::known_client_id(&app).ok().flatten();

@@ -20,9 +20,11 @@ use crate::flow::crew::Crew;
 use crate::flow::unit::{Code, Loaded};
 use crate::host::{self, Component, Host};
 use crate::limits::engine::{ARTIFACT_BYTES_PER_BYTE, COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
+use crate::limits::store;
 use crate::plan::bundle::LockedArtifact;
 use crate::plan::{App, ComponentPlan};
 use crate::report::Reporter;
+use crate::store::Desk;
 use crate::worlds::{WorldKind, Worlds};
 
 /// What the apps of a process have in common.
@@ -36,8 +38,16 @@ pub struct Process {
     state_dir: PathBuf,
     /// More than one app may be here.
     is_shared: bool,
+    /// Where all apps have their files, if there is more than one.
+    desk: Option<Arc<Desk>>,
     /// For the timers of all apps; there since one had any.
     clock: Mutex<Option<Arc<Clock>>>,
+}
+
+/// How many databases may be open.
+fn files_max(board: &Board) -> usize {
+    let files = board.memory.budget_bytes / store::OPEN_FILE_SHARE_BYTES;
+    usize::try_from(files).unwrap_or(usize::MAX).clamp(store::OPEN_FILES_MIN, store::OPEN_FILES_MAX)
 }
 
 /// Whether anything may be written.
@@ -88,6 +98,7 @@ impl Process {
             crew: Crew::new(board.instances_max),
             state_dir: state_dir.to_owned(),
             is_shared: code_bytes_max.is_some(),
+            desk: code_bytes_max.is_some().then(|| Desk::new(files_max(board))),
             clock: Mutex::default(),
         })
     }
@@ -108,6 +119,10 @@ impl Process {
         }
         let schedule = schedule_of(Vec::new(), &app.board, reporter)?;
         Ok(Arc::clone(clock.insert(Clock::start(schedule, Arc::clone(&self.crew.settled)))))
+    }
+
+    pub(super) fn desk(&self) -> Option<Arc<Desk>> {
+        self.desk.clone()
     }
 
     pub(super) fn is_shared(&self) -> bool {

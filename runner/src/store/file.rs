@@ -13,6 +13,7 @@ use std::time::Instant;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::desk::Place;
 use super::key_value::Totals;
 use super::mark::{Mark, MarkFile, log_salts};
 use super::open::{Contents, Opened, Trust, log_frames, open};
@@ -25,6 +26,8 @@ pub(super) enum Order {
     Work(Pending),
     /// Fold the log back and close the file; the next work opens it again.
     Close(oneshot::Sender<()>),
+    /// The same, if there is nothing to do: somebody waits for the place.
+    Rest,
 }
 
 /// The transaction that work shares.
@@ -88,18 +91,44 @@ impl File {
         }
     }
 
-    /// The thread. Ends when nobody can ask any more.
-    pub(super) fn serve(mut self, queue: &Receiver<Order>) {
-        while let Ok(order) = queue.recv() {
-            let (batch, close) = gather(order, queue);
+    /// The thread. Ends when nobody can ask any more, or when its place is wanted and it has nothing to do: then it has
+    /// closed the file, and `leave` takes it out of the list of those that may be asked, unless somebody just did.
+    pub(super) fn serve(
+        mut self,
+        queue: &Receiver<Order>,
+        place: &Place,
+        leave: impl Fn(&Receiver<Order>) -> Result<(), Order>,
+    ) {
+        let mut next = None;
+        while let Some(order) = next.take().or_else(|| queue.recv().ok()) {
+            let (batch, then) = gather(order, queue);
             if !batch.is_empty() {
+                place.used();
                 self.commit(batch);
                 self.fold_if_long();
             }
-            if let Some(closed) = close {
-                self.close();
-                // Whoever asked may have stopped waiting.
-                let _ = closed.send(());
+            let rests = match then {
+                Then::GoOn => place.is_wanted(),
+                Then::Rest => true,
+                Then::Close(closed) => {
+                    self.close();
+                    // Whoever asked may have stopped waiting.
+                    let _ = closed.send(());
+                    true
+                }
+            };
+            if !rests {
+                continue;
+            }
+            match queue.try_recv() {
+                Ok(order) => next = Some(order),
+                Err(_) => {
+                    self.close();
+                    match leave(queue) {
+                        Ok(()) => return,
+                        Err(order) => next = Some(order),
+                    }
+                }
             }
         }
         self.close();
@@ -258,11 +287,19 @@ fn apart(tx: &Tx<'_>, pending: &mut Pending) -> Result<(), StoreError> {
     }
 }
 
+/// What follows a batch.
+enum Then {
+    GoOn,
+    Rest,
+    Close(oneshot::Sender<()>),
+}
+
 /// The first request and those that come within the time that all of them grant.
-fn gather(first: Order, queue: &Receiver<Order>) -> (Vec<Pending>, Option<oneshot::Sender<()>>) {
+fn gather(first: Order, queue: &Receiver<Order>) -> (Vec<Pending>, Then) {
     let mut batch = match first {
         Order::Work(pending) => vec![pending],
-        Order::Close(closed) => return (Vec::new(), Some(closed)),
+        Order::Close(closed) => return (Vec::new(), Then::Close(closed)),
+        Order::Rest => return (Vec::new(), Then::Rest),
     };
     let mut until = Instant::now() + batch[0].gather;
     while batch.len() < caps::REQUESTS_PER_COMMIT_MAX {
@@ -271,9 +308,10 @@ fn gather(first: Order, queue: &Receiver<Order>) -> (Vec<Pending>, Option<onesho
                 until = until.min(Instant::now() + next.gather);
                 batch.push(next);
             }
-            Ok(Order::Close(closed)) => return (batch, Some(closed)),
+            Ok(Order::Close(closed)) => return (batch, Then::Close(closed)),
+            Ok(Order::Rest) => return (batch, Then::Rest),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
         }
     }
-    (batch, None)
+    (batch, Then::GoOn)
 }

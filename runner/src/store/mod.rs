@@ -11,6 +11,7 @@
 // How a file is kept.
 mod task;
 
+mod desk;
 mod file;
 
 mod mark;
@@ -28,9 +29,9 @@ mod key_value;
 mod publishes;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ use crate::limits::store as caps;
 use crate::report::Reporter;
 
 pub use dead_letters::{DeadLetter, Kept, LetterKind, LetterTotals, Payloads, Pick, Retry};
+pub use desk::Desk;
 pub use error::StoreError;
 pub use events::{KeptEvent, WaitingEvent};
 pub(crate) use file::Tx;
@@ -63,6 +65,8 @@ pub struct Layout {
     pub paths: BTreeMap<String, PathBuf>,
     /// How many dead letters are kept.
     pub letters: LetterBounds,
+    /// Where open files have their places; of their own, if nothing is said.
+    pub desk: Option<Arc<Desk>>,
 }
 
 impl Layout {
@@ -107,6 +111,7 @@ pub struct Store(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     layout: Layout,
+    desk: Arc<Desk>,
     /// The files that are in use, each with its thread.
     files: Mutex<BTreeMap<PathBuf, FileHandle>>,
     notices: Arc<Notices>,
@@ -115,7 +120,7 @@ struct Shared {
 /// The sending end of a file's thread.
 #[derive(Clone, Debug)]
 struct FileHandle {
-    queue: mpsc::Sender<Order>,
+    queue: Arc<mpsc::Sender<Order>>,
     /// Room in the queue, in pages; see [`caps::QUEUE_PAGES_MAX`].
     room: Arc<Semaphore>,
 }
@@ -132,7 +137,9 @@ impl Store {
     }
 
     fn with(layout: Layout, notices: Notices) -> Self {
-        Self(Arc::new(Shared { layout, files: Mutex::default(), notices: Arc::new(notices) }))
+        let desk = layout.desk.clone().unwrap_or_else(Desk::unbounded);
+        let (files, notices) = (Mutex::default(), Arc::new(notices));
+        Self(Arc::new(Shared { layout, desk, files, notices }))
     }
 
     /// How often something was found to be gone that had been on the disk.
@@ -153,10 +160,7 @@ impl Store {
     /// little to check. A request that comes later opens its file again. Dropped half-way, the files
     /// close all the same, unless the process ends first: then the next start recovers.
     pub async fn close(&self) {
-        let files: Vec<FileHandle> = {
-            let files = self.0.files.lock().unwrap_or_else(PoisonError::into_inner);
-            files.values().cloned().collect()
-        };
+        let files: Vec<FileHandle> = { self.files().values().cloned().collect() };
         let mut closing = Vec::with_capacity(files.len());
         for file in files {
             let (closed, answer) = oneshot::channel();
@@ -201,21 +205,38 @@ impl Store {
         terms: Terms,
         work: impl FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let file = self.file(self.0.layout.path(place))?;
+        let path = self.0.layout.path(place);
         let pages = u32::try_from(1 + terms.bytes / caps::QUEUE_PAGE_BYTES).unwrap_or(u32::MAX);
-        let room = Arc::clone(&file.room).acquire_many_owned(pages.min(caps::QUEUE_PAGES_MAX));
-        let room = room.await.map_err(|_| StoreError::Stopped)?;
-        let (reply, answer) = oneshot::channel();
+        let pages = pages.min(caps::QUEUE_PAGES_MAX);
         let gather = terms.gather.min(caps::GATHER_MAX);
-        let pending = Pending { task: Task::boxed(work, reply), kind, gather, room };
-        file.queue.send(Order::Work(pending)).map_err(|_| StoreError::Stopped)?;
+        let (reply, answer) = oneshot::channel();
+        let mut task = Some(Task::boxed(work, reply));
+        // A file that is closed meanwhile, since others need its place, is opened anew.
+        while let Some(asked) = task.take() {
+            let file = self.file(&path).await?;
+            let room = Arc::clone(&file.room).acquire_many_owned(pages).await;
+            let room = room.map_err(|_| StoreError::Stopped)?;
+            // Its thread leaves under the same lock: what is sent here is read.
+            let files = self.files();
+            match files.get(&path).filter(|known| Arc::ptr_eq(&known.room, &file.room)) {
+                Some(known) => {
+                    let order = Order::Work(Pending { task: asked, kind, gather, room });
+                    known.queue.send(order).map_err(|_| StoreError::Stopped)?;
+                }
+                None => task = Some(asked),
+            }
+        }
         answer.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// The thread of a file, started if it is not there.
-    fn file(&self, path: PathBuf) -> Result<FileHandle, StoreError> {
-        let mut files = self.0.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = files.get(&path) {
+    async fn file(&self, path: &Path) -> Result<FileHandle, StoreError> {
+        if let Some(file) = self.files().get(path) {
+            return Ok(file.clone());
+        }
+        let permit = self.0.desk.permit().await?;
+        let mut files = self.files();
+        if let Some(file) = files.get(path) {
             return Ok(file.clone());
         }
         let Layout { state_dir, makes_folder, .. } = self.layout();
@@ -224,20 +245,39 @@ impl Store {
             let _ = folder::make(state_dir);
         }
         let (queue, requests) = mpsc::channel();
-        let contents = match path == self.layout().path(Place::State) {
+        let queue = Arc::new(queue);
+        let contents = match *path == self.layout().path(Place::State) {
             true => Contents::State,
             false => Contents::KeyValue,
         };
-        let served = file::File::new(path.clone(), contents, Arc::clone(&self.0.notices));
+        let served = file::File::new(path.to_owned(), contents, Arc::clone(&self.0.notices));
+        let place = self.0.desk.seat(permit, Arc::downgrade(&queue));
+        let (shared, own) = (Arc::downgrade(&self.0), path.to_owned());
+        let leave = move |requests: &mpsc::Receiver<Order>| {
+            // Nobody is left who could ask.
+            let Some(shared) = shared.upgrade() else { return Ok(()) };
+            let mut files = shared.files.lock().unwrap_or_else(PoisonError::into_inner);
+            match requests.try_recv() {
+                Ok(order) => Err(order),
+                Err(_) => {
+                    files.remove(&own);
+                    Ok(())
+                }
+            }
+        };
         thread::Builder::new()
             .name("pirn-store".into())
             .stack_size(caps::THREAD_STACK_BYTES)
-            .spawn(move || served.serve(&requests))
+            .spawn(move || served.serve(&requests, &place, leave))
             .map_err(|error| StoreError::Disk(format!("the store does not start: {error}")))?;
         let room = Arc::new(Semaphore::new(caps::QUEUE_PAGES_MAX as usize));
         let file = FileHandle { queue, room };
-        files.insert(path, file.clone());
+        files.insert(path.to_owned(), file.clone());
         Ok(file)
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, FileHandle>> {
+        self.0.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

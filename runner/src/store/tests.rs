@@ -180,7 +180,7 @@ async fn requests_beyond_the_queue_s_bytes_wait_and_none_is_turned_away() {
         })
         .collect();
     tokio::task::yield_now().await;
-    let file = store.file(scratch.0.join("pirn.db")).unwrap();
+    let file = store.file(&scratch.0.join("pirn.db")).await.unwrap();
     assert!(file.room.available_permits() < (1 << 20) / caps::QUEUE_PAGE_BYTES);
     assert!(writes.iter().all(|write| !write.is_finished()));
     go.send(()).unwrap();
@@ -307,4 +307,32 @@ async fn a_start_looks_into_the_database_only_if_something_was_kept() {
     store.forget_publishes(rows).await.unwrap();
     store.nothing_is_kept().await.unwrap();
     assert!(!Store::start(layout()).unwrap().has_kept());
+}
+
+#[tokio::test]
+async fn more_files_than_places_take_turns_and_lose_nothing() {
+    let scratch = Scratch::new("desk");
+    let label = |n: usize| format!("label{n}");
+    let paths = (0..6).map(|n| (label(n), scratch.0.join(format!("{n}.db")))).collect();
+    let desk = Desk::new(2);
+    let layout = Layout {
+        state_dir: scratch.0.clone(),
+        paths,
+        desk: Some(Arc::clone(&desk)),
+        ..Layout::default()
+    };
+    let store = Store::start(layout).unwrap();
+    let writes = (0..60).map(|n| {
+        let store = store.clone();
+        tokio::spawn(async move { store.set(&label(n % 6), &n.to_string(), vec![7]).await })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        write.await.unwrap().unwrap();
+    }
+    assert!(desk.open_files() <= 2, "{desk:?}");
+    for n in 0..60 {
+        let value = store.get(&label(n % 6), &n.to_string()).await.unwrap();
+        assert_eq!(value, Some(vec![7]), "{n}");
+    }
+    store.close().await;
 }

@@ -78,6 +78,10 @@ fn letter(row: &Value) -> Option<Kept> {
 /// # Errors
 /// A sentence, if the folder cannot be read.
 pub fn databases(state: &Path) -> Result<Vec<PathBuf>, String> {
+    // It is made when there is something to keep.
+    if !state.exists() {
+        return Ok(Vec::new());
+    }
     let error = |error| format!("{}: {error}", state.display());
     let mut databases = Vec::new();
     for entry in std::fs::read_dir(state).map_err(error)? {
