@@ -87,7 +87,7 @@ impl Lanes {
     /// it ended.
     pub(crate) async fn stop(&self, grace: Duration) -> bool {
         let ended = self.house.stop(grace).await;
-        self.entries.iter().for_each(|entry| entry.lane().halted());
+        self.entries.iter().for_each(|entry| entry.lane().halted(None));
         ended
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::coop::consume_budget;
 
-use super::fair::Fair;
+use super::fair::{Fair, Runs, Turn};
 use super::lanes::{Entry, locked};
 use super::running::Running;
 use super::spare;
@@ -24,6 +24,8 @@ pub struct Crew {
     hands: AtomicU32,
     hands_max: u32,
     apps: AtomicU32,
+    /// Of all apps.
+    pub(super) lanes: AtomicU32,
     /// Bytes of messages that wait in memory, of all apps.
     pub(super) memory: Arc<Semaphore>,
     /// Told when an event is settled.
@@ -45,6 +47,7 @@ impl Crew {
             hands: AtomicU32::new(0),
             hands_max: hands_max.max(1),
             apps: AtomicU32::new(0),
+            lanes: AtomicU32::new(0),
             memory: Arc::new(Semaphore::new(limits::WAITING_BYTES_MAX)),
             settled: Arc::default(),
             running: Mutex::default(),
@@ -68,8 +71,8 @@ impl Crew {
     }
 
     /// The app's lane has work.
-    pub(super) fn call(self: &Arc<Self>, (app, is_slow): (u32, bool), lane: Entry) {
-        locked(&self.line).enter(app, is_slow, lane);
+    pub(super) fn call(self: &Arc<Self>, (app, runs): (u32, Runs), lane: Entry) {
+        locked(&self.line).enter(app, runs, lane);
         let one_less = |count: u32| count.checked_sub(1);
         if self.idle.fetch_update(Relaxed, Relaxed, one_less).is_ok() {
             return self.called.notify_one();
@@ -78,6 +81,12 @@ impl Crew {
         if self.hands.fetch_update(Relaxed, Relaxed, one_more).is_ok() {
             tokio::spawn(work(Arc::downgrade(self), Arc::clone(&self.called)));
         }
+    }
+
+    /// A run turns out to be long. Whether it may go on.
+    fn is_long(&self, turn: &mut Turn) -> bool {
+        // Nobody else is there who could wait.
+        locked(&self.line).is_long(turn) || self.lanes.load(Relaxed) < 2
     }
 
     /// From here on what is free after a burst goes back to the kernel.
@@ -101,8 +110,8 @@ async fn work(crew: Weak<Crew>, called: Arc<Notify>) {
         let woken = called.notified();
         {
             let Some(crew) = crew.upgrade() else { return };
-            while let Some((turn, lane)) = { locked(&crew.line).take() } {
-                let took = lane.turn().await;
+            while let Some((mut turn, lane)) = { locked(&crew.line).take() } {
+                let took = lane.turn(|| crew.is_long(&mut turn)).await;
                 locked(&crew.line).ended(turn, took);
                 consume_budget().await;
             }

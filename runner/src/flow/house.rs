@@ -35,8 +35,6 @@ pub(crate) struct House {
     pub(super) stopping: AtomicBool,
     /// Nothing is written down by itself any more.
     pub(super) closing: AtomicBool,
-    /// Its last run was long.
-    pub(super) is_slow: AtomicBool,
     /// Events that run.
     pub(super) busy: AtomicUsize,
     /// One ended.
@@ -77,7 +75,6 @@ impl House {
             tries: Mutex::new(tries),
             stopping: AtomicBool::new(true),
             closing: AtomicBool::new(false),
-            is_slow: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
             rested: Notify::new(),
             halt: Notify::new(),

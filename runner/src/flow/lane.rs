@@ -190,10 +190,13 @@ impl<E: Clone> Lane<E> {
         self.leave(item, now).map(|left| Then::GiveUp(left, strikes))
     }
 
-    /// Runs were dropped where they stood: their events wait again, in their order, as if they had not begun.
-    pub fn halted(&mut self) {
+    /// Runs were dropped where they stood, all or this one: their events wait again, in their order, as if they had not
+    /// begun.
+    pub fn halted(&mut self, which: Option<u64>) {
         self.running.sort_unstable_by_key(|item| item.key);
-        while let Some(mut item) = self.running.pop() {
+        let dropped = |item: &mut Item<E>| which.is_none_or(|key| item.key == key);
+        let dropped: Vec<_> = self.running.extract_if(.., dropped).collect();
+        for mut item in dropped.into_iter().rev() {
             item.attempts = item.attempts.saturating_sub(1);
             self.fleeting += usize::from(!item.worth.is_kept());
             self.waiting.push_front(item);

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::time::{Instant as TokioInstant, sleep_until};
+use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 
 use super::books::{Balance, Book, Dropped};
 use super::event::Event;
+use super::fair;
 use super::house::{Busy, House};
 use super::keeper;
 use super::lane::{Arrival, Bounds, Lane, Left, Loaded, Next, Offer, Then};
@@ -34,6 +35,8 @@ pub(super) struct Inner {
     books: Vec<(u32, Arc<str>, Book)>,
     /// It stands in line for a hand.
     in_line: AtomicBool,
+    /// Its last run was long.
+    is_slow: AtomicBool,
     /// It will call at its time: before that there is nothing to do.
     calls_later: AtomicBool,
     /// Its keeper looks from time to time.
@@ -62,12 +65,14 @@ impl Entry {
             has_neighbours,
         };
         let lane = Lane::new(bounds, Pace::new(may.rate.events, may.rate.period));
+        house.crew.lanes.fetch_add(1, Relaxed);
         let book = |(number, id)| (number, id, Book::default());
         Self(Arc::new(Inner {
             unit: Arc::clone(unit),
             lane: Mutex::new(lane),
             books: triggers.into_iter().map(book).collect(),
             in_line: AtomicBool::new(false),
+            is_slow: AtomicBool::new(false),
             calls_later: AtomicBool::new(false),
             is_kept: AtomicBool::new(false),
             urgent: Notify::new(),
@@ -208,10 +213,14 @@ impl Entry {
 
     /// Stands in line for a hand, if there is something to do.
     pub(super) fn call(&self) {
-        let Inner { house, in_line, calls_later, .. } = &*self.0;
+        let Inner { house, in_line, calls_later, is_slow, .. } = &*self.0;
         let may = !calls_later.load(Relaxed) && !house.stopping.load(Relaxed);
         if may && self.lane().wants_turn() && !in_line.swap(true, Relaxed) {
-            house.crew.call((house.number, house.is_slow.load(Relaxed)), self.clone());
+            let runs = match is_slow.load(Relaxed) && house.crew.lanes.load(Relaxed) > 1 {
+                true => fair::Runs::Long,
+                false => fair::Runs::Short,
+            };
+            house.crew.call((house.number, runs), self.clone());
         }
     }
 
@@ -245,9 +254,10 @@ impl Entry {
         }
     }
 
-    /// One turn with a hand; how long an instance ran. Dropped half-way, the event in work stays unsettled.
-    pub(super) async fn turn(&self) -> Duration {
-        let Inner { house, in_line, .. } = &*self.0;
+    /// One turn with a hand; how long an instance ran. A run that is long is dropped if `may_be_long` says so: its event
+    /// waits again, for a place that long runs may have. Dropped half-way, the event in work stays unsettled.
+    pub(super) async fn turn(&self, may_be_long: impl FnOnce() -> bool) -> Duration {
+        let Inner { house, in_line, is_slow, .. } = &*self.0;
         in_line.store(false, Relaxed);
         if house.stopping.load(Relaxed) {
             return Duration::ZERO;
@@ -259,13 +269,20 @@ impl Entry {
                 self.call();
                 let _busy = Busy::new(house);
                 let begun = now();
+                let too_long = async {
+                    sleep(limits::SLOW_FROM).await;
+                    if may_be_long() {
+                        std::future::pending::<()>().await;
+                    }
+                };
                 tokio::select! {
                     biased;
                     () = self.run(key, &event, attempt) => {}
                     () = house.halt.notified() => {}
+                    () = too_long => self.lane().halted(Some(key)),
                 }
                 let took = begun.elapsed();
-                house.is_slow.store(took >= limits::SLOW_FROM, Relaxed);
+                is_slow.store(took >= limits::SLOW_FROM, Relaxed);
                 self.call();
                 took
             }
@@ -368,6 +385,12 @@ impl Entry {
                 Err(now() + limits::BURY_AGAIN_FIRST)
             }
         }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.house.crew.lanes.fetch_sub(1, Relaxed);
     }
 }
 
