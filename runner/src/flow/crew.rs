@@ -11,6 +11,7 @@ use tokio::task::coop::consume_budget;
 
 use super::fair::{Fair, Runs, Turn};
 use super::lanes::{Entry, locked};
+use super::ledger::Ledger;
 use super::running::Running;
 use super::spare;
 use crate::limits::dispatch as limits;
@@ -26,6 +27,8 @@ pub struct Crew {
     apps: AtomicU32,
     /// Of all apps.
     pub(super) lanes: AtomicU32,
+    /// Memory of instances.
+    pub ledger: Ledger,
     /// Bytes of messages that wait in memory, of all apps.
     pub(super) memory: Arc<Semaphore>,
     /// Told when an event is settled.
@@ -39,7 +42,7 @@ pub struct Crew {
 
 impl Crew {
     /// No hand yet: each comes when it is needed.
-    pub fn new(hands_max: u32) -> Arc<Self> {
+    pub fn new(hands_max: u32, ledger: Ledger) -> Arc<Self> {
         Arc::new(Self {
             line: Mutex::new(Fair::new(hands_max)),
             called: Arc::default(),
@@ -48,6 +51,7 @@ impl Crew {
             hands_max: hands_max.max(1),
             apps: AtomicU32::new(0),
             lanes: AtomicU32::new(0),
+            ledger,
             memory: Arc::new(Semaphore::new(limits::WAITING_BYTES_MAX)),
             settled: Arc::default(),
             running: Mutex::default(),

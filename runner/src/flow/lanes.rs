@@ -268,6 +268,14 @@ impl Entry {
                 // Another instance may begin beside it.
                 self.call();
                 let _busy = Busy::new(house);
+                let admitted = house.crew.ledger.admit(self.0.unit.instance_bytes());
+                let admitted = tokio::select! {
+                    admitted = admitted => admitted,
+                    () = house.halt.notified() => None,
+                };
+                if admitted.is_none() {
+                    return Duration::ZERO;
+                }
                 let begun = now();
                 let too_long = async {
                     sleep(limits::SLOW_FROM).await;

@@ -17,6 +17,7 @@ pub(crate) mod house;
 pub(crate) mod keeper;
 pub mod lane;
 pub mod lanes;
+pub mod ledger;
 pub(crate) mod letters;
 pub mod pace;
 pub mod router;

@@ -27,6 +27,8 @@ pub enum Change {
     Restart,
     /// Put another version in an app's place.
     Replace,
+    /// Nothing: show how the process is as a whole.
+    Status,
 }
 
 /// One line to the socket.
@@ -78,6 +80,7 @@ impl Apps {
         let name = || request.name.ok_or("which app? its name is missing");
         let path = || request.path.map(Path::new).ok_or("which app? its folder is missing");
         match request.change {
+            Change::Status => Ok(tenants.overview()?.shown(request.format)),
             Change::List => tenants.rows().map(|rows| shown(&rows, request.format)),
             Change::Add => {
                 let name = tenants.add(path()?, request.name).await?;

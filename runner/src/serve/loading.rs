@@ -97,6 +97,18 @@ pub enum LoadAppError {
         /// KiB.
         limit: u64,
     },
+    /// An instance of a component would never be admitted.
+    #[error(
+        "component `{component}`: an instance may take {needed} KiB, and the board has {room} KiB for those of all apps: lower `memory` in [component.{component}.tool.pirn], or raise the board's budget"
+    )]
+    TooLarge {
+        /// The component.
+        component: String,
+        /// KiB.
+        needed: u64,
+        /// KiB.
+        room: u64,
+    },
     /// The manifest grants files that cannot be granted.
     #[error("component `{component}`: {error}")]
     Files {

@@ -6,6 +6,7 @@ pub mod control;
 pub mod link;
 mod loading;
 pub mod log_files;
+pub mod overview;
 pub mod readiness;
 pub mod runner;
 pub mod session;

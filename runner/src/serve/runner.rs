@@ -106,6 +106,19 @@ impl Runner {
         Ok(Self { app, wares, units, brokers, lines, store, process, reporter })
     }
 
+    /// Whether one instance of each component finds room beside others of the process.
+    pub(super) fn check_room(&self) -> Result<(), LoadAppError> {
+        let ledger = &self.process.crew().ledger;
+        let large = self.units.iter().find(|unit| !ledger.has_room_for(unit.instance_bytes()));
+        large.map_or(Ok(()), |unit| {
+            Err(LoadAppError::TooLarge {
+                component: unit.grants.component.clone(),
+                needed: unit.instance_bytes() / 1024,
+                room: ledger.account().all.unwrap_or(0).into(),
+            })
+        })
+    }
+
     /// Loads all its code now, to know whether it can be.
     pub fn load_code(&self) -> Result<(), LoadAppError> {
         self.wares.iter().try_for_each(|ware| ware.load().map(drop))

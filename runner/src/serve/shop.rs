@@ -17,6 +17,7 @@ use crate::engine::{Engine, Form, config, interpreted};
 use crate::files::board::{Board, BoardMemory};
 use crate::flow::clock::Clock;
 use crate::flow::crew::Crew;
+use crate::flow::ledger::Ledger;
 use crate::flow::unit::{Code, Loaded};
 use crate::host::{self, Component, Host};
 use crate::limits::engine::{ARTIFACT_BYTES_PER_BYTE, COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
@@ -88,6 +89,9 @@ impl Process {
             memory_bytes_max: size(memory_bytes_max),
             stack_bytes: size(board.memory.stack_bytes),
         };
+        let BoardMemory { budget_bytes, host_bytes, .. } = board.memory;
+        let for_instances = |code: u64| budget_bytes.saturating_sub(host_bytes + code);
+        let ledger = Ledger::new(code_bytes_max.map(for_instances));
         let private = match purpose {
             Purpose::Run => Private::kept_in(state_dir),
             Purpose::Look => Private::looked_up_in(state_dir),
@@ -95,7 +99,7 @@ impl Process {
         Arc::new(Self {
             shop: Mutex::new(Shop::new(pool, code_bytes_max.unwrap_or(u64::MAX))),
             private,
-            crew: Crew::new(board.instances_max),
+            crew: Crew::new(board.instances_max, ledger),
             state_dir: state_dir.to_owned(),
             is_shared: code_bytes_max.is_some(),
             desk: code_bytes_max.is_some().then(|| Desk::new(files_max(board))),
@@ -119,6 +123,12 @@ impl Process {
         }
         let schedule = schedule_of(Vec::new(), &app.board, reporter)?;
         Ok(Arc::clone(clock.insert(Clock::start(schedule, Arc::clone(&self.crew.settled)))))
+    }
+
+    /// What code takes that is at hand, and may take; `None` if all of it stays.
+    pub(super) fn code_bytes(&self) -> (u64, Option<u64>) {
+        let shop = self.shop();
+        (shop.bytes, (shop.bytes_max != u64::MAX).then_some(shop.bytes_max))
     }
 
     pub(super) fn desk(&self) -> Option<Arc<Desk>> {

@@ -403,7 +403,9 @@ impl Tenants {
             reporter.report(&Report::Warning(warning));
         }
         let runner = Runner::beside(app, Arc::clone(&self.process), reporter);
-        runner.map_err(|error| error.to_string())
+        let runner = runner.map_err(|error| error.to_string())?;
+        runner.check_room().map_err(|error| error.to_string())?;
+        Ok(runner)
     }
 
     fn hold_wrong(&self, name: &str, seat: &Seat, error: String) {

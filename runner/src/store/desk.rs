@@ -13,6 +13,7 @@ use super::file::Order;
 /// The places; shared by all stores of a process.
 pub struct Desk {
     places: Arc<Semaphore>,
+    files_max: usize,
     /// How many wait for one.
     waiting: AtomicUsize,
     open: Mutex<Vec<Open>>,
@@ -39,8 +40,10 @@ pub(super) struct Place {
 impl Desk {
     /// For so many open files.
     pub fn new(files_max: usize) -> Arc<Self> {
+        let files_max = files_max.clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(files_max.clamp(1, Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(files_max)),
+            files_max,
             waiting: AtomicUsize::new(0),
             open: Mutex::default(),
             uses: AtomicU64::new(0),
@@ -72,6 +75,11 @@ impl Desk {
         let id = self.uses.fetch_add(1, Relaxed);
         self.open().push(Open { id, queue, used: id, asked: false });
         Place { desk: Arc::clone(self), id, _permit: permit }
+    }
+
+    /// How many may be open.
+    pub fn files_max(&self) -> usize {
+        self.files_max
     }
 
     /// How many are open now.

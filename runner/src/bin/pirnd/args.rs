@@ -345,15 +345,16 @@ fn wish(
         Some("stop") => Change::Stop,
         Some("restart") => Change::Restart,
         Some("replace") => Change::Replace,
-        Some("status") => {
-            return Ok(Wish::Status(words.next().ok_or("app status needs the app's name")?));
-        }
+        Some("status") => match words.next() {
+            Some(name) => return Ok(Wish::Status(name)),
+            None => Change::Status,
+        },
         _ => {
             let known = "list, add, remove, start, stop, restart, replace, status";
             return Err(format!("app needs one of {known}").into());
         }
     };
-    let has_name = !matches!(change, Change::List | Change::Add);
+    let has_name = !matches!(change, Change::List | Change::Add | Change::Status);
     let name = match has_name {
         true => Some(words.next().ok_or("which app? give its name, as `app list` shows it")?),
         false => None,

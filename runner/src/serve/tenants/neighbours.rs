@@ -1,7 +1,8 @@
-//! What of an app no other of the process may have as well.
+//! Apps beside each other: what of one no other may have as well, and what all of them take together.
 
 use super::{Place, Tenants};
 use crate::plan::App;
+use crate::serve::overview::{Overview, Used};
 
 impl Tenants {
     /// Lines that another app holds, and another's name with a broker, are refused with its name.
@@ -31,5 +32,28 @@ impl Tenants {
             }
         }
         Ok(())
+    }
+
+    /// How the process is as a whole.
+    pub fn overview(&self) -> Result<Overview, String> {
+        let apps = self.set.names()?.len();
+        let is_running = |place: &&Place| matches!(place, Place::Taken(seat) if seat.is_running());
+        let running = self.places().values().filter(is_running).count();
+        let instances = self.process.crew().ledger.account();
+        let (code, code_max) = self.process.code_bytes();
+        let (open, files_max) =
+            self.process.desk().map_or((0, 0), |desk| (desk.open_files(), desk.files_max()));
+        Ok(Overview {
+            apps,
+            running,
+            instances_kib: Used {
+                now: instances.in_use.into(),
+                most: instances.most.into(),
+                of: instances.all.unwrap_or(0).into(),
+            },
+            code_kib: Used { now: code / 1024, most: 0, of: code_max.unwrap_or(0) / 1024 },
+            databases: Used { now: open as u64, most: 0, of: files_max as u64 },
+            connections: self.links.all_links().len(),
+        })
     }
 }

@@ -11,7 +11,7 @@ Usage: pirnd up [PATH] [OPTIONS]               run an app until SIGTERM
                                                  remove NAME        stop it, take it out
                                                  start | stop | restart NAME
                                                  replace NAME PATH  put another version in its place
-                                                 status NAME        its counters
+                                                 status [NAME]      its counters; without a name what is in use of the board
        pirnd verify [PATH] [OPTIONS]           check everything that `up` would, run nothing
        pirnd invoke COMPONENT EVENT [PATH] [OPTIONS]
                                                hand one event to a component; EVENT is
