@@ -162,6 +162,43 @@ pub(super) enum Origin {
     Component(PathBuf, Stamp),
 }
 
+/// What was read of an origin: the file or the bytes, and their digest.
+enum Goods {
+    Artifact(File, LockedArtifact),
+    Component(Vec<u8>, String),
+}
+
+impl Goods {
+    fn digest(&self) -> &str {
+        match self {
+            Self::Artifact(_, artifact) => &artifact.sha256,
+            Self::Component(_, digest) => digest,
+        }
+    }
+}
+
+impl Origin {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Artifact(path, _) | Self::Component(path, _) => path,
+        }
+    }
+
+    /// Reads it. Also where the same is loaded for others: we keep our own copy, and an altered file is an error.
+    fn goods(&self, private: &Private) -> Result<Goods, LoadAppError> {
+        Ok(match self {
+            Self::Artifact(path, artifact) => {
+                Goods::Artifact(private.open(path, &artifact.sha256)?, artifact.clone())
+            }
+            Self::Component(path, stamp) => {
+                let bytes = unaltered(path, stamp)?;
+                let digest = digest(&mut &*bytes).map_err(|error| unreadable(path, error))?;
+                Goods::Component(bytes, digest)
+            }
+        })
+    }
+}
+
 /// One component of an app: its code is at hand, or is loaded when it is needed.
 pub(super) struct Ware {
     process: Arc<Process>,
@@ -205,8 +242,10 @@ impl Ware {
             loaded.used.store(true, Relaxed);
             return Ok(loaded);
         }
+        // Files are read before the shop is held, which others need for their events.
+        let goods = self.origin.goods(&self.process.private)?;
         let mut shop = self.process.shop();
-        let component = shop.component(&self.origin, &self.process.private)?;
+        let component = shop.component(&self.origin, goods)?;
         let loaded = Arc::new(self.fitting(component)?);
         *at_hand = Arc::downgrade(&loaded);
         shop.keep(&loaded, self.bytes());
@@ -309,40 +348,26 @@ impl Shop {
         }
     }
 
-    fn component(
-        &mut self,
-        origin: &Origin,
-        private: &Private,
-    ) -> Result<Arc<Component>, LoadAppError> {
-        let (key, component) = match origin {
-            Origin::Artifact(path, artifact) => {
-                // Looked at in any case: we keep our own copy, and an altered file is an error.
-                let file = private.open(path, &artifact.sha256)?;
-                if let Some(component) = self.known(&artifact.sha256) {
-                    return Ok(component);
-                }
-                let compiled = self.compiled(artifact.code)?.load(&file);
-                let refused = |error| LoadAppError::Load { path: path.clone(), error };
-                (artifact.sha256.clone(), Component::Compiled(compiled.map_err(refused)?))
+    fn component(&mut self, origin: &Origin, goods: Goods) -> Result<Arc<Component>, LoadAppError> {
+        if let Some(component) = self.known.get(goods.digest()).and_then(Weak::upgrade) {
+            return Ok(component);
+        }
+        let path = || origin.path().to_owned();
+        let (digest, component) = match goods {
+            Goods::Artifact(file, LockedArtifact { code, sha256, .. }) => {
+                let compiled = self.compiled(code)?.load(&file);
+                let refused = |error| LoadAppError::Load { path: path(), error };
+                (sha256, Component::Compiled(compiled.map_err(refused)?))
             }
-            Origin::Component(path, stamp) => {
-                let bytes = unaltered(path, stamp)?;
-                let key = digest(&mut &*bytes).map_err(|error| unreadable(path, error))?;
-                if let Some(component) = self.known(&key) {
-                    return Ok(component);
-                }
+            Goods::Component(bytes, digest) => {
                 let loaded = self.interpreted()?.load(&bytes);
-                let refused = |error| LoadAppError::Interpret { path: path.clone(), error };
-                (key, Component::Interpreted(loaded.map_err(refused)?))
+                let refused = |error| LoadAppError::Interpret { path: path(), error };
+                (digest, Component::Interpreted(loaded.map_err(refused)?))
             }
         };
         let component = Arc::new(component);
-        self.known.insert(key, Arc::downgrade(&component));
+        self.known.insert(digest, Arc::downgrade(&component));
         Ok(component)
-    }
-
-    fn known(&self, key: &str) -> Option<Arc<Component>> {
-        self.known.get(key).and_then(Weak::upgrade)
     }
 
     fn compiled(&mut self, code: config::Code) -> Result<&Engine<Host>, StartError> {

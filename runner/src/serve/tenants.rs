@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pirn_triggers::gpio::Chips;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use self::seat::{Seat, Work, check_free};
 use super::control::Control;
 use super::link::Links;
 use super::log_files::LogFiles;
 use super::runner::Runner;
-use super::shop::{Process, Ware};
+use super::shop::Process;
 use crate::limits::dispatch::FAREWELL_GRACE;
 use crate::plan::{App, AppFiles};
 use crate::report::{Named, Report, Reporter};
@@ -146,7 +146,7 @@ impl Tenants {
                 "there is an app {name} already: `replace` it, or give this one another name"
             ));
         }
-        let runner = self.checked(&name, &folder)?;
+        let runner = self.checked(&name, &folder).await?;
         self.set.link(&name, &folder)?;
         let put = match self.set_stopped(&name, false) {
             Ok(()) => self.put(&name, runner).await,
@@ -214,7 +214,7 @@ impl Tenants {
         let folder = set::folder(path)?;
         self.set.check_link(name)?;
         let before = self.set.target(name)?;
-        let runner = self.checked(name, &folder)?;
+        let runner = self.checked(name, &folder).await?;
         self.set.link(name, &folder)?;
         match self.put(name, runner).await {
             Ok(()) => {
@@ -230,7 +230,7 @@ impl Tenants {
 
     /// Loads an app as its files are now, and lets it take its own place.
     async fn renew(&self, name: &str) -> Result<(), String> {
-        let checked = self.checked(name, &self.set.path(name));
+        let checked = self.checked(name, &self.set.path(name)).await;
         let runner = match (checked, self.seat(name)) {
             (Ok(runner), _) => runner,
             // It goes on as it was.
@@ -254,7 +254,7 @@ impl Tenants {
     /// A version could not take the place of the one before, for this reason: that one works again, if it can.
     async fn again(&self, name: &str, error: String) -> Result<(), String> {
         let Some(seat) = self.seat(name) else { return Err(error) };
-        let back = match self.checked(name, &self.set.path(name)) {
+        let back = match self.checked(name, &self.set.path(name)).await {
             Ok(runner) => self.put(name, runner).await,
             Err(why) => Err(why),
         };
@@ -380,9 +380,12 @@ impl Tenants {
     }
 
     /// An app that could run here: its code was loaded for that.
-    fn checked(&self, name: &str, folder: &Path) -> Result<Runner, String> {
+    async fn checked(&self, name: &str, folder: &Path) -> Result<Runner, String> {
         let runner = self.runner(name, folder)?;
-        runner.load_code().map_err(|error| error.to_string())?;
+        // Read, hashed, copied: not on the loop, where other apps have their events.
+        let loaded = spawn_blocking(move || runner.load_code().map(|()| runner)).await;
+        let loaded = loaded.map_err(|error| error.to_string())?;
+        let runner = loaded.map_err(|error| error.to_string())?;
         runner.verify(&self.chips).map_err(|error| error.to_string())?;
         Ok(runner)
     }
@@ -421,17 +424,6 @@ impl Tenants {
     fn say_wrong(&self, name: &str, error: &str) {
         let reporter = Named::new(name, Arc::clone(&self.reporter));
         reporter.report(&Report::Warning(&format!("does not run: {error}")));
-    }
-
-    /// Removes copies of code that no app has any more.
-    fn tidy(&self) {
-        let places = self.places();
-        let seats = places.values().filter_map(|place| match place {
-            Place::Taken(seat) => Some(seat),
-            Place::Wrong(_) => None,
-        });
-        let wares: Vec<&Ware> = seats.flat_map(|seat| seat.runner().wares()).collect();
-        self.process.keep_only(wares.into_iter());
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<String, Place>> {

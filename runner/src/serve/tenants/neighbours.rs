@@ -3,6 +3,7 @@
 use super::{Place, Tenants};
 use crate::plan::App;
 use crate::serve::overview::{Overview, Used};
+use crate::serve::shop::Ware;
 
 impl Tenants {
     /// Lines that another app holds, and another's name with a broker, are refused with its name.
@@ -55,5 +56,16 @@ impl Tenants {
             databases: Used { now: open as u64, most: 0, of: files_max as u64 },
             connections: self.links.all_links().len(),
         })
+    }
+
+    /// Removes copies of code that no app has any more.
+    pub(super) fn tidy(&self) {
+        let places = self.places();
+        let seats = places.values().filter_map(|place| match place {
+            Place::Taken(seat) => Some(seat),
+            Place::Wrong(_) => None,
+        });
+        let wares: Vec<&Ware> = seats.flat_map(|seat| seat.runner().wares()).collect();
+        self.process.keep_only(wares.into_iter());
     }
 }
