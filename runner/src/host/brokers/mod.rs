@@ -138,9 +138,17 @@ struct Pool {
     stopping: Arc<AtomicBool>,
 }
 
+/// The session of the trigger, which guests share that log in in the same way.
+struct Own {
+    login: Login,
+    session: Session,
+    /// Its outbox: there once a guest publishes, or from the start if an earlier process left something in it.
+    held: Option<Arc<Held>>,
+}
+
 #[derive(Default)]
 struct Sessions {
-    own: Option<(Login, Arc<Held>)>,
+    own: Option<Own>,
     /// The client id that the app's own session has, or would have.
     own_client_id: Option<String>,
     others: HashMap<Login, Arc<Held>>,
@@ -180,10 +188,10 @@ impl Brokers {
 
     /// Shares the trigger's session, with this client id, with guests that log in the same way.
     pub fn share(&self, login: Login, client_id: &str, session: Session) {
-        let held = self.held(session, Whose::Own, &login);
+        let held = self.store.has_kept().then(|| self.held(session.clone(), Whose::Own, &login));
         let mut sessions = locked(&self.pool.sessions);
         sessions.own_client_id = Some(client_id.into());
-        sessions.own = Some((login.key(), held));
+        sessions.own = Some(Own { login: login.key(), session, held });
     }
 
     fn held(&self, session: Session, whose: Whose, login: &Login) -> Arc<Held> {
@@ -195,7 +203,7 @@ impl Brokers {
     /// The outboxes of all sessions.
     pub fn outlets(&self) -> Vec<Arc<Outlet>> {
         let sessions = locked(&self.pool.sessions);
-        let own = sessions.own.iter().map(|(_, held)| held);
+        let own = sessions.own.iter().filter_map(|own| own.held.as_ref());
         own.chain(sessions.others.values()).map(|held| Arc::clone(&held.outlet)).collect()
     }
 
@@ -221,10 +229,10 @@ impl Brokers {
     fn lease(&self, login: &Login, hosts: &Hosts) -> Result<Lease, OpenError> {
         let mut sessions = locked(&self.pool.sessions);
         let key = login.key();
-        if let Some((own, held)) = &sessions.own
-            && *own == key
-        {
-            return Ok(Lease::of(held));
+        if let Some(own) = sessions.own.as_mut().filter(|own| own.login == key) {
+            let session = &own.session;
+            let begun = || self.held(session.clone(), Whose::Own, &own.login);
+            return Ok(Lease::of(own.held.get_or_insert_with(begun)));
         }
         if let Some(held) = sessions.others.get(&key) {
             if *held.outlet.session().state().borrow() != State::Stopped {
@@ -269,7 +277,7 @@ impl Brokers {
     pub async fn stop(&self, grace: Duration) {
         self.pool.stopping.store(true, Relaxed);
         let mut sessions = std::mem::take(&mut *locked(&self.pool.sessions));
-        let own = sessions.own.take().map(|(_, held)| held);
+        let own = sessions.own.take().and_then(|own| own.held);
         let all = sessions.others.into_values().chain(own);
         let stops = all.map(|held| tokio::spawn(async move { held.end(grace).await }));
         for stop in stops.collect::<Vec<_>>() {
@@ -308,7 +316,9 @@ impl Sessions {
     /// A name that no other device has, because the app's own has none twice; without such, a random one.
     fn fresh_client_id(&self, app: &str) -> String {
         match &self.own_client_id {
-            Some(own) => format!("{own}-{}", self.opened),
+            Some(own) if own.starts_with(app) => format!("{own}-{}", self.opened),
+            // It is that of all apps of the process.
+            Some(own) => format!("{own}-{app}-{}", self.opened),
             None => format!("{app}-{}-{}", options::random_name(), self.opened),
         }
     }
