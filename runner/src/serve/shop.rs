@@ -21,6 +21,7 @@ use crate::flow::ledger::Ledger;
 use crate::flow::unit::{Code, Loaded};
 use crate::host::{self, Component, Host};
 use crate::limits::engine::{ARTIFACT_BYTES_PER_BYTE, COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
+use crate::limits::serve::CODE_SHARE;
 use crate::limits::store;
 use crate::plan::bundle::LockedArtifact;
 use crate::plan::{App, ComponentPlan};
@@ -68,11 +69,11 @@ impl Process {
         Self::new(&app.board, largest, None, (&app.state_dir, purpose))
     }
 
-    /// For any number of apps on this board: places are as large as a component may ask for, and half of what the
-    /// runner itself does not need is for code.
+    /// For any number of apps on this board: places are as large as a component may ask for, and a quarter of what
+    /// the runner itself does not need is for code.
     pub fn for_board(board: &Board, state_dir: &Path) -> Arc<Self> {
         let BoardMemory { budget_bytes, host_bytes, .. } = board.memory;
-        let code_bytes_max = budget_bytes.saturating_sub(host_bytes) / 2;
+        let code_bytes_max = budget_bytes.saturating_sub(host_bytes) / CODE_SHARE;
         let largest = board.component.memory_bytes.max;
         Self::new(board, largest, Some(code_bytes_max), (state_dir, Purpose::Run))
     }

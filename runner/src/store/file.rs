@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
@@ -123,7 +124,7 @@ impl File {
             match queue.try_recv() {
                 Ok(order) => next = Some(order),
                 Err(_) => {
-                    self.close();
+                    self.lay_down();
                     match leave(queue) {
                         Ok(()) => return,
                         Err(order) => next = Some(order),
@@ -222,6 +223,18 @@ impl File {
         if let Some((_, Some(mark))) = &self.open {
             let _ = mark.set_durably(Mark::Folding);
         }
+        self.open = None;
+    }
+
+    /// Closes the file as it is: another one needs its place. What is in the log stays there, as after a kill, and waits for
+    /// nobody's fsync.
+    fn lay_down(&mut self) {
+        let Some((db, _)) = &self.open else { return };
+        // If it will not, it folds the log back, which the mark must not take for a loss.
+        if db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).is_err() {
+            return self.close();
+        }
+        self.totals.get_mut().forget();
         self.open = None;
     }
 

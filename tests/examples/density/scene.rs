@@ -155,6 +155,7 @@ fn manifest(number: usize, address: &str) -> String {
          [[trigger.mqtt]]\ncomponent = \"{COMPONENT}\"\ntopic = \"in/{name}/#\"\nqos = \"1\"\n{timer}\
          [component.{COMPONENT}]\nsource = \"it.wasm\"\n\
          allowed_outbound_hosts = [\"{address}\"]\n{store}\
-         [component.{COMPONENT}.variables]\nbroker = \"{address}\"\n"
+         [component.{COMPONENT}.variables]\nbroker = \"{address}\"\n\
+         [component.{COMPONENT}.tool.pirn]\nmemory = \"2 MiB\"\n"
     )
 }
