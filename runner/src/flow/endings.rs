@@ -123,7 +123,7 @@ impl Entry {
     /// The event is nobody's any more.
     fn settle(&self, left: &Left<Arc<Event>>, trigger: u32, count: impl FnOnce(&Book)) {
         let Inner { unit, house, .. } = &*self.0;
-        let tried = locked(&house.tries).digest(|| left.event.digest(&unit.grants.component));
+        let tried = house.tried(|| left.event.digest(&unit.grants.component));
         let forget = match left.row {
             None => left.event.settle(tried),
             Some(row) => {

@@ -1,6 +1,7 @@
 //! Events: what happened, on the way to one component or several. An event knows who is to be told when everybody is
 //! done with it, and how it is written down.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pirn_triggers::gpio::{Edge, EdgeKind};
@@ -33,12 +34,20 @@ pub struct Event {
     _room: Option<OwnedSemaphorePermit>,
 }
 
-#[derive(Debug)]
 struct Open {
     lanes: usize,
     then: Then,
-    /// Under what lanes that are done remember their attempts.
-    tried: Vec<u64>,
+    /// What lanes that are done remember of their attempts, and may forget then.
+    tried: Vec<Forget>,
+}
+
+/// Forgets how often a lane tried an event. Each lane's app has a memory of its own.
+pub type Forget = Box<dyn FnOnce() + Send>;
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").field("lanes", &self.lanes).field("then", &self.then).finish()
+    }
 }
 
 /// What follows when all lanes are done.
@@ -192,10 +201,10 @@ impl Event {
         digest(&[component.as_bytes(), self.source.as_bytes(), &self.what.payload()])
     }
 
-    /// One lane is done with it. `tried` is the digest under which its attempts are remembered, if they are. What may be
-    /// forgotten comes back when the last lane is done: if the runner dies before, the event comes again to all of
-    /// them, and one that was tried as often as it may must not begin anew.
-    pub fn settle(&self, tried: Option<u64>) -> Vec<u64> {
+    /// One lane is done with it. `tried` forgets its attempts, if they are remembered. All that may be forgotten comes
+    /// back when the last lane is done: if the runner dies before, the event comes again to all of them, and one that
+    /// was tried as often as it may must not begin anew.
+    pub fn settle(&self, tried: Option<Forget>) -> Vec<Forget> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.lanes = open.lanes.saturating_sub(1);
         open.tried.extend(tried);
@@ -286,9 +295,15 @@ mod tests {
     #[test]
     fn attempts_are_remembered_until_the_last_lane_is_done() {
         let event = Event::local("source".into(), Happening::Tick, 3, Arc::default());
-        assert!(event.settle(Some(1)).is_empty());
+        let forgotten = Arc::<Mutex<Vec<u32>>>::default();
+        let forget = |which: u32| -> Option<Forget> {
+            let forgotten = Arc::clone(&forgotten);
+            Some(Box::new(move || forgotten.lock().unwrap().push(which)))
+        };
+        assert!(event.settle(forget(1)).is_empty());
         assert!(event.settle(None).is_empty());
-        assert_eq!(event.settle(Some(2)), [1, 2]);
+        event.settle(forget(2)).into_iter().for_each(|forget| forget());
+        assert_eq!(*forgotten.lock().unwrap(), [1, 2]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::crew::Crew;
-use super::event::digest;
+use super::event::{Forget, digest};
 use super::lanes::locked;
 use super::running::Running;
 use super::tries::Tries;
@@ -145,17 +145,23 @@ impl House {
         timeout(grace, all).await.is_ok()
     }
 
-    /// Events are settled: how often they were tried is nobody's business any more.
-    pub(super) fn forget_tries(&self, digests: Vec<u64>) {
+    /// An event is settled: how often its lanes tried it is nobody's business any more.
+    pub(super) fn forget_tries(&self, tried: Vec<Forget>) {
         if heap::has_spare() {
             self.crew.spare.notify_one();
         }
-        for digest in digests {
-            if locked(&self.tries).settle(digest) {
-                let store = self.store.clone();
-                tokio::spawn(async move { store.forget_attempts(digest).await });
+        tried.into_iter().for_each(|forget| forget());
+    }
+
+    /// Forgets how often an event was tried, if that is remembered.
+    pub(super) fn tried(self: &Arc<Self>, digest: impl FnOnce() -> u64) -> Option<Forget> {
+        let digest = locked(&self.tries).digest(digest)?;
+        let house = Arc::clone(self);
+        Some(Box::new(move || {
+            if locked(&house.tries).settle(digest) {
+                tokio::spawn(async move { house.store.forget_attempts(digest).await });
             }
-        }
+        }))
     }
 }
 
