@@ -175,3 +175,18 @@ fn kill_9_in_the_middle_of_a_change_leaves_the_old_set_or_the_new_one() {
         assert!(served.printed().contains(&ready), "{change:?}: {}", served.printed());
     }
 }
+
+#[test]
+fn two_apps_of_one_manifest_are_two() {
+    let broker = Broker::start();
+    let app = ledger(&broker, "lamp", "a");
+    let manifest = std::fs::read_to_string(app.file("spin.toml")).unwrap();
+    let will = "[application.tool.pirn.mqtt.will]\ntopic = \"gone\"\npayload = \"x\"\n";
+    std::fs::write(app.file("spin.toml"), format!("{manifest}{will}")).unwrap();
+    let served = Served::new();
+    served.said(&["add", text(app.path()), "--name", "one"]);
+    served.said(&["add", text(app.path()), "--name", "two"]);
+    // Each has a will, so each has a connection, and its name there, of its own.
+    assert!(broker.wait(Duration::from_secs(20), |look| look.connects() == 2));
+    assert!(served.said(&["status", "two"]).starts_with("two on "));
+}

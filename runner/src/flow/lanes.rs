@@ -254,8 +254,8 @@ impl Entry {
         }
     }
 
-    /// One turn with a hand; how long an instance ran. A run that is long is dropped if `may_be_long` says so: its event
-    /// waits again, for a place that long runs may have. Dropped half-way, the event in work stays unsettled.
+    /// One turn with a hand; how long an instance ran. A run that turns out to be long and may not is dropped: its
+    /// event waits again, for a place that long runs may have. Dropped half-way, the event in work stays unsettled.
     pub(super) async fn turn(&self, may_be_long: impl FnOnce() -> bool) -> Duration {
         let Inner { house, in_line, is_slow, .. } = &*self.0;
         in_line.store(false, Relaxed);

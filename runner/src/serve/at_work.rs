@@ -125,6 +125,15 @@ impl Runner {
         self.close().await;
     }
 
+    /// Closes the store: what is in its log is folded back, so that the next start has nothing to recover.
+    pub(super) async fn close_store(&self) {
+        if tokio::time::timeout(limits::STORE_CLOSE_GRACE, self.store().close()).await.is_err() {
+            let sentence =
+                "the store takes long to close; what was answered is on the disk all the same";
+            self.reporter().report(&Report::Warning(sentence));
+        }
+    }
+
     /// Sees to it that what ended is acknowledged or on disk, and that edges which still wait are on disk too.
     async fn make_safe(&self, lanes: &Lanes) {
         let Lanes { house, entries, .. } = lanes;

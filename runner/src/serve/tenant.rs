@@ -5,14 +5,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use pirn_triggers::gpio::Chips;
-use tokio::time::timeout;
 
 use super::at_work::Outside;
 use super::control::{Control, ControlSocket};
 use super::loading::LoadAppError;
 use super::runner::{Runner, Until};
 use super::status::{Seen, Source};
-use crate::limits::dispatch::{FAREWELL_GRACE, STORE_CLOSE_GRACE};
+use crate::limits::dispatch::FAREWELL_GRACE;
 use crate::plan::App;
 use crate::report::{Report, Reporter};
 use crate::store::folder::{ClaimError, StateFolder};
@@ -114,12 +113,7 @@ impl Tenant {
         if let Some(link) = &link {
             link.stop(FAREWELL_GRACE).await;
         }
-        // What is in its log is folded back, so that the next start has nothing to recover.
-        if timeout(STORE_CLOSE_GRACE, runner.store().close()).await.is_err() {
-            let sentence =
-                "the store takes long to close; what was answered is on the disk all the same";
-            reporter.report(&Report::Warning(sentence));
-        }
+        runner.close_store().await;
         if let Some(told) = told {
             told.abort();
         }

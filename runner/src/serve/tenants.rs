@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pirn_triggers::gpio::Chips;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use self::seat::{Seat, Work, check_free};
+use self::seat::{Seat, Work};
 use super::control::Control;
 use super::link::Links;
 use super::log_files::LogFiles;
@@ -24,6 +24,7 @@ use super::shop::Process;
 use crate::limits::dispatch::FAREWELL_GRACE;
 use crate::plan::{App, AppFiles};
 use crate::report::{Named, Report, Reporter};
+use crate::store::folder;
 
 pub use set::AppSet;
 
@@ -138,7 +139,7 @@ impl Tenants {
         let folder = set::folder(path)?;
         let name = match name {
             Some(name) => name.to_owned(),
-            None => self.plan(&folder, "new")?.name,
+            None => self.manifest(&folder, "new")?.name,
         };
         set::check_name(&name)?;
         if self.set.has(&name) {
@@ -153,7 +154,7 @@ impl Tenants {
             Err(error) => Err(error),
         };
         if let Err(error) = put {
-            self.set.unlink(&name)?;
+            self.take_out(&name).await?;
             return Err(error);
         }
         Ok(name)
@@ -163,17 +164,20 @@ impl Tenants {
     pub async fn remove(&self, name: &str) -> Result<(), String> {
         let _turn = self.turn.lock().await;
         self.set.check_link(name)?;
-        let seat = self.seat(name);
-        if let Some(seat) = &seat {
+        self.take_out(name).await?;
+        self.set_stopped(name, false)
+    }
+
+    async fn take_out(&self, name: &str) -> Result<(), String> {
+        if let Some(seat) = self.seat(name) {
             seat.rest().await;
             seat.go().await;
         }
-        drop(seat);
         self.places().remove(name);
         self.set.unlink(name)?;
         self.links.drop_unused(FAREWELL_GRACE).await;
         self.tidy();
-        self.set_stopped(name, false)
+        Ok(())
     }
 
     /// Starts an app that is stopped or was wrong.
@@ -288,22 +292,6 @@ impl Tenants {
         begun
     }
 
-    /// How all of them are.
-    pub fn rows(&self) -> Result<Vec<Row>, String> {
-        let names = self.set.names()?;
-        let places = self.places();
-        let row = |name: String| {
-            let (state, about) = match places.get(&name) {
-                Some(Place::Taken(seat)) => seat.shown(),
-                Some(Place::Wrong(error)) => ("wrong", error.clone()),
-                // Somebody put it there by hand.
-                None => ("stopped", String::new()),
-            };
-            Row { name, state, about }
-        };
-        Ok(names.into_iter().map(row).collect())
-    }
-
     /// What an app is asked about itself.
     pub fn control(&self, name: &str) -> Result<Control, String> {
         self.known(name)?;
@@ -363,7 +351,13 @@ impl Tenants {
         }
     }
 
+    /// An app under its name in the set: two may be of one manifest, and nothing of one is the other's.
     fn plan(&self, folder: &Path, name: &str) -> Result<App, String> {
+        Ok(App { name: name.to_owned(), ..self.manifest(folder, name)? })
+    }
+
+    /// An app under the name that its manifest gives it.
+    fn manifest(&self, folder: &Path, name: &str) -> Result<App, String> {
         let files = AppFiles {
             manifest: folder.to_owned(),
             state_dir: Some(self.state_dir(name)),
@@ -392,7 +386,8 @@ impl Tenants {
 
     fn runner(&self, name: &str, folder: &Path) -> Result<Runner, String> {
         let app = self.plan(folder, name)?;
-        check_free(&app.state_dir)?;
+        // Somebody may run it there with `pirnd up`.
+        folder::check_free(&app.state_dir).map_err(|error| error.to_string())?;
         self.check_neighbours(name, &app)?;
         let reporter = match app.log_dir.clone() {
             None => Arc::clone(&self.reporter),

@@ -1,6 +1,6 @@
-//! Apps beside each other: what of one no other may have as well, and what all of them take together.
+//! Apps beside each other: what of one no other may have as well, how they are, and what all of them take together.
 
-use super::{Place, Tenants};
+use super::{Place, Row, Tenants};
 use crate::plan::App;
 use crate::serve::overview::{Overview, Used};
 use crate::serve::shop::Ware;
@@ -33,6 +33,22 @@ impl Tenants {
             }
         }
         Ok(())
+    }
+
+    /// How all of them are.
+    pub fn rows(&self) -> Result<Vec<Row>, String> {
+        let names = self.set.names()?;
+        let places = self.places();
+        let row = |name: String| {
+            let (state, about) = match places.get(&name) {
+                Some(Place::Taken(seat)) => seat.shown(),
+                Some(Place::Wrong(error)) => ("wrong", error.clone()),
+                // Somebody put it there by hand.
+                None => ("stopped", String::new()),
+            };
+            Row { name, state, about }
+        };
+        Ok(names.into_iter().map(row).collect())
     }
 
     /// How the process is as a whole.

@@ -1,16 +1,13 @@
 //! One app of a set: loaded, and at work or not. One that is not at work still has its lanes: what comes for it is
 //! written down, for when it is started again.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pirn_triggers::gpio::Chips;
 
 use crate::flow::all::Lanes;
-use crate::limits::dispatch::STORE_CLOSE_GRACE;
 use crate::plan::App;
-use crate::report::{Report, Reporter};
-use crate::serve::at_work::AtWork;
+use crate::serve::at_work::{AtWork, Outside};
 use crate::serve::control::Control;
 use crate::serve::link::{Link, Links};
 use crate::serve::runner::Runner;
@@ -52,10 +49,6 @@ impl Seat {
         &self.runner
     }
 
-    pub(super) fn reporter(&self) -> &dyn Reporter {
-        &**self.runner.reporter()
-    }
-
     /// Its messages go to its lanes from here on.
     pub(super) fn join(&self) {
         if let Some(link) = &self.link {
@@ -85,7 +78,7 @@ impl Seat {
     }
 
     /// Connects it to what it needs. Nothing of its lanes is touched: that is for [`Self::begin`].
-    pub(super) fn connect(&self, chips: &Chips) -> Result<crate::serve::at_work::Outside, String> {
+    pub(super) fn connect(&self, chips: &Chips) -> Result<Outside, String> {
         let outside = self.runner.connect(chips, self.link.clone());
         let outside = outside.map_err(|error| error.to_string())?;
         *locked(&self.seen) = Seen::of(&outside);
@@ -93,7 +86,7 @@ impl Seat {
     }
 
     /// Begins to work.
-    pub(super) fn begin(&self, outside: crate::serve::at_work::Outside) -> Result<(), String> {
+    pub(super) fn begin(&self, outside: Outside) -> Result<(), String> {
         let begun = self.runner.begin(outside, &self.lanes).map_err(|error| error.to_string())?;
         *self.work() = Work::Running(begun);
         Ok(())
@@ -110,12 +103,7 @@ impl Seat {
     /// Writes nothing any more.
     pub(super) async fn close(&self) {
         self.lanes.close().await;
-        let closed = self.runner.store().close();
-        if tokio::time::timeout(STORE_CLOSE_GRACE, closed).await.is_err() {
-            let sentence =
-                "the store takes long to close; what was answered is on the disk all the same";
-            self.reporter().report(&Report::Warning(sentence));
-        }
+        self.runner.close_store().await;
     }
 
     /// Is not at work from here on: what comes is written down.
@@ -166,9 +154,4 @@ impl Seat {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether an app's state folder is another process's, as it is if somebody runs `pirnd up` there.
-pub(super) fn check_free(state_dir: &Path) -> Result<(), String> {
-    crate::store::folder::check_free(state_dir).map_err(|error| error.to_string())
 }
