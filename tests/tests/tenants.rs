@@ -190,3 +190,15 @@ fn two_apps_of_one_manifest_are_two() {
     assert!(broker.wait(Duration::from_secs(20), |look| look.connects() == 2));
     assert!(served.said(&["status", "two"]).starts_with("two on "));
 }
+
+#[test]
+fn the_last_app_at_a_broker_leaves_no_subscription_there() {
+    let broker = Broker::start();
+    let app = ledger(&broker, "lamp", "a");
+    let served = Served::new();
+    served.said(&["add", text(app.path())]);
+    subscribed(&broker, "a");
+    served.said(&["remove", "lamp"]);
+    let left = broker.wait(Duration::from_secs(10), |look| !look.is_subscribed_to("in/a/#"));
+    assert!(left, "the broker goes on keeping messages for nobody");
+}

@@ -216,6 +216,19 @@ impl Subscriptions {
             self.asked = Some(Asked { id, since: now, list: filters.clone(), retained });
             return Some(Outgoing::Subscribe { id, filters, retained });
         }
+        self.next_to_drop(now, id)
+    }
+
+    /// The same for a session that ends: only what is too much. Nobody comes back to it, and the broker would keep
+    /// messages for it as long as it keeps the session.
+    pub(super) fn next_to_drop(
+        &mut self,
+        now: Instant,
+        mut id: impl FnMut() -> u16,
+    ) -> Option<Outgoing> {
+        if self.is_pending() {
+            return None;
+        }
         let filters = self.part();
         if filters.is_empty() {
             return None;
@@ -223,6 +236,11 @@ impl Subscriptions {
         let (id, list) = (id(), filters.clone());
         self.dropping = Some(Asked { id, since: now, list, retained: Retained::IfNew });
         Some(Outgoing::Unsubscribe { id, filters })
+    }
+
+    /// Whether the broker is to be told that something is too much, or has not answered that.
+    pub(super) fn has_excess(&self) -> bool {
+        !self.excess.is_empty() || self.dropping.is_some()
     }
 
     /// The broker's answer to SUBSCRIBE, in the order asked. Says what has changed; `None` if it is the answer

@@ -164,12 +164,15 @@ impl Core {
 
     fn choose_message(&mut self, now: Instant) -> Option<Outgoing> {
         let (outbound, subscriptions) = (&mut self.outbound, &mut self.subscriptions);
-        if self.stop == Stop::No {
-            // Nothing of its own is under way when it asks for an identifier.
-            let asked = subscriptions.next(now, || outbound.free_id(&|_| false));
-            if asked.is_some() {
-                return asked;
-            }
+        // Nothing of its own is under way when it asks for an identifier.
+        let id = || outbound.free_id(&|_| false);
+        let asked = match self.stop {
+            Stop::No => subscriptions.next(now, id),
+            Stop::By(_) => subscriptions.next_to_drop(now, id),
+            Stop::Now | Stop::Done => None,
+        };
+        if asked.is_some() {
+            return asked;
         }
         if !outbound.is_flying() {
             self.idle_until(now);
@@ -193,7 +196,13 @@ impl Core {
         match self.stop {
             Stop::No | Stop::Done => None,
             Stop::Now => self.disconnect(),
-            Stop::By(_) if !self.outbound.is_empty() || self.inbound.awaits_release() => None,
+            Stop::By(_)
+                if !self.outbound.is_empty()
+                    || self.inbound.awaits_release()
+                    || self.subscriptions.has_excess() =>
+            {
+                None
+            }
             Stop::By(_) => match self.last.take() {
                 Some(last) => {
                     self.outbound.set_status(Some(last));
