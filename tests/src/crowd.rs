@@ -16,6 +16,19 @@ use crate::machine;
 /// The id of the component of every app of a crowd.
 pub const COMPONENT: &str = "it";
 
+/// The manifest of an app with one component, which passes on what comes on `in/NAME/#`. `more` follows its variables.
+#[must_use]
+pub fn manifest(name: &str, address: &str, more: &str) -> String {
+    format!(
+        "spin_manifest_version = 2\n[application]\nname = \"{name}\"\n\
+         [application.trigger.mqtt]\naddress = \"{address}\"\nusername = \"\"\npassword = \"\"\n\
+         keep_alive_interval = \"30\"\n\
+         [[trigger.mqtt]]\ncomponent = \"{COMPONENT}\"\ntopic = \"in/{name}/#\"\nqos = \"1\"\n\
+         [component.{COMPONENT}]\nsource = \"it.wasm\"\nallowed_outbound_hosts = [\"{address}\"]\n\
+         [component.{COMPONENT}.variables]\nbroker = \"{address}\"\n{more}"
+    )
+}
+
 /// What the apps of a crowd have in common.
 pub struct Model {
     component: Vec<u8>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::apps::ScratchApp;
 use crate::broker::Mosquitto;
-use crate::crowd::{COMPONENT, Model};
+use crate::crowd::{COMPONENT, Model, manifest};
 use crate::dice::Dice;
 use crate::peer::Peer;
 use crate::served::Served;
@@ -89,7 +89,8 @@ impl Neighbourhood {
         }
         for (number, hostility) in hostile.iter().enumerate() {
             let name = format!("bad-{number}-{}", hostility.name());
-            let (number, text) = ((healthy + number) as u64, manifest(&name, &address, LIMITS));
+            let limits = format!("[component.{COMPONENT}.tool.pirn]\n{LIMITS}");
+            let (number, text) = ((healthy + number) as u64, manifest(&name, &address, &limits));
             add(&name, bad.app(number, &text));
             named.push((name, *hostility));
         }
@@ -172,16 +173,4 @@ fn replace(served: &Served, versions: &[ScratchApp; 2], over: &AtomicBool) {
         // One that is refused because the process has more to do is asked again.
         let _ = served.asking(&["replace", "restless"]).arg(version.path()).output();
     }
-}
-
-fn manifest(name: &str, address: &str, limits: &str) -> String {
-    format!(
-        "spin_manifest_version = 2\n[application]\nname = \"{name}\"\n\
-         [application.trigger.mqtt]\naddress = \"{address}\"\nusername = \"\"\npassword = \"\"\n\
-         keep_alive_interval = \"30\"\n\
-         [[trigger.mqtt]]\ncomponent = \"{COMPONENT}\"\ntopic = \"in/{name}/#\"\nqos = \"1\"\n\
-         [component.{COMPONENT}]\nsource = \"it.wasm\"\nallowed_outbound_hosts = [\"{address}\"]\n\
-         [component.{COMPONENT}.variables]\nbroker = \"{address}\"\n\
-         [component.{COMPONENT}.tool.pirn]\n{limits}"
-    )
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use pirn_tests::Over;
 use pirn_tests::apps::ScratchApp;
-use pirn_tests::crowd::{COMPONENT, Model};
+use pirn_tests::crowd::{Model, manifest};
 use pirn_tests::dice::Dice;
 use pirn_tests::faults::books::{self, Books};
 use pirn_tests::faults::broker::{Broker, Look};
@@ -39,18 +39,6 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn manifest(broker: &Broker, name: &str, more: &str) -> String {
-    let address = broker.address();
-    format!(
-        "spin_manifest_version = 2\n[application]\nname = \"{name}\"\n\
-         [application.trigger.mqtt]\naddress = \"{address}\"\nusername = \"\"\npassword = \"\"\n\
-         keep_alive_interval = \"30\"\n\
-         [[trigger.mqtt]]\ncomponent = \"{COMPONENT}\"\ntopic = \"in/{name}/#\"\nqos = \"1\"\n\
-         [component.{COMPONENT}]\nsource = \"it.wasm\"\nallowed_outbound_hosts = [\"{address}\"]\n\
-         [component.{COMPONENT}.variables]\nbroker = \"{address}\"\n{more}"
-    )
-}
-
 /// Waits until the broker has a subscription of the app of this name.
 fn subscribed(broker: &Broker, name: &str) {
     let filter = format!("in/{name}/#");
@@ -72,7 +60,7 @@ impl Versions {
             let mut version = |version: u64| {
                 let more = format!("version = \"{name} {version}\"\n");
                 number += 1;
-                model.app(number, &manifest(broker, name, &more))
+                model.app(number, &manifest(name, &broker.address(), &more))
             };
             folders.insert(*name, (0..*count).map(&mut version).collect());
         }
@@ -230,7 +218,7 @@ struct Replaced {
 fn replaced(rounds: usize) -> Replaced {
     let broker = Broker::start();
     let model = Model::of("ledger", None);
-    let versions = [0, 1].map(|number| model.app(number, &manifest(&broker, "a", "")));
+    let versions = [0, 1].map(|number| model.app(number, &manifest("a", &broker.address(), "")));
     let mut served = Served::new();
     served.said(&["add", text(versions[0].path())]);
     subscribed(&broker, "a");
