@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pirn_runner::plan::{App, AppError, AppFiles, RowKind, TriggerPlanKind};
+use pirn_runner::plan::{App, AppError, AppFiles, Budget, BudgetRow, RowKind, TriggerPlanKind};
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -213,11 +213,45 @@ fn code_counts_once_its_size_is_known() {
 #[test]
 fn an_app_that_does_not_fit_is_refused_with_the_sum() {
     let files = AppFiles {
-        board: Some("tests/board/tiny.toml".to_owned()),
+        board: Some("tests/board/strict.toml".to_owned()),
         ..AppFiles::new("tests/manifest/over-budget.toml")
     };
     let Err(AppError::OverBudget(refused)) = App::load(&files) else { panic!("it fitted") };
     let sum: u64 = refused.budget.rows.iter().filter_map(|row| row.bytes).sum();
     assert_eq!(sum, refused.budget.total_bytes());
     assert!(sum > refused.budget.limit_bytes);
+}
+
+#[test]
+fn instances_that_do_not_fit_together_take_turns_unless_the_board_says_otherwise() {
+    let load = |board: &str| {
+        App::load(&AppFiles {
+            board: Some(format!("tests/board/{board}.toml")),
+            ..AppFiles::new("tests/manifest/over-budget.toml")
+        })
+    };
+    let app = load("tiny").unwrap();
+    let memories = |row: &&BudgetRow| row.kind == RowKind::Memory;
+    let counted: Vec<_> = app.budget(&[]).rows.iter().filter(memories).cloned().collect();
+    assert_eq!(counted.len(), 1);
+    assert_eq!((counted[0].holder.as_str(), counted[0].count), ("other", 1));
+    assert!(load("strict").is_err());
+}
+
+#[test]
+fn what_all_apps_need_is_the_sum_of_their_code_and_the_largest_of_their_instances() {
+    let folder = Folder::new("together");
+    let files = |board: &str| AppFiles {
+        board: Some(format!("tests/board/{board}.toml")),
+        ..folder.files()
+    };
+    let app = App::load(&files("strict")).unwrap();
+    let three = [(&app, 100_000), (&app, 200_000), (&app, 300_000)];
+    let all = App::budget_of_all(&app.board, three.into_iter());
+    let instances = |budget: &Budget| -> u32 {
+        budget.rows.iter().filter(|row| row.kind == RowKind::Memory).map(|row| row.count).sum()
+    };
+    assert_eq!((all.code_bytes(), instances(&all)), (600_000, 2));
+    let one = App::budget_of_all(&app.board, three[..1].iter().copied());
+    assert_eq!((one.code_bytes(), instances(&one)), (100_000, 1));
 }

@@ -125,6 +125,7 @@ fn summary(app: &App) -> String {
     app.pins.inputs.iter().for_each(|pin| writeln!(text, "input {pin:?}").unwrap());
     app.pins.outputs.iter().for_each(|pin| writeln!(text, "output {pin:?}").unwrap());
     summarise_broker(app, &mut text);
+    writeln!(text, "all together: {:?}", app.limits).unwrap();
     summarise_components(app, &mut text);
     for warning in &app.warnings {
         writeln!(text, "warning: {warning}").unwrap();

@@ -32,6 +32,8 @@ pub struct Board {
     pub memory: BoardMemory,
     /// Default and most for each component.
     pub component: ComponentBounds,
+    /// The same for each app, all its components together.
+    pub app: AppBounds,
     /// Instances alive at the same time, of all components together.
     pub instances_max: u32,
     /// GPIO chips; empty on boards without.
@@ -66,6 +68,18 @@ pub struct BoardMemory {
     pub host_bytes: u64,
     /// The stack of one instance.
     pub stack_bytes: u64,
+    /// Whether more may be planned than fits at once.
+    pub overcommit: Overcommit,
+}
+
+/// Whether more instances may be planned than fit at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overcommit {
+    /// Yes: an instance begins when what it may take is free, and waits for that.
+    #[default]
+    Admit,
+    /// No: whatever can be alive together is counted at the start, and what does not fit is refused.
+    None,
 }
 
 /// `[component]`: what a component gets if it does not ask, and the most that it can ask for.
@@ -79,6 +93,20 @@ pub struct ComponentBounds {
     pub rate: Bound<Rate>,
     /// Bytes of key-value data.
     pub state_bytes: Bound<u64>,
+}
+
+/// `[app]`: what an app gets for all its components together if it does not ask, and the most that it can ask for. What
+/// is not there is bounded by what the board has for all apps.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct AppBounds {
+    /// What all its instances may take, in bytes.
+    pub memory_bytes: Option<Bound<u64>>,
+    /// Its instances at the same time.
+    pub instances: Option<Bound<u32>>,
+    /// Events in a period.
+    pub rate: Option<Bound<Rate>>,
+    /// Bytes of key-value data.
+    pub state_bytes: Option<Bound<u64>>,
 }
 
 /// A default and the most that can be asked for.
@@ -132,6 +160,14 @@ impl Board {
         self.chips.iter().flat_map(|chip| {
             chip.lines.iter().map(|(name, line)| (chip.label.as_str(), name.as_str(), line))
         })
+    }
+
+    /// Instances whose memory has to be there before an app may run.
+    pub fn counted_instances(&self) -> u32 {
+        match self.memory.overcommit {
+            Overcommit::None => self.instances_max,
+            Overcommit::Admit => 1,
+        }
     }
 
     /// The bytecode for a board of this word size.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::coop::consume_budget;
 
-use super::fair::{Fair, Runs, Turn};
+use super::fair::{Ask, Bounds, Fair, Turn};
 use super::lanes::{Entry, locked};
 use super::ledger::Ledger;
 use super::running::Running;
@@ -75,8 +75,8 @@ impl Crew {
     }
 
     /// The app's lane has work.
-    pub(super) fn call(self: &Arc<Self>, (app, runs): (u32, Runs), lane: Entry) {
-        locked(&self.line).enter(app, runs, lane);
+    pub(super) fn call(self: &Arc<Self>, app: (u32, Bounds), ask: Ask, lane: Entry) {
+        locked(&self.line).enter(app, ask, lane);
         let one_less = |count: u32| count.checked_sub(1);
         if self.idle.fetch_update(Relaxed, Relaxed, one_less).is_ok() {
             return self.called.notify_one();
@@ -85,6 +85,11 @@ impl Crew {
         if self.hands.fetch_update(Relaxed, Relaxed, one_more).is_ok() {
             tokio::spawn(work(Arc::downgrade(self), Arc::clone(&self.called)));
         }
+    }
+
+    /// Instances that an app has now, and what they may take.
+    pub(super) fn in_use(&self, app: u32) -> (u32, u64) {
+        locked(&self.line).in_use(app)
     }
 
     /// A run turns out to be long. Whether it may go on.

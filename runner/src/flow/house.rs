@@ -4,17 +4,20 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::crew::Crew;
 use super::event::{Forget, digest};
+use super::fair::Bounds;
 use super::lanes::locked;
+use super::pace::Pace;
 use super::running::Running;
 use super::tries::Tries;
 use crate::heap;
+use crate::plan::AppLimits;
 use crate::report::{Report, Reporter};
 use crate::store::Store;
 
@@ -26,6 +29,10 @@ pub(crate) struct House {
     pub(super) crew: Arc<Crew>,
     /// By which the crew knows it.
     pub(super) number: u32,
+    /// What all its lanes may use together.
+    limits: AppLimits,
+    /// Its rate, if it has one.
+    pace: Option<Mutex<Pace>>,
     /// Under which what runs is written down.
     pub(super) id: u32,
     pub(super) running: Option<Arc<Running>>,
@@ -57,6 +64,7 @@ impl House {
     /// process, which may be another than the app's.
     pub(crate) async fn new(
         (app, root): (&str, &Path),
+        limits: AppLimits,
         store: Store,
         crew: Arc<Crew>,
         reporter: Arc<dyn Reporter>,
@@ -69,6 +77,8 @@ impl House {
             store,
             reporter,
             number: crew.number(),
+            limits,
+            pace: limits.rate.map(|rate| Mutex::new(Pace::new(rate.events, rate.period))),
             crew,
             id,
             running,
@@ -84,6 +94,34 @@ impl House {
             forget: Mutex::default(),
             unforgotten: AtomicBool::new(false),
         })
+    }
+
+    /// By what the crew knows the app, and what that may have at the same time.
+    pub(super) fn app(&self) -> (u32, Bounds) {
+        let AppLimits { instances_max, memory_bytes_max, .. } = self.limits;
+        (self.number, Bounds { turns_max: instances_max, bytes_max: memory_bytes_max })
+    }
+
+    /// What all its lanes may use together.
+    pub(crate) fn limits(&self) -> AppLimits {
+        self.limits
+    }
+
+    /// Instances that it has now, and what they may take.
+    pub(crate) fn in_use(&self) -> (u32, u64) {
+        self.crew.in_use(self.number)
+    }
+
+    /// When the app's next event may run, if that is not now.
+    pub(super) fn wait(&self, now: Instant) -> Option<Instant> {
+        locked(self.pace.as_ref()?).wait(now)
+    }
+
+    /// An event of the app runs.
+    pub(super) fn count(&self, now: Instant) {
+        if let Some(pace) = &self.pace {
+            locked(pace).take(now);
+        }
     }
 
     /// Who is told.

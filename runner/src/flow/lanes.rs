@@ -220,7 +220,8 @@ impl Entry {
                 true => fair::Runs::Long,
                 false => fair::Runs::Short,
             };
-            house.crew.call((house.number, runs), self.clone());
+            let ask = fair::Ask { runs, bytes: self.0.unit.limits.instance_bytes() };
+            house.crew.call(house.app(), ask, self.clone());
         }
     }
 
@@ -262,13 +263,18 @@ impl Entry {
         if house.stopping.load(Relaxed) {
             return Duration::ZERO;
         }
+        if let Some(until) = house.wait(now()) {
+            self.call_at(until);
+            return Duration::ZERO;
+        }
         let next = self.lane().next(now());
         match next {
             Next::Run { key, event, attempt } => {
+                house.count(now());
                 // Another instance may begin beside it.
                 self.call();
                 let _busy = Busy::new(house);
-                let admitted = house.crew.ledger.admit(self.0.unit.instance_bytes());
+                let admitted = house.crew.ledger.admit(self.0.unit.limits.instance_bytes());
                 let admitted = tokio::select! {
                     admitted = admitted => admitted,
                     () = house.halt.notified() => None,

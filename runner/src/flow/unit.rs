@@ -8,7 +8,6 @@ use super::event::Event;
 use crate::engine::outcome::Outcome;
 use crate::engine::{Allowance, Fault};
 use crate::host::{Component, Grants, Host};
-use crate::limits::engine::INSTANCE_BYTES;
 use crate::outbox::Receipt;
 use crate::plan::ComponentLimits;
 use crate::report::Reporter;
@@ -58,12 +57,6 @@ impl Unit {
         let outcome =
             worlds.handle(component, host.clone(), allowance, &event.source, &event.what).await;
         (outcome, host.take_receipts())
-    }
-
-    /// What one instance may take, with its stack and its tables.
-    pub fn instance_bytes(&self) -> u64 {
-        let ComponentLimits { memory_bytes_max, stack_bytes_max, .. } = self.limits;
-        memory_bytes_max.saturating_add(stack_bytes_max).saturating_add(INSTANCE_BYTES as u64)
     }
 
     pub(crate) fn reporter(&self) -> &dyn Reporter {

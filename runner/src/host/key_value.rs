@@ -6,7 +6,7 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 use super::{Door, Host, Interface};
 use crate::engine::door::{Answer, Twin};
 use crate::engine::wire::wire;
-use crate::store::{Quota, StoreError};
+use crate::store::StoreError;
 
 wire! {
     /// `variant error`, cases in the order of the WIT.
@@ -78,12 +78,8 @@ async fn get(host: Host, (store, key): (Resource<OpenStore>, String)) -> Of<Opti
 async fn set(host: Host, (store, key, value): (Resource<OpenStore>, String, Vec<u8>)) -> Of<()> {
     let label = label(&host, &store)?;
     let grants = host.grants();
-    let quota = Quota {
-        component: &grants.component,
-        stores: &grants.key_value_stores,
-        bytes_max: grants.state_bytes_max,
-    };
-    Ok((grants.store.set_within(&label, &key, value, quota).await.map_err(Error::from),))
+    let quotas = grants.quotas();
+    Ok((grants.store.set_within(&label, &key, value, &quotas).await.map_err(Error::from),))
 }
 
 async fn delete(host: Host, (store, key): (Resource<OpenStore>, String)) -> Of<()> {

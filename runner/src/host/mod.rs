@@ -31,7 +31,7 @@ use crate::limits::units::Rate;
 use crate::outbox::Receipt;
 use crate::plan::TopicGrant;
 use crate::report::{Nobody, Reporter};
-use crate::store::{Layout, Store};
+use crate::store::{Holder, Layout, Quota, Store};
 
 /// A component whose guests live here.
 pub type Component = crate::engine::Component<Host>;
@@ -51,6 +51,8 @@ pub struct Grants {
     pub key_value_stores: BTreeSet<String>,
     /// What these may hold in all.
     pub state_bytes_max: u64,
+    /// What all stores of its app may hold.
+    pub app_state: Arc<AppState>,
     /// The stores' files.
     pub store: Store,
     /// Hosts that it may reach.
@@ -69,7 +71,31 @@ pub struct Grants {
     pub wasi: wasi::Grant,
 }
 
+/// What all components of an app may keep.
+#[derive(Debug)]
+pub struct AppState {
+    /// Labels of all stores that one of them may open.
+    pub stores: BTreeSet<String>,
+    /// What these may hold in all.
+    pub bytes_max: u64,
+}
+
+impl Default for AppState {
+    /// Without a bound.
+    fn default() -> Self {
+        Self { stores: BTreeSet::new(), bytes_max: u64::MAX }
+    }
+}
+
 impl Grants {
+    /// What may be kept in its stores.
+    pub fn quotas(&self) -> [Quota<'_>; 2] {
+        let (holder, stores) = (Holder::Component(&self.component), &self.key_value_stores);
+        let own = Quota { holder, stores, bytes_max: self.state_bytes_max };
+        let AppState { stores, bytes_max } = &*self.app_state;
+        [own, Quota { holder: Holder::App, stores, bytes_max: *bytes_max }]
+    }
+
     /// Grants that grant nothing, for tests and fuzz targets: no variable, file, store, host, topic or line.
     /// What the component writes goes nowhere, and its store has no folder. What a test does grant, it
     /// puts in their place: `Grants { hosts, ..Grants::none("test")? }`.
@@ -84,6 +110,7 @@ impl Grants {
             variables: GuestVariables::default(),
             key_value_stores: BTreeSet::new(),
             state_bytes_max: 0,
+            app_state: Arc::default(),
             store,
             hosts: Hosts::default(),
             publish_topics: TopicGrant::default(),

@@ -1,14 +1,17 @@
 //! The budget: a sum that anybody can read, one row per holder of memory.
 //!
-//! Host reserve, plus the code of every component, plus the `instances_max` largest guest memories that
-//! can be alive together, plus a stack for each of those, and tables, handles and the engine's own. It is a promise about the worst case, not a measurement.
+//! Host reserve, plus the code of every component, plus the largest guest memory with its stack, its tables, its handles
+//! and the engine's own: less than that is not enough, and how many more are alive at the same time is for the ledger to
+//! say while they run. A board that says `overcommit = "none"` wants to know before: then the `instances_max` largest
+//! that can be alive together count, and with several apps those of all apps. It is a promise about the worst case, not a
+//! measurement.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
 use super::{App, ComponentPlan};
-use crate::files::board::ArtifactKind;
+use crate::files::board::{ArtifactKind, Board};
 use crate::files::config::Bytes;
 use crate::limits::engine::{COMPONENT_BYTES, INSTANCE_BYTES};
 
@@ -60,31 +63,44 @@ pub struct OverBudget {
 }
 
 pub(super) fn of(app: &App, code: &[Option<u64>]) -> Budget {
-    let mut rows = vec![BudgetRow {
-        kind: RowKind::Host,
-        holder: String::new(),
+    sum(&app.board, codes(app, code), app.components.iter())
+}
+
+/// What several apps need of a board, each with what its code takes.
+pub(super) fn of_all<'a>(
+    board: &Board,
+    apps: impl Iterator<Item = (&'a App, u64)> + Clone,
+) -> Budget {
+    let code = |(app, bytes): (&App, u64)| BudgetRow {
+        kind: RowKind::Code,
+        holder: app.name.clone(),
         count: 1,
-        bytes: Some(app.board.memory.host_bytes),
-    }];
-    rows.extend(codes(app, code));
-    let memories = largest_memories(app);
+        bytes: Some(bytes),
+    };
+    let codes = apps.clone().map(code).collect();
+    sum(board, codes, apps.flat_map(|(app, _)| &app.components))
+}
+
+fn sum<'a>(
+    board: &Board,
+    codes: Vec<BudgetRow>,
+    components: impl Iterator<Item = &'a ComponentPlan>,
+) -> Budget {
+    let row = |kind, count: u32, bytes| BudgetRow {
+        kind,
+        holder: String::new(),
+        count,
+        bytes: Some(bytes),
+    };
+    let memories = largest_memories(components, board.counted_instances());
     let instances = memories.iter().map(|row| row.count).sum();
+    let each = |bytes: u64| bytes.saturating_mul(u64::from(instances));
+    let mut rows = vec![row(RowKind::Host, 1, board.memory.host_bytes)];
+    rows.extend(codes);
     rows.extend(memories);
-    let stacks = app.board.memory.stack_bytes.saturating_mul(u64::from(instances));
-    rows.push(BudgetRow {
-        kind: RowKind::Stacks,
-        holder: String::new(),
-        count: instances,
-        bytes: Some(stacks),
-    });
-    let beside = (INSTANCE_BYTES as u64).saturating_mul(u64::from(instances));
-    rows.push(BudgetRow {
-        kind: RowKind::Instances,
-        holder: String::new(),
-        count: instances,
-        bytes: Some(beside),
-    });
-    Budget { board: app.board.name.clone(), limit_bytes: app.board.memory.budget_bytes, rows }
+    rows.push(row(RowKind::Stacks, instances, each(board.memory.stack_bytes)));
+    rows.push(row(RowKind::Instances, instances, each(INSTANCE_BYTES as u64)));
+    Budget { board: board.name.clone(), limit_bytes: board.memory.budget_bytes, rows }
 }
 
 /// One row for each artifact: components made from one file share it.
@@ -120,11 +136,13 @@ fn beside(component: &ComponentPlan) -> u64 {
     }
 }
 
-/// The worst set of instances that can be alive together.
-fn largest_memories(app: &App) -> Vec<BudgetRow> {
-    let mut components: Vec<_> = app.components.iter().collect();
+/// The worst set of so many instances that can be alive together.
+fn largest_memories<'a>(
+    components: impl Iterator<Item = &'a ComponentPlan>,
+    mut left: u32,
+) -> Vec<BudgetRow> {
+    let mut components: Vec<_> = components.collect();
     components.sort_by_key(|component| std::cmp::Reverse(component.limits.memory_bytes_max));
-    let mut left = app.board.instances_max;
     let mut rows = Vec::new();
     for component in components {
         let count = component.limits.instances_max.min(left);
@@ -147,6 +165,12 @@ impl Budget {
     /// The sum of what is known.
     pub fn total_bytes(&self) -> u64 {
         self.rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// What code takes of it.
+    pub fn code_bytes(&self) -> u64 {
+        let code = self.rows.iter().filter(|row| row.kind == RowKind::Code);
+        code.filter_map(|row| row.bytes).fold(0, u64::saturating_add)
     }
 
     /// Refuses what does not fit. Unknown code counts as nothing, so ask again once it is built.

@@ -55,6 +55,8 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
             capabilities,
         });
     }
+    let app_limits = limits::of_app(&hands)?;
+    limits::check_room(&hands, app_limits, &components)?;
     pins.check(&hands)?;
     hands.warnings.extend(pins.warnings(&hands));
     let broker = broker::of(&hands)?;
@@ -64,6 +66,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
         triggers,
         pins,
         broker,
+        limits: app_limits,
         log_dir: files.log_dir.clone().or_else(|| hands.operator.log_dir.clone()),
         dir: hands.dir,
         state_dir: hands.state_dir,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ use crate::files::manifest::{
 };
 use crate::files::runtime_config::RuntimeConfig;
 use crate::files::variables::Variables;
-use crate::limits::engine::INTERPRETED_BYTES_PER_BYTE;
+use crate::limits::engine::{INSTANCE_BYTES, INTERPRETED_BYTES_PER_BYTE};
 
+mod app_files;
 mod load;
 
 mod broker;
@@ -34,81 +35,10 @@ mod pins;
 mod triggers;
 
 pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};
+pub use app_files::{AppFiles, Known, Processor, Purpose, UnknownLines};
 pub use budget::{Budget, BudgetRow, OverBudget, RowKind};
 pub use pins::{Pin, Pins, SIMULATED_CHIP};
 pub use triggers::{TriggerPlan, TriggerPlanKind};
-
-/// Where the three hands' files are, and what the command line adds. Time and environment are arguments:
-/// loading the same `AppFiles` twice gives the same plan.
-#[derive(Clone, Default)]
-pub struct AppFiles {
-    /// `spin.toml`, or the folder that holds it.
-    pub manifest: PathBuf,
-    /// `--runtime-config-file`.
-    pub runtime_config: Option<PathBuf>,
-    /// `--board`: a name or a file; [`Board::default_name`] if absent.
-    pub board: Option<String>,
-    /// `--profile`.
-    pub profile: Option<String>,
-    /// `--variable name=value`, later ones go before earlier ones.
-    pub variables: Vec<(String, String)>,
-    /// `-e`: environment of every component, over the manifest's.
-    pub guest_environment: Vec<(String, String)>,
-    /// The process's environment, for `SPIN_VARIABLE_*`; see [`AppFiles::with_process_environment`].
-    pub process_environment: Arc<BTreeMap<String, String>>,
-    /// `--state-dir`: goes before the operator's.
-    pub state_dir: Option<PathBuf>,
-    /// `--log-dir`: goes before the operator's.
-    pub log_dir: Option<PathBuf>,
-    /// Whether the plan will be run.
-    pub purpose: Purpose,
-    /// What becomes of GPIO lines that the board does not list.
-    pub unknown_lines: UnknownLines,
-    /// Whose processor the components are compiled for.
-    pub processor: Processor,
-    /// The board and the operator's settings, where they were read before: see [`AppFiles::read_once`].
-    pub known: Option<Known>,
-}
-
-/// What is the same for all apps of a process.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// The board.
-    pub board: Arc<Board>,
-    /// The operator's settings.
-    pub operator: Arc<RuntimeConfig>,
-}
-
-/// Whose processor the components are compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Processor {
-    /// The board's.
-    #[default]
-    Board,
-    /// This machine's, within the limits of the board: to try an app before it goes there.
-    Here,
-}
-
-/// What becomes of GPIO lines that the board does not list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UnknownLines {
-    /// A mistake.
-    #[default]
-    Refused,
-    /// Made up, if the board lists none at all: there the developer tries an app before there is a board.
-    Simulated,
-}
-
-/// What the plan is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Purpose {
-    /// To be run: every required variable must have a value, and what templates give is checked.
-    #[default]
-    Run,
-    /// To be looked at or built (`check`, `build`): on the developer's machine nobody has the device's secrets,
-    /// so what depends on a missing value is left out of the plan (`broker` is `None`, topics stay templates).
-    Inspect,
-}
 
 /// The checked plan.
 #[derive(Debug, Clone)]
@@ -131,6 +61,8 @@ pub struct App {
     pub pins: Pins,
     /// The app's broker, if a trigger needs one.
     pub broker: Option<BrokerPlan>,
+    /// What all its components may use together.
+    pub limits: AppLimits,
     /// Variables, resolvable.
     pub variables: Variables,
     /// Where state is kept.
@@ -177,6 +109,27 @@ pub struct ComponentLimits {
     /// Attempts at one event before it is put aside.
     pub attempts_max: u32,
     /// Key-value data, over all its stores.
+    pub state_bytes_max: u64,
+}
+
+impl ComponentLimits {
+    /// What one instance may take, with its stack and its tables.
+    pub fn instance_bytes(&self) -> u64 {
+        let Self { memory_bytes_max, stack_bytes_max, .. } = *self;
+        memory_bytes_max.saturating_add(stack_bytes_max).saturating_add(INSTANCE_BYTES as u64)
+    }
+}
+
+/// What all components of an app may use together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AppLimits {
+    /// Its instances, with their stacks and tables.
+    pub memory_bytes_max: u64,
+    /// Its instances at the same time.
+    pub instances_max: u32,
+    /// Events in a period, if there is a bound.
+    pub rate: Option<Rate>,
+    /// Key-value data, over all stores of all components.
     pub state_bytes_max: u64,
 }
 
@@ -313,6 +266,14 @@ impl App {
         budget::of(self, code)
     }
 
+    /// What several apps need of a board together, each with what its code takes.
+    pub fn budget_of_all<'a>(
+        board: &Board,
+        apps: impl Iterator<Item = (&'a Self, u64)> + Clone,
+    ) -> Budget {
+        budget::of_all(board, apps)
+    }
+
     /// The component of this id.
     pub fn component(&self, id: &str) -> Option<&ComponentPlan> {
         self.components.iter().find(|component| component.id == id)
@@ -330,69 +291,6 @@ impl App {
     pub fn interpreted_bytes(&self, component: &ComponentPlan) -> Option<u64> {
         let file = std::fs::metadata(self.component_file(component)?).ok()?;
         Some(file.len().saturating_mul(INTERPRETED_BYTES_PER_BYTE))
-    }
-}
-
-impl AppFiles {
-    /// For the manifest (or its folder), with nothing else said.
-    pub fn new(manifest: impl Into<PathBuf>) -> Self {
-        Self { manifest: manifest.into(), ..Self::default() }
-    }
-
-    /// Takes the process's environment as it is now; variables that are not UTF-8 cannot be values.
-    #[must_use]
-    pub fn with_process_environment(mut self) -> Self {
-        let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        self.process_environment = Arc::new(std::env::vars_os().filter_map(utf8).collect());
-        self
-    }
-
-    /// Reads what is the same for all apps, so that it is not read again for each of them.
-    pub fn read_once(mut self) -> Result<(Self, Known), Error> {
-        let known = load::known(&self)?;
-        self.known = Some(known.clone());
-        Ok((self, known))
-    }
-
-    /// Where state is kept: the command line's word, then the operator's, then systemd's
-    /// `StateDirectory=`, then a folder beside the manifest.
-    pub fn state_dir_with(&self, operator: Option<&Path>) -> PathBuf {
-        let systemd = self.process_environment.get("STATE_DIRECTORY");
-        let first = systemd.and_then(|list| list.split(':').next()).filter(|path| !path.is_empty());
-        let given = self.state_dir.clone().or_else(|| operator.map(Path::to_owned));
-        let given = given.or_else(|| first.map(PathBuf::from));
-        given.unwrap_or_else(|| self.dir().join(".pirn-state"))
-    }
-
-    /// The manifest's file, whether the folder or the file was named.
-    pub fn manifest_file(&self) -> PathBuf {
-        match self.manifest.is_dir() {
-            true => self.manifest.join("spin.toml"),
-            false => self.manifest.clone(),
-        }
-    }
-
-    /// The folder that paths in the manifest are relative to.
-    pub fn dir(&self) -> PathBuf {
-        let file = self.manifest_file();
-        match file.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        }
-    }
-}
-
-impl fmt::Debug for AppFiles {
-    /// Paths only: variables and environments hold secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppFiles")
-            .field("manifest", &self.manifest)
-            .field("runtime_config", &self.runtime_config)
-            .field("board", &self.board)
-            .field("profile", &self.profile)
-            .finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::flow::counters::ComponentCounters;
 use crate::flow::unit::{Code, Unit};
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
-use crate::host::{Grants, log::Log, wasi};
+use crate::host::{AppState, Grants, log::Log, wasi};
 use crate::plan::bundle::{self, Lock};
 use crate::plan::{App, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::report::Reporter;
@@ -156,13 +156,18 @@ pub(crate) struct Shared<'a> {
     pub(crate) reporter: &'a Arc<dyn Reporter>,
 }
 
+/// What each component of a plan is loaded from, in its order; they fit the board.
+pub(super) struct Origins {
+    each: Vec<Origin>,
+    /// What all of it takes in memory.
+    pub(super) code_bytes: u64,
+}
+
 /// The code of every component of the plan, in its order; nothing of it is loaded.
-pub(super) fn wares(app: &App, process: &Arc<Process>) -> Result<Vec<Arc<Ware>>, LoadAppError> {
-    let origins = origins(app)?;
-    check_budget(app, &origins)?;
-    let all = app.components.iter().zip(origins).zip(kinds(app));
+pub(super) fn wares(app: &App, process: &Arc<Process>, origins: Origins) -> Vec<Arc<Ware>> {
+    let all = app.components.iter().zip(origins.each).zip(kinds(app));
     let ware = |((plan, origin), kinds)| Ware::new(Arc::clone(process), plan, origin, kinds);
-    Ok(all.map(|one| Arc::new(ware(one))).collect())
+    all.map(|one| Arc::new(ware(one))).collect()
 }
 
 /// Every component of the plan, in its order, ready to run.
@@ -170,23 +175,32 @@ pub(super) fn units(
     shared: &Shared<'_>,
     wares: &[Arc<Ware>],
 ) -> Result<Vec<Arc<Unit>>, LoadAppError> {
+    let plans = &shared.app.components;
+    let stores = plans.iter().flat_map(|plan| plan.capabilities.key_value_stores.keys().cloned());
+    let bytes_max = shared.app.limits.state_bytes_max;
+    let app_state = Arc::new(AppState { stores: stores.collect(), bytes_max });
     let unit = |(plan, ware): (&ComponentPlan, &Arc<Ware>)| {
         let code: Arc<dyn Code> = Arc::<Ware>::clone(ware);
-        let grants = Arc::new(shared.grants(plan)?);
+        let grants = Arc::new(shared.grants(plan, &app_state)?);
         let counters = Arc::<ComponentCounters>::default();
         Ok(Arc::new(Unit { code, grants, limits: plan.limits, counters }))
     };
-    shared.app.components.iter().zip(wares).map(unit).collect()
+    plans.iter().zip(wares).map(unit).collect()
 }
 
 impl Shared<'_> {
-    fn grants(&self, plan: &ComponentPlan) -> Result<Grants, LoadAppError> {
+    fn grants(
+        &self,
+        plan: &ComponentPlan,
+        app_state: &Arc<AppState>,
+    ) -> Result<Grants, LoadAppError> {
         let may = &plan.capabilities;
         Ok(Grants {
             component: plan.id.clone(),
             variables: self.app.variables.of(&plan.id),
             key_value_stores: may.key_value_stores.keys().cloned().collect(),
             state_bytes_max: plan.limits.state_bytes_max,
+            app_state: Arc::clone(app_state),
             store: self.store.clone(),
             hosts: may.hosts.clone(),
             publish_topics: may.publish_topics.clone(),
@@ -229,7 +243,7 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
 }
 
 /// What each component of the plan is loaded from. Only what is compiled needs a lock file.
-fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
+pub(super) fn origins(app: &App) -> Result<Origins, LoadAppError> {
     let folder = bundle::folder(&app.dir, &app.board);
     let compiled = app.components.iter().any(|plan| plan.artifact != ArtifactKind::Wasm);
     let lock = compiled.then(|| Lock::read(&folder)).transpose()?;
@@ -244,7 +258,9 @@ fn origins(app: &App) -> Result<Vec<Origin>, LoadAppError> {
             Ok(Origin::Artifact(folder.join(&locked.file), locked))
         }
     };
-    app.components.iter().map(origin).collect()
+    let each = app.components.iter().map(origin).collect::<Result<Vec<_>, LoadAppError>>()?;
+    let code_bytes = check_budget(app, &each)?;
+    Ok(Origins { each, code_bytes })
 }
 
 fn component(app: &App, plan: &ComponentPlan) -> Result<Origin, LoadAppError> {
@@ -258,11 +274,12 @@ fn component(app: &App, plan: &ComponentPlan) -> Result<Origin, LoadAppError> {
     }
 }
 
-fn check_budget(app: &App, origins: &[Origin]) -> Result<(), OverBudget> {
+/// What the code takes, if the app fits the board.
+fn check_budget(app: &App, origins: &[Origin]) -> Result<u64, OverBudget> {
     let size = |(plan, origin): (&ComponentPlan, &Origin)| match origin {
         Origin::Artifact(_, artifact) => Some(artifact.bytes),
         Origin::Component(..) => app.interpreted_bytes(plan),
     };
     let sizes: Vec<_> = app.components.iter().zip(origins).map(size).collect();
-    app.budget(&sizes).check().map(drop)
+    app.budget(&sizes).check().map(|budget| budget.code_bytes())
 }

@@ -1,6 +1,6 @@
 //! How a process with several apps is as a whole: who runs, and what of the board's budget is in use.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::control::Format;
 
@@ -22,7 +22,7 @@ pub struct Overview {
 }
 
 /// How much of something is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Used {
     /// Now.
     pub now: u64,
@@ -58,10 +58,7 @@ impl Overview {
             ("code at hand", self.code_kib, "KiB"),
             ("databases open", self.databases, ""),
         ];
-        let row = |(what, used, unit): (&str, Used, &str)| {
-            let Used { now, of, .. } = used;
-            format!("{what:20} {}  {now} of {of} {unit}", used.bar()).trim_end().to_owned() + "\n"
-        };
+        let row = |(what, used, unit): (&str, Used, &str)| used.shown(what, unit);
         let head =
             format!("{running} of {apps} apps run, {connections} connections with brokers\n");
         rows.into_iter().map(row).fold(head, |text, row| text + &row)
@@ -69,6 +66,12 @@ impl Overview {
 }
 
 impl Used {
+    /// A line of a table.
+    pub(super) fn shown(self, what: &str, unit: &str) -> String {
+        let Self { now, of, .. } = self;
+        format!("{what:20} {}  {now} of {of} {unit}", self.bar()).trim_end().to_owned() + "\n"
+    }
+
     /// `#` is in use now, `-` was in use once.
     fn bar(self) -> String {
         let part = |number: u64| (number.min(self.of) * BAR).div_ceil(self.of.max(1));

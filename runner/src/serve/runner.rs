@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pirn_triggers::gpio::Chips;
 
 use super::link::Link;
-use super::loading::{self, LoadAppError, Shared};
+use super::loading::{self, LoadAppError, Origins, Shared};
 use super::readiness;
 use super::session;
 use super::shop::{Process, Purpose, Ware};
@@ -31,6 +31,7 @@ use crate::store::{Layout, Store};
 /// A loaded app.
 pub struct Runner {
     app: Arc<App>,
+    code_bytes: u64,
     wares: Vec<Arc<Ware>>,
     units: Vec<Arc<Unit>>,
     brokers: Arc<Brokers>,
@@ -53,8 +54,7 @@ impl Runner {
     /// Loads everything that the plan names; nothing of it runs yet. What can be wrong with an app on
     /// this machine is found here or by [`verify`](Self::verify), which is the way to `connect`.
     pub fn load(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
-        let process = Process::for_app(&app, Purpose::Run);
-        let runner = Self::beside(app, process, reporter)?;
+        let runner = Self::alone(app, Purpose::Run, reporter)?;
         runner.load_code()?;
         runner.process.keep_only(runner.wares());
         Ok(runner)
@@ -62,10 +62,19 @@ impl Runner {
 
     /// The same for who only wants to know what is wrong: nothing is written.
     pub fn examine(app: App, reporter: Arc<dyn Reporter>) -> Result<Self, LoadAppError> {
-        let process = Process::for_app(&app, Purpose::Look);
-        let runner = Self::beside(app, process, reporter)?;
+        let runner = Self::alone(app, Purpose::Look, reporter)?;
         runner.load_code()?;
         Ok(runner)
+    }
+
+    fn alone(
+        app: App,
+        purpose: Purpose,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, LoadAppError> {
+        let origins = loading::origins(&app)?;
+        let process = Process::for_app(&app, origins.code_bytes, purpose);
+        Self::new((app, origins), process, reporter)
     }
 
     /// An app beside others of a process. Its code is loaded when it is needed.
@@ -74,7 +83,17 @@ impl Runner {
         process: Arc<Process>,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Self, LoadAppError> {
-        let wares = loading::wares(&app, &process)?;
+        let origins = loading::origins(&app)?;
+        Self::new((app, origins), process, reporter)
+    }
+
+    fn new(
+        (app, origins): (App, Origins),
+        process: Arc<Process>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, LoadAppError> {
+        let code_bytes = origins.code_bytes;
+        let wares = loading::wares(&app, &process, origins);
         let (state_dir, paths) = (app.state_dir.clone(), store_paths(&app));
         let letters = app.runtime_config.dead_letters;
         let layout = Layout {
@@ -103,17 +122,18 @@ impl Runner {
             true => App { manifest: Arc::default(), variables: Variables::default(), ..app },
             false => app,
         });
-        Ok(Self { app, wares, units, brokers, lines, store, process, reporter })
+        Ok(Self { app, code_bytes, wares, units, brokers, lines, store, process, reporter })
     }
 
     /// Whether one instance of each component finds room beside others of the process.
     pub(super) fn check_room(&self) -> Result<(), LoadAppError> {
         let ledger = &self.process.crew().ledger;
-        let large = self.units.iter().find(|unit| !ledger.has_room_for(unit.instance_bytes()));
+        let large =
+            self.units.iter().find(|unit| !ledger.has_room_for(unit.limits.instance_bytes()));
         large.map_or(Ok(()), |unit| {
             Err(LoadAppError::TooLarge {
                 component: unit.grants.component.clone(),
-                needed: unit.instance_bytes() / 1024,
+                needed: unit.limits.instance_bytes() / 1024,
                 room: ledger.account().all.unwrap_or(0).into(),
             })
         })
@@ -153,6 +173,11 @@ impl Runner {
         let of = (self.app.name.as_str(), self.app.state_dir.as_path());
         let reporter = Arc::clone(&self.reporter);
         Link::new(&self.app, plan, of, self.process.crew(), reporter).map(Some)
+    }
+
+    /// What all its code takes in memory.
+    pub(super) fn code_bytes(&self) -> u64 {
+        self.code_bytes
     }
 
     pub(super) fn process(&self) -> &Arc<Process> {
@@ -224,7 +249,7 @@ impl Runner {
         let store = self.store.clone();
         let of = (self.app.name.as_str(), self.process.state_dir());
         let reporter = Arc::clone(&self.reporter);
-        let house = House::new(of, store, self.process.crew(), reporter).await;
+        let house = House::new(of, self.app.limits, store, self.process.crew(), reporter).await;
         let entry = |(index, unit): (usize, &Arc<Unit>)| {
             let of = self.triggers().filter(|(_, trigger)| trigger.component == index);
             let triggers = of.map(|(number, trigger)| (number, Arc::from(trigger.id.as_str())));

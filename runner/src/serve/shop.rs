@@ -14,11 +14,11 @@ use crate::engine::artifact::{ArtifactError, digest};
 use crate::engine::compiled::{Pool, StartError};
 use crate::engine::private::{Private, Stamp};
 use crate::engine::{Engine, Form, config, interpreted};
-use crate::files::board::{Board, BoardMemory};
+use crate::files::board::{Board, BoardMemory, Overcommit};
 use crate::flow::clock::Clock;
 use crate::flow::crew::Crew;
 use crate::flow::ledger::Ledger;
-use crate::flow::unit::{Code, Loaded};
+use crate::flow::unit::{self, Loaded};
 use crate::host::{self, Component, Host};
 use crate::limits::engine::{ARTIFACT_BYTES_PER_BYTE, COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
 use crate::limits::serve::CODE_SHARE;
@@ -52,6 +52,12 @@ fn files_max(board: &Board) -> usize {
     usize::try_from(files).unwrap_or(usize::MAX).clamp(store::OPEN_FILES_MIN, store::OPEN_FILES_MAX)
 }
 
+/// What is set aside for code, and whether all of it stays once it was loaded.
+struct Code {
+    bytes: u64,
+    stays: bool,
+}
+
 /// Whether anything may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -62,27 +68,29 @@ pub enum Purpose {
 }
 
 impl Process {
-    /// For one app: places for instances are as large as its largest memory, and all its code stays.
-    pub fn for_app(app: &App, purpose: Purpose) -> Arc<Self> {
+    /// For one app, whose code takes so much and stays: places for instances are as large as its largest memory.
+    pub fn for_app(app: &App, code_bytes: u64, purpose: Purpose) -> Arc<Self> {
         let memories = app.components.iter().map(|plan| plan.limits.memory_bytes_max);
         let largest = memories.max().unwrap_or(0);
-        Self::new(&app.board, largest, None, (&app.state_dir, purpose))
+        let code = Code { bytes: code_bytes, stays: true };
+        Self::new(&app.board, largest, code, (&app.state_dir, purpose, false))
     }
 
     /// For any number of apps on this board: places are as large as a component may ask for, and a quarter of what
-    /// the runner itself does not need is for code.
+    /// the runner itself does not need is for code; all of it stays where all was counted before.
     pub fn for_board(board: &Board, state_dir: &Path) -> Arc<Self> {
-        let BoardMemory { budget_bytes, host_bytes, .. } = board.memory;
-        let code_bytes_max = budget_bytes.saturating_sub(host_bytes) / CODE_SHARE;
+        let BoardMemory { budget_bytes, host_bytes, overcommit, .. } = board.memory;
+        let bytes = budget_bytes.saturating_sub(host_bytes) / CODE_SHARE;
+        let code = Code { bytes, stays: overcommit == Overcommit::None };
         let largest = board.component.memory_bytes.max;
-        Self::new(board, largest, Some(code_bytes_max), (state_dir, Purpose::Run))
+        Self::new(board, largest, code, (state_dir, Purpose::Run, true))
     }
 
     fn new(
         board: &Board,
         memory_bytes_max: u64,
-        code_bytes_max: Option<u64>,
-        (state_dir, purpose): (&Path, Purpose),
+        code: Code,
+        (state_dir, purpose, is_shared): (&Path, Purpose, bool),
     ) -> Arc<Self> {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let pool = Pool {
@@ -90,20 +98,20 @@ impl Process {
             memory_bytes_max: size(memory_bytes_max),
             stack_bytes: size(board.memory.stack_bytes),
         };
-        let BoardMemory { budget_bytes, host_bytes, .. } = board.memory;
-        let for_instances = |code: u64| budget_bytes.saturating_sub(host_bytes + code);
-        let ledger = Ledger::new(code_bytes_max.map(for_instances));
+        let BoardMemory { budget_bytes, host_bytes, overcommit, .. } = board.memory;
+        let for_instances = budget_bytes.saturating_sub(host_bytes.saturating_add(code.bytes));
+        let ledger = Ledger::new((overcommit == Overcommit::Admit).then_some(for_instances));
         let private = match purpose {
             Purpose::Run => Private::kept_in(state_dir),
             Purpose::Look => Private::looked_up_in(state_dir),
         };
         Arc::new(Self {
-            shop: Mutex::new(Shop::new(pool, code_bytes_max.unwrap_or(u64::MAX))),
+            shop: Mutex::new(Shop::new(pool, if code.stays { u64::MAX } else { code.bytes })),
             private,
             crew: Crew::new(board.instances_max, ledger),
             state_dir: state_dir.to_owned(),
-            is_shared: code_bytes_max.is_some(),
-            desk: code_bytes_max.is_some().then(|| Desk::new(files_max(board))),
+            is_shared,
+            desk: is_shared.then(|| Desk::new(files_max(board))),
             clock: Mutex::default(),
         })
     }
@@ -282,7 +290,7 @@ impl Ware {
     }
 }
 
-impl Code for Ware {
+impl unit::Code for Ware {
     fn take(&self) -> Result<Arc<Loaded>, String> {
         self.load().map_err(|error| error.to_string())
     }

@@ -18,6 +18,7 @@ use crate::host::brokers::Brokers;
 use crate::limits::status as limits;
 use crate::serve::at_work::Outside;
 use crate::serve::link::Link;
+use crate::serve::overview::Used;
 use crate::serve::runner::Runner;
 
 pub use table::table;
@@ -34,6 +35,10 @@ struct Snapshot<'a> {
     rss_kib: u64,
     #[serde(borrow)]
     broker: Option<Broker<'a>>,
+    /// The app's.
+    instances: Used,
+    /// What these may take, in KiB.
+    memory_kib: Used,
     /// All brokers' together.
     outbox: Outbox,
     disk: Disk,
@@ -198,6 +203,7 @@ impl Source {
             letters_dropped: lanes.map_or(0, |lanes| lanes.house.store().letters_dropped()),
             losses: lanes.map_or(0, |lanes| lanes.house.store().losses()),
         };
+        let (instances, memory_kib) = self.in_use();
         let of = |index: usize| {
             let own = balances.iter().filter(|(of, ..)| *of == index);
             own.fold(Balance::default(), |sum, (.., balance)| sum + *balance)
@@ -213,6 +219,8 @@ impl Source {
             uptime_s: self.started.elapsed().as_secs(),
             rss_kib: rss_kib(),
             broker: self.broker.as_ref().map(|(address, link)| broker(address, link.session())),
+            instances,
+            memory_kib,
             lines: self.lines(),
             components_total: self.components.len(),
             components: components
@@ -234,6 +242,17 @@ impl Source {
 }
 
 impl Source {
+    /// The app's instances and their memory.
+    fn in_use(&self) -> (Used, Used) {
+        let Some(lanes) = &self.lanes else { return Default::default() };
+        let ((instances, bytes), may) = (lanes.house.in_use(), lanes.house.limits());
+        let used = |now: u64, of: u64| Used { now, most: 0, of };
+        (
+            used(instances.into(), may.instances_max.into()),
+            used(bytes / 1024, may.memory_bytes_max / 1024),
+        )
+    }
+
     fn outbox(&self) -> (Outbox, u32) {
         let (mut all, mut failures) = (Outbox::default(), 0);
         let outlets = self.brokers.iter().flat_map(|brokers| brokers.outlets());

@@ -402,6 +402,7 @@ impl Tenants {
         }
         let runner = Runner::beside(app, Arc::clone(&self.process), reporter);
         let runner = runner.map_err(|error| error.to_string())?;
+        self.check_sum(name, &runner)?;
         runner.check_room().map_err(|error| error.to_string())?;
         Ok(runner)
     }

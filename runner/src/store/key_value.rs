@@ -46,16 +46,40 @@ impl Totals {
     }
 }
 
-/// How much one component may keep in all the stores that it may open. What others keep in them counts,
-/// too: rows do not say whose they are.
+/// How much may be kept in some stores together. What others keep in them counts, too: rows do not say whose they are.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota<'a> {
-    /// The component.
-    pub component: &'a str,
-    /// The labels of its stores.
+    /// Whose it is.
+    pub holder: Holder<'a>,
+    /// The labels of the stores.
     pub stores: &'a BTreeSet<String>,
     /// Bytes of values.
     pub bytes_max: u64,
+}
+
+/// Who may keep so much.
+#[derive(Clone, Copy, Debug)]
+pub enum Holder<'a> {
+    /// One component, in all the stores that it may open.
+    Component(&'a str),
+    /// All components of an app.
+    App,
+}
+
+impl Quota<'_> {
+    fn exceeded(&self, would_hold: u64) -> StoreError {
+        let (most, would_hold) = (Bytes(self.bytes_max), Bytes(would_hold));
+        let (whose, table) = match self.holder {
+            Holder::Component(id) => {
+                (format!("of component `{id}`"), format!("component.{id}.tool.pirn"))
+            }
+            Holder::App => ("of the app".to_owned(), "application.tool.pirn".to_owned()),
+        };
+        StoreError::Limit(format!(
+            "the stores {whose} may hold {most} in all, and this would make it {would_hold}: \
+             delete keys, or raise `state` in [{table}]"
+        ))
+    }
 }
 
 impl Store {
@@ -70,29 +94,32 @@ impl Store {
         self.set_growing(store, key, value, u64::MAX).await?.map_err(|_| StoreError::Stopped)
     }
 
-    /// The same for a component, whose stores may hold so much in all. Several that write to different
-    /// stores at the same time may exceed it by what is under way.
+    /// The same within all of these. Several writes to different stores at the same time may exceed one by what is under
+    /// way.
     pub async fn set_within(
         &self,
         store: &str,
         key: &str,
         value: Vec<u8>,
-        quota: Quota<'_>,
+        quotas: &[Quota<'_>],
     ) -> Result<(), StoreError> {
-        let mut elsewhere = 0;
-        for label in quota.stores.iter().filter(|label| *label != store) {
-            let of_label = label.clone();
-            let look = move |tx: &Tx<'_>| held(tx, &of_label);
-            elsewhere += self.read(Place::KeyValue(label), look).await?.bytes;
+        let mut tightest: Option<(u64, u64, &Quota<'_>)> = None;
+        for quota in quotas.iter().filter(|quota| quota.bytes_max != u64::MAX) {
+            let mut elsewhere = 0;
+            for label in quota.stores.iter().filter(|label| *label != store) {
+                let of_label = label.clone();
+                let look = move |tx: &Tx<'_>| held(tx, &of_label);
+                elsewhere += self.read(Place::KeyValue(label), look).await?.bytes;
+            }
+            let room = quota.bytes_max.saturating_sub(elsewhere);
+            if tightest.is_none_or(|(least, ..)| room < least) {
+                tightest = Some((room, elsewhere, quota));
+            }
         }
-        let room = quota.bytes_max.saturating_sub(elsewhere);
-        self.set_growing(store, key, value, room).await?.map_err(|would_hold| {
-            let (id, most) = (quota.component, Bytes(quota.bytes_max));
-            let would_hold = Bytes(would_hold + elsewhere);
-            StoreError::Limit(format!(
-                "the stores of component `{id}` may hold {most} in all, and this would make it {would_hold}: \
-                 delete keys, or raise `state` in [component.{id}.tool.pirn]"
-            ))
+        let room = tightest.map_or(u64::MAX, |(room, ..)| room);
+        self.set_growing(store, key, value, room).await?.map_err(|would_hold| match tightest {
+            Some((_, elsewhere, quota)) => quota.exceeded(would_hold + elsewhere),
+            None => StoreError::Stopped,
         })
     }
 

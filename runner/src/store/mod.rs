@@ -46,7 +46,7 @@ pub use desk::Desk;
 pub use error::StoreError;
 pub use events::{KeptEvent, WaitingEvent};
 pub(crate) use file::Tx;
-pub use key_value::Quota;
+pub use key_value::{Holder, Quota};
 pub use publishes::{KeptPublish, KeptTotal};
 
 use file::Order;

@@ -269,21 +269,42 @@ async fn a_component_s_stores_together_hold_no_more_than_its_state_may() {
     let layout = Layout { state_dir: scratch.0.clone(), paths, ..Layout::default() };
     let store = Store::start(layout).unwrap();
     let stores = ["default".to_owned(), "other".to_owned()].into();
-    let quota = Quota { component: "app", stores: &stores, bytes_max: 1000 };
-    store.set_within("default", "a", vec![0; 400], quota).await.unwrap();
-    store.set_within("other", "a", vec![0; 600], quota).await.unwrap();
+    let holder = Holder::Component("app");
+    let quota = Quota { holder, stores: &stores, bytes_max: 1000 };
+    store.set_within("default", "a", vec![0; 400], &[quota]).await.unwrap();
+    store.set_within("other", "a", vec![0; 600], &[quota]).await.unwrap();
     for label in ["default", "other"] {
-        let error = store.set_within(label, "b", vec![0], quota).await.unwrap_err();
+        let error = store.set_within(label, "b", vec![0], &[quota]).await.unwrap_err();
         let StoreError::Limit(sentence) = error else { panic!("{error}") };
         assert!(sentence.contains("1000 B") && sentence.contains("`state`"), "{sentence}");
         assert_eq!(store.get(label, "b").await.unwrap(), None);
     }
-    store.set_within("default", "a", vec![0; 399], quota).await.unwrap();
-    store.set_within("other", "b", vec![0], quota).await.unwrap();
+    store.set_within("default", "a", vec![0; 399], &[quota]).await.unwrap();
+    store.set_within("other", "b", vec![0], &[quota]).await.unwrap();
     // A smaller state than what is there: what shrinks it is still allowed, what grows it is not.
     let smaller = Quota { bytes_max: 10, ..quota };
-    store.set_within("default", "a", vec![0; 300], smaller).await.unwrap();
-    store.set_within("default", "a", vec![0; 301], smaller).await.unwrap_err();
+    store.set_within("default", "a", vec![0; 300], &[smaller]).await.unwrap();
+    store.set_within("default", "a", vec![0; 301], &[smaller]).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn of_several_bounds_the_tightest_holds_and_is_named() {
+    let scratch = Scratch::new("quotas");
+    let store = Store::start(Layout { state_dir: scratch.0.clone(), ..Layout::default() }).unwrap();
+    let own = ["mine".to_owned()].into();
+    let all = ["mine".to_owned(), "theirs".to_owned()].into();
+    let own = Quota { holder: Holder::Component("a"), stores: &own, bytes_max: 900 };
+    let all = Quota { holder: Holder::App, stores: &all, bytes_max: 1000 };
+    store.set("theirs", "a", vec![0; 500]).await.unwrap();
+    let both = [own, all];
+    let within = |bytes| store.set_within("mine", "a", vec![0; bytes], &both);
+    within(499).await.unwrap();
+    let StoreError::Limit(sentence) = within(501).await.unwrap_err() else { panic!() };
+    assert!(sentence.contains("of the app") && sentence.contains("[application.tool.pirn]"));
+    store.delete("theirs", "a").await.unwrap();
+    within(899).await.unwrap();
+    let StoreError::Limit(sentence) = within(901).await.unwrap_err() else { panic!() };
+    assert!(sentence.contains("component `a`") && sentence.contains("900 B"), "{sentence}");
 }
 
 #[tokio::test]

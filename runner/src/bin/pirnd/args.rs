@@ -27,7 +27,7 @@ pub(crate) enum Command {
     App(App),
     Verify(Common),
     Invoke(Invoke),
-    SafeState(Common),
+    SafeState(Common, Option<PathBuf>),
     Status(Status),
     DeadLetters(DeadLetters),
 }
@@ -249,7 +249,7 @@ fn command(mut words: Words) -> Result<Command, lexopt::Error> {
             let cause = words.cause()?;
             Command::Invoke(Invoke { common: words.common, component, cause })
         }
-        ("safe-state", _) => Command::SafeState(words.common),
+        ("safe-state", _) => Command::SafeState(words.common, words.apps),
         ("status", _) => Command::Status(Status {
             common: words.common,
             socket: words.socket,
@@ -310,7 +310,7 @@ impl Words {
             (self.edge.is_some() && name != "invoke", "--edge", "invoke"),
             (self.tick && name != "invoke", "--tick", "invoke"),
             (self.timestamp.is_some() && name != "invoke", "--timestamp", "invoke"),
-            (self.apps.is_some() && name != "serve", "--apps", "serve"),
+            (self.apps.is_some() && !["serve", "safe-state"].contains(&name), "--apps", "serve"),
             (self.name.is_some(), "--name", "app add"),
             (self.socket.is_some() && name != "status", "--socket", "status"),
             (

@@ -21,7 +21,7 @@ use pirn_runner::serve::readiness::check_folders;
 use pirn_runner::serve::runner::{Runner, Until};
 use pirn_runner::serve::status;
 use pirn_runner::serve::tenant::{Claimed, Tenant};
-use pirn_triggers::gpio::{self, Chips, Edge};
+use pirn_triggers::gpio::{Chips, Edge};
 use pirn_triggers::mqtt::Qos;
 use sd_notify::NotifyState;
 
@@ -46,12 +46,12 @@ pub(crate) fn failed(error: &dyn Display) -> ExitCode {
 }
 
 /// A file's key or a broker's sentence may be in it: text from outside.
-fn say(error: &dyn Display) {
+pub(crate) fn say(error: &dyn Display) {
     eprintln!("pirnd: {}", shown::lines(&error.to_string()));
 }
 
 /// What was asked for, on stdout. `println!` would panic if nobody reads it.
-fn answer(answer: &dyn Display) {
+pub(crate) fn answer(answer: &dyn Display) {
     let _ = writeln!(std::io::stdout(), "{}", shown::lines(&answer.to_string()));
 }
 
@@ -230,28 +230,6 @@ fn read(payload: Payload) -> Result<Vec<u8>, ExitCode> {
         Payload::Given(bytes) => Ok(bytes),
         Payload::File(path) => {
             std::fs::read(&path).map_err(|error| wrong(&format!("{}: {error}", path.display())))
-        }
-    }
-}
-
-/// For `ExecStopPost=`: a crashed runner leaves lines as they were. Asks for nothing that lines do not
-/// need: a variable that has lost its value must not keep a heater on.
-pub(crate) fn safe_state(common: Common) -> ExitCode {
-    let files = AppFiles { purpose: Purpose::Inspect, ..common.files };
-    let app = match plan(&files) {
-        Ok(app) => app,
-        Err(status) => return status,
-    };
-    let outputs: Vec<_> = app.pins.outputs.iter().map(|pin| pin.options.clone()).collect();
-    match gpio::safe_state(&Chips::Kernel, &outputs) {
-        Ok(()) => {
-            let names: Vec<&str> = outputs.iter().map(|output| &*output.line.name).collect();
-            answer(&format!("outputs at their safe levels: {}", names.join(", ")));
-            ExitCode::SUCCESS
-        }
-        Err(errors) => {
-            errors.iter().for_each(|error| say(error));
-            ExitCode::from(FAILED)
         }
     }
 }

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod letters;
 mod log;
+mod safe_state;
 mod serve;
 mod ways_out;
 
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
         args::Command::App(app) => serve::app(app),
         args::Command::Verify(app) => commands::verify(app),
         args::Command::Invoke(invoke) => commands::invoke(invoke),
-        args::Command::SafeState(common) => commands::safe_state(common),
+        args::Command::SafeState(common, apps) => safe_state::run(common, apps),
         args::Command::Status(status) => commands::status(status),
         args::Command::DeadLetters(letters) => letters::run(letters),
     }

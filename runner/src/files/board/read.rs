@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{ArtifactKind, Board, BoardMemory, Bound, Chip, ComponentBounds, Line};
+use super::{
+    AppBounds, ArtifactKind, Board, BoardMemory, Bound, Chip, ComponentBounds, Line, Overcommit,
+};
 use crate::files::config::{Bytes, Document, Error, Rate, Seconds, Table, Value, unknown};
 use crate::files::manifest::{deadline, memory};
 use crate::files::pins;
@@ -22,6 +24,7 @@ pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> 
         "memory",
         "run",
         "component",
+        "app",
         "chip",
         "gpio",
         "clock",
@@ -35,6 +38,7 @@ pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> 
         artifact: artifact(&root.require("artifact", "what components are compiled to")?)?,
         memory: board_memory(&table(&root, "memory")?)?,
         component: component(&table(&root, "component")?)?,
+        app: root.table("app")?.map(app).transpose()?.unwrap_or_default(),
         instances_max: instances(&table(&root, "run")?)?,
         chips: chips(&root)?,
         gpio: pins::pins(root.table("gpio")?)?,
@@ -92,7 +96,7 @@ fn artifact(value: &Value<'_>) -> Result<ArtifactKind, Error> {
 }
 
 fn board_memory(table: &Table<'_>) -> Result<BoardMemory, Error> {
-    let table = table.clone().only(&["budget", "host", "stack"])?;
+    let table = table.clone().only(&["budget", "host", "stack", "overcommit"])?;
     let bytes = |key, what: &str| {
         table.require(key, what).and_then(|_| table.bytes(key)).map(Option::unwrap_or_default)
     };
@@ -100,12 +104,30 @@ fn board_memory(table: &Table<'_>) -> Result<BoardMemory, Error> {
         budget_bytes: bytes("budget", "the bytes that the whole process may use")?,
         host_bytes: bytes("host", "the bytes set aside for pirnd itself")?,
         stack_bytes: bytes("stack", "the stack of one instance")?,
+        overcommit: table
+            .get("overcommit")
+            .map(|value| overcommit(&value))
+            .transpose()?
+            .unwrap_or_default(),
     };
     if memory.stack_bytes < STACK_BYTES_MIN {
         let message = format!("expected {} or more", Bytes(STACK_BYTES_MIN));
         return Err(table.error("stack", message));
     }
     Ok(memory)
+}
+
+fn overcommit(value: &Value<'_>) -> Result<Overcommit, Error> {
+    match value.string()? {
+        "none" => Ok(Overcommit::None),
+        "admit" => Ok(Overcommit::Admit),
+        other => {
+            let error = value.error(unknown("policy", other, &["none", "admit"]));
+            Err(error.with_help(
+                "\"none\" counts at the start whatever can be alive together, \"admit\" lets instances wait for memory",
+            ))
+        }
+    }
 }
 
 fn instances(table: &Table<'_>) -> Result<u32, Error> {
@@ -118,13 +140,7 @@ fn instances(table: &Table<'_>) -> Result<u32, Error> {
 fn component(table: &Table<'_>) -> Result<ComponentBounds, Error> {
     let table = table.clone().only(&["memory", "deadline", "rate", "state"])?;
     Ok(ComponentBounds {
-        memory_bytes: bound(
-            &table,
-            "memory",
-            memory,
-            |a, b| a > b,
-            |bytes| Bytes(*bytes).to_string(),
-        )?,
+        memory_bytes: bytes(&table, "memory", memory)?,
         deadline: bound(
             &table,
             "deadline",
@@ -132,15 +148,37 @@ fn component(table: &Table<'_>) -> Result<ComponentBounds, Error> {
             |a, b| a > b,
             |time: &Duration| Seconds(*time).to_string(),
         )?,
-        rate: bound(&table, "rate", |table, key| table.rate(key), Rate::exceeds, Rate::to_string)?,
-        state_bytes: bound(
-            &table,
-            "state",
-            |table, key| table.bytes(key),
-            |a, b| a > b,
-            |bytes| Bytes(*bytes).to_string(),
-        )?,
+        rate: rate(&table, "rate")?,
+        state_bytes: bytes(&table, "state", |table, key| table.bytes(key))?,
     })
+}
+
+/// `[app]`: every key is optional.
+fn app(table: Table<'_>) -> Result<AppBounds, Error> {
+    let table = table.only(&["memory", "instances", "rate", "state"])?;
+    let size = |table: &Table<'_>, key: &str| table.bytes(key);
+    let number = |table: &Table<'_>, key: &str| table.number(key, 1, INSTANCES_MAX);
+    let instances =
+        |key| bound(&table, key, number, |a, b| a > b, |number: &u32| number.to_string());
+    let has = |key| table.get(key).map(|_| key);
+    Ok(AppBounds {
+        memory_bytes: has("memory").map(|key| bytes(&table, key, memory)).transpose()?,
+        instances: has("instances").map(instances).transpose()?,
+        rate: has("rate").map(|key| rate(&table, key)).transpose()?,
+        state_bytes: has("state").map(|key| bytes(&table, key, size)).transpose()?,
+    })
+}
+
+fn bytes(
+    table: &Table<'_>,
+    key: &str,
+    read: impl Fn(&Table<'_>, &str) -> Result<Option<u64>, Error>,
+) -> Result<Bound<u64>, Error> {
+    bound(table, key, read, |a, b| a > b, |bytes| Bytes(*bytes).to_string())
+}
+
+fn rate(table: &Table<'_>, key: &str) -> Result<Bound<Rate>, Error> {
+    bound(table, key, |table, key| table.rate(key), Rate::exceeds, Rate::to_string)
 }
 
 /// `key = { default = …, max = … }`, the default not above the maximum.

@@ -45,6 +45,23 @@ pub struct Application {
     pub mqtt: Option<MqttSettings>,
     /// `[application.tool.pirn.mqtt]`.
     pub mqtt_session: MqttSessionSettings,
+    /// `[application.tool.pirn]`.
+    pub tool: ApplicationTool,
+}
+
+/// `[application.tool.pirn]`: what all components of the app may use together.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ApplicationTool {
+    /// Memory of all its instances.
+    pub memory_bytes: Option<u64>,
+    /// Instances at the same time.
+    pub instances: Option<u32>,
+    /// Events in a period.
+    pub rate: Option<Rate>,
+    /// Bytes of key-value data, over all its stores.
+    pub state_bytes: Option<u64>,
+    /// The line of each key that is there, for errors that only the board can find.
+    pub lines: BTreeMap<&'static str, u32>,
 }
 
 /// `[application.trigger.mqtt]`: the app's broker.

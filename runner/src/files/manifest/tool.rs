@@ -1,7 +1,10 @@
-//! `[component.<id>.tool.pirn]`: what a component asks of the board, where Spin does not look.
+//! `[component.<id>.tool.pirn]`: what a component asks of the board, where Spin does not look; `[application.tool.pirn]`:
+//! what they all may use together.
+
+use std::collections::BTreeMap;
 
 use super::application::pirn_table;
-use super::{ComponentTool, EngineChoice, TopicFilter};
+use super::{ApplicationTool, ComponentTool, EngineChoice, TopicFilter};
 use crate::files::config::{Bytes, Error, Seconds, Table, Value};
 use crate::files::pins;
 use crate::limits::{
@@ -21,12 +24,33 @@ const KEYS: &[&str] = &[
     "gpio",
 ];
 
+/// What may stand in `[application.tool.pirn]`; the session's settings are read elsewhere.
+pub(super) const APPLICATION_KEYS: &[&str] = &["mqtt", "memory", "instances", "rate", "state"];
+
+pub(super) fn application_tool(application: &Table<'_>) -> Result<ApplicationTool, Error> {
+    let Some(table) = pirn_table(application)? else {
+        return Ok(ApplicationTool::default());
+    };
+    let table = table.only(APPLICATION_KEYS)?;
+    Ok(ApplicationTool {
+        memory_bytes: memory(&table, "memory")?,
+        instances: table.number("instances", 1, INSTANCES_MAX)?,
+        rate: table.rate("rate")?,
+        state_bytes: table.bytes("state")?,
+        lines: lines(&table, APPLICATION_KEYS),
+    })
+}
+
+/// Where each key stands that is there.
+fn lines(table: &Table<'_>, keys: &[&'static str]) -> BTreeMap<&'static str, u32> {
+    keys.iter().filter_map(|key| Some((*key, table.get(key)?.line()))).collect()
+}
+
 pub(super) fn component_tool(component: &Table<'_>) -> Result<ComponentTool, Error> {
     let Some(table) = pirn_table(component)? else {
         return Ok(ComponentTool::default());
     };
     let table = table.only(KEYS)?;
-    let lines = KEYS.iter().filter_map(|key| Some((*key, table.get(key)?.line()))).collect();
     Ok(ComponentTool {
         memory_bytes: memory(&table, "memory")?,
         deadline: deadline(&table, "deadline")?,
@@ -38,7 +62,7 @@ pub(super) fn component_tool(component: &Table<'_>) -> Result<ComponentTool, Err
         engine: table.get("engine").map(|value| engine(&value)).transpose()?.unwrap_or_default(),
         mqtt_topics: table.get("mqtt_topics").map(|value| topics(&value)).transpose()?,
         gpio: table.table("gpio")?.map(pins::grants).transpose()?.unwrap_or_default(),
-        lines,
+        lines: lines(&table, KEYS),
     })
 }
 

@@ -42,6 +42,8 @@ pub fn table(json: &str) -> Option<String> {
         let level = if level.is_empty() { "NOT THERE" } else { level };
         let _ = writeln!(text, "line {name} ({way}): {level}");
     }
+    text.push_str(&snapshot.instances.shown("instances", ""));
+    text.push_str(&snapshot.memory_kib.shown("memory of instances", "KiB"));
     sentences(&mut text, &snapshot);
     let width = snapshot.components.iter().map(|c| c.id.len()).max().unwrap_or(0).max(9);
     let _ = writeln!(

@@ -1,8 +1,11 @@
 //! Apps beside each other: what of one no other may have as well, how they are, and what all of them take together.
 
 use super::{Place, Row, Tenants};
-use crate::plan::App;
+use crate::files::board::Overcommit;
+use crate::files::config::Bytes;
+use crate::plan::{App, OverBudget};
 use crate::serve::overview::{Overview, Used};
+use crate::serve::runner::Runner;
 use crate::serve::shop::Ware;
 
 impl Tenants {
@@ -33,6 +36,30 @@ impl Tenants {
             }
         }
         Ok(())
+    }
+
+    /// Where nothing may be planned that does not fit at once: whether this app fits beside all others of the set.
+    pub(super) fn check_sum(&self, name: &str, runner: &Runner) -> Result<(), String> {
+        let board = &runner.app().board;
+        if board.memory.overcommit == Overcommit::Admit {
+            return Ok(());
+        }
+        let places = self.places();
+        let others = places.iter().filter_map(|(other, place)| match place {
+            Place::Taken(seat) if other != name => Some(seat.runner()),
+            Place::Taken(_) | Place::Wrong(_) => None,
+        });
+        let apps = others.chain([runner]).map(|of| (&**of.app(), of.code_bytes()));
+        match App::budget_of_all(board, apps).check() {
+            Ok(_) => Ok(()),
+            Err(OverBudget { budget }) => Err(format!(
+                "the apps do not fit the board \"{}\" together: with {name} they need {}, the board grants {}, \
+                 and its file says overcommit = \"none\" in [memory]",
+                budget.board,
+                Bytes(budget.total_bytes()),
+                Bytes(budget.limit_bytes)
+            )),
+        }
     }
 
     /// How all of them are.

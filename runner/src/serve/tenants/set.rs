@@ -24,7 +24,12 @@ impl AppSet {
         if !dir.is_dir() {
             make(&dir).map_err(|error| format!("apps folder {}: {error}", dir.display()))?;
         }
-        Ok(Self { dir })
+        Ok(Self::at(dir))
+    }
+
+    /// The set in this folder, for those who only look.
+    pub fn at(dir: PathBuf) -> Self {
+        Self { dir }
     }
 
     /// Where an app is.

@@ -19,7 +19,8 @@ Usage: pirnd up [PATH] [OPTIONS]               run an app until SIGTERM
                                                  --line NAME --edge rising|falling
                                                  --tick
                                                  --timestamp SECONDS
-       pirnd safe-state [PATH] [OPTIONS]       set all outputs to their safe levels, after a crash
+       pirnd safe-state [PATH | --apps DIR] [OPTIONS]
+                                               set all outputs to their safe levels, after a crash
        pirnd status [PATH] [--socket S] [--format table|json]
                                                counters of a running pirnd
        pirnd dead-letters WHAT [PATH] [OPTIONS]
