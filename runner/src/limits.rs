@@ -309,6 +309,9 @@ pub mod serve {
     /// One part in so many of what the runner does not need itself is for code that is at hand; the rest for instances.
     /// A component takes 60 KiB or so beside its mapped code, and half a millisecond to load again.
     pub const CODE_SHARE: u64 = 4;
+    /// Components that are read, checked and copied at the same time, beside the loop: more would only wait for the card
+    /// and the processor. Others have their events meanwhile, but for those that wait for code too.
+    pub const LOADS_MAX: usize = 2;
     /// Topics of one app, which may share its connection with thousands. A wildcard takes more in one.
     pub const TOPICS_MAX: usize = 64;
 }

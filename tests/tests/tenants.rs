@@ -202,3 +202,35 @@ fn the_last_app_at_a_broker_leaves_no_subscription_there() {
     let left = broker.wait(Duration::from_secs(10), |look| !look.is_subscribed_to("in/a/#"));
     assert!(left, "the broker goes on keeping messages for nobody");
 }
+
+#[test]
+fn code_that_takes_for_ever_to_be_read_holds_up_nobody_else() {
+    let broker = Broker::start();
+    let (slow, fine) = (ledger(&broker, "slow", "a"), ledger(&broker, "fine", "b"));
+    let manifest = std::fs::read_to_string(slow.file("spin.toml")).unwrap();
+    let interpreted = "[component.a.tool.pirn]\nengine = \"interpreted\"\n";
+    std::fs::write(slow.file("spin.toml"), format!("{manifest}{interpreted}")).unwrap();
+    // What is read here comes when somebody writes it.
+    std::fs::remove_file(slow.file("ledger.wasm")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(slow.file("ledger.wasm")).status().unwrap();
+    assert!(made.success());
+    let mut served = Served::new();
+    for app in [&slow, &fine] {
+        let name = if std::ptr::eq(app, &slow) { "slow" } else { "fine" };
+        std::os::unix::fs::symlink(app.path(), served.state().join("apps").join(name)).unwrap();
+    }
+    served.restart();
+    subscribed(&broker, "b");
+    publish(&broker, "a", 0..3);
+    // Its event is with the component before these come.
+    let before = broker.wait(Duration::from_secs(20), |look| look.pending_count() == 3);
+    assert!(before, "{}", broker.look().pending_count());
+    publish(&broker, "b", 0..20);
+    came(&broker, "b", 20);
+    assert!(served.said(&["list"]).contains("slow"));
+    // Now something comes, and it is no component.
+    std::fs::write(slow.file("ledger.wasm"), "nothing").unwrap();
+    pirn_tests::eventually("the component is refused", || {
+        served.printed().contains("ledger.wasm").then_some(())
+    });
+}

@@ -1,5 +1,6 @@
 //! What runs a component: its code, linked, and what it is granted.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -27,9 +28,15 @@ pub struct Unit {
 
 /// Where a component's code is to be had.
 pub trait Code: Send + Sync {
-    /// The code; loaded first, if it is not at hand.
-    fn take(&self) -> Result<Arc<Loaded>, String>;
+    /// The code, if it is at hand.
+    fn at_hand(&self) -> Option<Arc<Loaded>>;
+    /// The code; loaded first, beside the loop: other components have their events meanwhile. Dropped half-way, it will
+    /// be at hand all the same.
+    fn load(self: Arc<Self>) -> Loading;
 }
+
+/// Code on its way.
+pub type Loading = Pin<Box<dyn Future<Output = Result<Arc<Loaded>, String>> + Send>>;
 
 /// A component's code, ready for instances.
 pub struct Loaded {
@@ -44,9 +51,12 @@ pub struct Loaded {
 impl Unit {
     /// One try at an event, on a fresh instance. Receipts are of what it published and what is not safe yet.
     pub async fn invoke(&self, event: &Event) -> (Outcome, Vec<Receipt>) {
-        let code = match self.code.take() {
-            Ok(code) => code,
-            Err(why) => return (Outcome::Faulted(Fault::Code(why)), Vec::new()),
+        let code = match self.code.at_hand() {
+            Some(code) => code,
+            None => match Arc::clone(&self.code).load().await {
+                Ok(code) => code,
+                Err(why) => return (Outcome::Faulted(Fault::Code(why)), Vec::new()),
+            },
         };
         let host = Host::for_event(Arc::clone(&self.grants), event.urgency());
         let allowance = Allowance {

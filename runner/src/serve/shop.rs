@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
 use super::loading::LoadAppError;
 use super::readiness::schedule_of;
 use crate::engine::artifact::{ArtifactError, digest};
@@ -21,7 +24,7 @@ use crate::flow::ledger::Ledger;
 use crate::flow::unit::{self, Loaded};
 use crate::host::{self, Component, Host};
 use crate::limits::engine::{ARTIFACT_BYTES_PER_BYTE, COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
-use crate::limits::serve::CODE_SHARE;
+use crate::limits::serve::{CODE_SHARE, LOADS_MAX};
 use crate::limits::store;
 use crate::plan::bundle::LockedArtifact;
 use crate::plan::{App, ComponentPlan};
@@ -42,6 +45,8 @@ pub struct Process {
     is_shared: bool,
     /// Where all apps have their files, if there is more than one.
     desk: Option<Arc<Desk>>,
+    /// Threads that may load code at the same time.
+    loads: Arc<Semaphore>,
     /// For the timers of all apps; there since one had any.
     clock: Mutex<Option<Arc<Clock>>>,
 }
@@ -112,6 +117,7 @@ impl Process {
             state_dir: state_dir.to_owned(),
             is_shared,
             desk: is_shared.then(|| Desk::new(files_max(board))),
+            loads: Arc::new(Semaphore::new(LOADS_MAX)),
             clock: Mutex::default(),
         })
     }
@@ -291,8 +297,21 @@ impl Ware {
 }
 
 impl unit::Code for Ware {
-    fn take(&self) -> Result<Arc<Loaded>, String> {
-        self.load().map_err(|error| error.to_string())
+    fn at_hand(&self) -> Option<Arc<Loaded>> {
+        // Somebody who loads it may hold this for long.
+        let loaded = self.at_hand.try_lock().ok()?.upgrade()?;
+        loaded.used.store(true, Relaxed);
+        Some(loaded)
+    }
+
+    fn load(self: Arc<Self>) -> unit::Loading {
+        let loads = Arc::clone(&self.process.loads);
+        Box::pin(async move {
+            // It is never closed.
+            let _one_of_few = loads.acquire_owned().await;
+            let loaded = spawn_blocking(move || Ware::load(&self)).await;
+            loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        })
     }
 }
 
