@@ -48,10 +48,10 @@ fn page_bytes() -> Option<usize> {
     usize::try_from(bytes).ok().filter(|bytes| bytes.is_power_of_two())
 }
 
-/// Keeps room for so many in a queue that is empty after a burst, and hands the rest to the allocator.
-pub(crate) fn keep_little<T>(queue: &mut VecDeque<T>) {
-    if queue.is_empty() && queue.capacity() > limits::PLACES_KEPT {
-        queue.shrink_to(limits::PLACES_KEPT);
+/// Hands the room of a queue that is empty to the allocator: what one app keeps for its next event, thousands keep.
+pub(crate) fn keep_nothing<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() {
+        *queue = VecDeque::new();
     }
 }
 
@@ -308,14 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_is_empty_after_a_burst_keeps_a_few_places() {
+    fn a_queue_that_is_empty_after_a_burst_keeps_nothing() {
         let mut queue: VecDeque<u64> = (0..10_000).collect();
         queue.drain(1..);
-        keep_little(&mut queue);
+        keep_nothing(&mut queue);
         assert!(queue.capacity() >= 10_000, "it is not over");
         queue.pop_front();
-        keep_little(&mut queue);
-        assert!(queue.capacity() < 100, "{}", queue.capacity());
+        keep_nothing(&mut queue);
+        assert_eq!(queue.capacity(), 0);
     }
 
     #[test]

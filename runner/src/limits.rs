@@ -268,8 +268,6 @@ pub mod heap {
     pub const PIECE_BYTES_MAX: usize = 64 << 20;
     /// The smallest: it has a whole page of 4 KiB in it, wherever it begins.
     pub const PIECE_BYTES_MIN: usize = 8 << 10;
-    /// Places that a queue keeps when it is empty again.
-    pub const PLACES_KEPT: usize = 64;
 
     const _: () = assert!(PIECE_BYTES_MAX.is_power_of_two() && PIECE_BYTES_MIN.is_power_of_two());
 }

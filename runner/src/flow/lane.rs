@@ -22,7 +22,6 @@ use self::waiting::{Item, Parking, Waiting};
 use super::pace::Pace;
 use super::strikes::Strikes;
 use crate::limits::dispatch as limits;
-use crate::limits::heap::PLACES_KEPT;
 
 pub use words::{Arrival, Bounds, Left, Loaded, Next, Offer, Parked, Then};
 
@@ -178,6 +177,9 @@ impl<E: Clone> Lane<E> {
     pub fn ended(&mut self, key: u64, result: Result<(), ()>, now: Instant) -> Option<Then<E>> {
         let at = self.running.iter().position(|item| item.key == key)?;
         let item = self.running.remove(at);
+        if self.running.is_empty() {
+            self.running = Vec::new();
+        }
         if result.is_ok() {
             self.strikes.clear_half(now);
             return self.leave(item, now).map(Then::Finish);
@@ -239,8 +241,8 @@ impl<E: Clone> Lane<E> {
     /// An event that had left is settled: it is nobody's any more.
     pub fn settled(&mut self, key: u64) {
         self.open.retain(|(open, _)| *open != key);
-        if self.open.is_empty() && self.open.capacity() > PLACES_KEPT {
-            self.open.shrink_to(PLACES_KEPT);
+        if self.open.is_empty() {
+            self.open = Vec::new();
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Inner {
     pub(super) unit: Arc<Unit>,
     lane: Mutex<Lane<Arc<Event>>>,
     /// By trigger: its number in the plan, its id, its book.
-    books: Vec<(u32, Arc<str>, Book)>,
+    books: Box<[(u32, Arc<str>, Book)]>,
     /// It stands in line for a hand.
     in_line: AtomicBool,
     /// Its last run was long.

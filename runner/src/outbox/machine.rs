@@ -19,10 +19,9 @@ mod queue;
 mod words;
 mod work;
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use self::queue::{Entry, Keeping, Queue};
+use self::queue::{Entry, Keeping, Queue, Queues};
 use crate::happening::Urgency;
 use crate::heap;
 use crate::limits::bounds::{OutboxBounds, WhenFull};
@@ -34,7 +33,7 @@ pub use words::{Action, Full, Row, Tally, Ticket, Told};
 #[derive(Debug)]
 pub struct Outbox<P, W> {
     bounds: OutboxBounds,
-    queues: BTreeMap<u32, Queue<P, W>>,
+    queues: Queues<P, W>,
     /// Whose turn it was last.
     last: u32,
     connected: bool,
@@ -65,7 +64,7 @@ impl<P: Clone, W> Outbox<P, W> {
     pub fn new(bounds: OutboxBounds) -> Self {
         Self {
             bounds,
-            queues: BTreeMap::new(),
+            queues: Queues::new(),
             last: 0,
             connected: false,
             restored: false,
@@ -89,7 +88,7 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// What an earlier process left on disk for a component: so many rows of so many bytes.
     pub fn restore(&mut self, component: u32, rows: u64, bytes: u64) {
-        let queue = self.queues.entry(component).or_default();
+        let queue = self.queues.of(component);
         queue.tail = (queue.tail.0 + rows, queue.tail.1 + bytes);
         self.rows += rows;
         self.kept_bytes += bytes;
@@ -121,7 +120,7 @@ impl<P: Clone, W> Outbox<P, W> {
         self.tally.accepted += 1;
         let (since, sent, keeping) = (now, false, Keeping::Memory);
         let entry = Entry { ticket, publish, bytes, since, urgency, sent, keeping, waiter };
-        let queue = self.queues.entry(component).or_default();
+        let queue = self.queues.of(component);
         let crowded = !self.connected && queue.head.len() >= limits::HEAD_MAX;
         match queue.has_tail() || crowded || !self.restored {
             true => {
@@ -148,7 +147,7 @@ impl<P: Clone, W> Outbox<P, W> {
     pub fn restored(&mut self, now: Instant) {
         self.restored = true;
         self.due = Some(now);
-        for component in self.queues.keys().copied().collect::<Vec<_>>() {
+        for component in self.queues.components() {
             self.tidy(component);
         }
     }
@@ -212,7 +211,7 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// Rows that were asked for; none means that there are no more.
     pub fn loaded(&mut self, component: u32, rows: Vec<Row<P>>, now: Instant) {
-        let Some(queue) = self.queues.get_mut(&component) else { return };
+        let Some(queue) = self.queues.get_mut(component) else { return };
         queue.loading = false;
         queue.load_not_before = None;
         if rows.is_empty() {
@@ -223,7 +222,7 @@ impl<P: Clone, W> Outbox<P, W> {
             queue.tail = (0, 0);
         }
         for Row { row, bytes, publish, expired } in rows {
-            let Some(queue) = self.queues.get_mut(&component) else { return };
+            let Some(queue) = self.queues.get_mut(component) else { return };
             queue.tail.0 = queue.tail.0.saturating_sub(1);
             queue.tail.1 = queue.tail.1.saturating_sub(bytes as u64);
             queue.loaded_to = row;
@@ -238,7 +237,7 @@ impl<P: Clone, W> Outbox<P, W> {
                     self.release(&entry, now);
                 }
                 false => {
-                    if let Some(queue) = self.queues.get_mut(&component) {
+                    if let Some(queue) = self.queues.get_mut(component) {
                         queue.head.push_back(entry);
                     }
                 }
@@ -249,7 +248,7 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// Rows could not be read; they are asked for again, later.
     pub fn not_loaded(&mut self, component: u32, now: Instant) {
-        if let Some(queue) = self.queues.get_mut(&component) {
+        if let Some(queue) = self.queues.get_mut(component) {
             queue.loading = false;
             queue.load_not_before = Some(now + limits::WRITE_AGAIN_MAX);
         }
@@ -298,7 +297,7 @@ impl<P: Clone, W> Outbox<P, W> {
 
     /// Publishes of a component that are not acknowledged.
     pub fn pending_of(&self, component: u32) -> u64 {
-        let queue = self.queues.get(&component);
+        let queue = self.queues.get(component);
         queue.map_or(0, |q| (q.head.len() + q.incoming.len()) as u64 + q.tail.0)
     }
 
@@ -348,7 +347,7 @@ impl<P: Clone, W> Outbox<P, W> {
     }
 
     fn stored_one(&mut self, ticket: Ticket, row: i64, now: Instant) {
-        let Some(queue) = self.queues.get_mut(&ticket.component) else { return };
+        let Some(queue) = self.queues.get_mut(ticket.component) else { return };
         if let Some(mut entry) = queue.incoming.pop_front_if(|entry| entry.ticket == ticket) {
             // On disk alone from here on.
             self.memory_bytes = self.memory_bytes.saturating_sub(entry.bytes);
@@ -398,16 +397,16 @@ impl<P: Clone, W> Outbox<P, W> {
     }
 
     fn find(&mut self, ticket: Ticket) -> Option<&mut Entry<P, W>> {
-        let queue = self.queues.get_mut(&ticket.component)?;
+        let queue = self.queues.get_mut(ticket.component)?;
         queue.all().find(|entry| entry.ticket == ticket)
     }
 
     /// Takes an entry out of its queue: it is done with.
     fn take(&mut self, ticket: Ticket, now: Instant) -> Option<Entry<P, W>> {
-        let queue = self.queues.get_mut(&ticket.component)?;
+        let queue = self.queues.get_mut(ticket.component)?;
         let at = queue.head.iter().position(|entry| entry.ticket == ticket)?;
         let entry = queue.head.remove(at)?;
-        heap::keep_little(&mut queue.head);
+        heap::keep_nothing(&mut queue.head);
         self.tidy(ticket.component);
         self.sending = self.sending.saturating_sub(usize::from(entry.sent));
         self.release(&entry, now);
@@ -417,14 +416,14 @@ impl<P: Clone, W> Outbox<P, W> {
     /// With nothing on disk alone, what came last can be sent from memory. An empty queue stays: it knows which rows
     /// it has seen.
     fn tidy(&mut self, component: u32) {
-        let Some(queue) = self.queues.get_mut(&component) else { return };
+        let Some(queue) = self.queues.get_mut(component) else { return };
         while queue.tail.0 == 0
             && self.restored
             && let Some(entry) = queue.incoming.pop_front()
         {
             queue.head.push_back(entry);
         }
-        heap::keep_little(&mut queue.incoming);
+        heap::keep_nothing(&mut queue.incoming);
     }
 
     fn release(&mut self, entry: &Entry<P, W>, now: Instant) {

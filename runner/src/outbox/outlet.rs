@@ -5,7 +5,6 @@
 
 mod work;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -92,19 +91,25 @@ pub struct Outlet {
 #[derive(Default)]
 struct Components {
     names: Vec<Arc<str>>,
-    numbers: BTreeMap<Arc<str>, u32>,
+    /// In the order of their names.
+    by_name: Vec<u32>,
 }
 
 impl Components {
     fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
+        let Self { names, by_name } = self;
+        match by_name.binary_search_by(|number| (*names[*number as usize]).cmp(name)) {
+            Ok(at) => by_name[at],
+            Err(at) => {
+                let number = u32::try_from(names.len()).unwrap_or(u32::MAX);
+                // Mostly there is one.
+                names.reserve_exact(1);
+                names.push(name.into());
+                by_name.reserve_exact(1);
+                by_name.insert(at, number);
+                number
+            }
         }
-        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let name: Arc<str> = name.into();
-        self.names.push(Arc::clone(&name));
-        self.numbers.insert(name, number);
-        number
     }
 
     fn name(&self, number: u32) -> Arc<str> {

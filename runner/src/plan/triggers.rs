@@ -76,7 +76,10 @@ pub(super) fn triggers(
         let (id, durable) = (trigger.id.clone(), trigger.durable);
         Ok(TriggerPlan { id, component, kind: kind(hands, trigger, pins)?, durable })
     };
-    hands.manifest.triggers.iter().map(plan).collect()
+    let mut triggers: Vec<_> =
+        hands.manifest.triggers.iter().map(plan).collect::<Result<_, _>>()?;
+    triggers.shrink_to_fit();
+    Ok(triggers)
 }
 
 fn kind(hands: &Hands<'_>, trigger: &Trigger, pins: &mut Pins) -> Result<TriggerPlanKind, Error> {

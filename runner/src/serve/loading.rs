@@ -167,7 +167,10 @@ pub(super) struct Origins {
 pub(super) fn wares(app: &App, process: &Arc<Process>, origins: Origins) -> Vec<Arc<Ware>> {
     let all = app.components.iter().zip(origins.each).zip(kinds(app));
     let ware = |((plan, origin), kinds)| Ware::new(Arc::clone(process), plan, origin, kinds);
-    all.map(|one| Arc::new(ware(one))).collect()
+    // Not in the place of what they were made from, which is larger.
+    let mut wares = Vec::with_capacity(app.components.len());
+    wares.extend(all.map(|one| Arc::new(ware(one))));
+    wares
 }
 
 /// Every component of the plan, in its order, ready to run.

@@ -139,7 +139,7 @@ impl<E> Waiting<E> {
     /// Takes the first of those that [`Self::front`] shows.
     pub(super) fn pop(&mut self) -> Option<Item<E>> {
         let item = self.first.pop_front();
-        heap::keep_little(&mut self.first);
+        heap::keep_nothing(&mut self.first);
         item
     }
 
@@ -174,7 +174,7 @@ impl<E> Waiting<E> {
                 (None, true) => return self.last.push_front(item),
             }
         }
-        heap::keep_little(&mut self.last);
+        heap::keep_nothing(&mut self.last);
     }
 }
 

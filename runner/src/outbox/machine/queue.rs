@@ -72,3 +72,62 @@ impl<P, W> Queue<P, W> {
         self.wants_load() && self.load_not_before.is_none_or(|at| at <= now)
     }
 }
+
+/// The queues of all components that ever published, by their numbers. Mostly there is one.
+#[derive(Debug)]
+pub(super) struct Queues<P, W>(Vec<(u32, Queue<P, W>)>);
+
+impl<P, W> Queues<P, W> {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The queue of a component, made if it is not there.
+    pub(super) fn of(&mut self, component: u32) -> &mut Queue<P, W> {
+        let at = match self.at(component) {
+            Ok(at) => at,
+            Err(at) => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (component, Queue::default()));
+                at
+            }
+        };
+        &mut self.0[at].1
+    }
+
+    pub(super) fn get(&self, component: u32) -> Option<&Queue<P, W>> {
+        self.at(component).ok().map(|at| &self.0[at].1)
+    }
+
+    pub(super) fn get_mut(&mut self, component: u32) -> Option<&mut Queue<P, W>> {
+        self.at(component).ok().map(|at| &mut self.0[at].1)
+    }
+
+    pub(super) fn components(&self) -> Vec<u32> {
+        self.0.iter().map(|(component, _)| *component).collect()
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Queue<P, W>> {
+        self.0.iter().map(|(_, queue)| queue)
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Queue<P, W>> {
+        self.0.iter_mut().map(|(_, queue)| queue)
+    }
+
+    /// The next component, in turn after this one, whose queue is as wanted.
+    pub(super) fn next_after(
+        &self,
+        last: u32,
+        wanted: impl Fn(&Queue<P, W>) -> bool,
+    ) -> Option<u32> {
+        let from = self.0.partition_point(|(component, _)| *component <= last);
+        let (before, after) = self.0.split_at(from);
+        let mut in_turn = after.iter().chain(before);
+        in_turn.find(|(_, queue)| wanted(queue)).map(|(component, _)| *component)
+    }
+
+    fn at(&self, component: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&component, |(of, _)| *of)
+    }
+}

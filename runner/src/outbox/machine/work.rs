@@ -92,11 +92,9 @@ impl<P: Clone, W> Outbox<P, W> {
             return None;
         }
         let has = |queue: &Queue<P, W>| queue.head.iter().any(|entry| !entry.sent);
-        let after = self.queues.range(self.last + 1..).find(|(_, queue)| has(queue));
-        let first = || self.queues.iter().find(|(_, queue)| has(queue));
-        let component = *after.or_else(first)?.0;
+        let component = self.queues.next_after(self.last, has)?;
         self.last = component;
-        let entry = self.queues.get_mut(&component)?.head.iter_mut().find(|e| !e.sent)?;
+        let entry = self.queues.get_mut(component)?.head.iter_mut().find(|e| !e.sent)?;
         entry.sent = true;
         self.sending += 1;
         Some((entry.ticket, entry.publish.clone()))
@@ -106,10 +104,11 @@ impl<P: Clone, W> Outbox<P, W> {
         if self.rows == 0 || !self.has_memory_to_load() {
             return None;
         }
-        let wants = |(_, queue): &(&u32, &mut Queue<P, W>)| queue.wants_load_at(now);
-        let (component, queue) = self.queues.iter_mut().find(wants)?;
+        let wants = |queue: &Queue<P, W>| queue.wants_load_at(now);
+        let component = self.queues.next_after(u32::MAX, wants)?;
+        let queue = self.queues.get_mut(component)?;
         queue.loading = true;
-        Some(Action::Load(*component, queue.loaded_to))
+        Some(Action::Load(component, queue.loaded_to))
     }
 
     fn forget(&mut self, now: Instant) -> Option<Action<P>> {
