@@ -71,6 +71,13 @@ pub(super) fn of_app(hands: &Hands<'_>) -> Result<AppLimits, Error> {
             tool.state_bytes,
             state_bytes.unwrap_or(all(u64::MAX)),
         )?,
+        database_bytes_max: wish.grant(
+            "database",
+            tool.database_bytes,
+            bounds.database_bytes,
+            |a, b| a > b,
+            bytes,
+        )?,
     })
 }
 
