@@ -46,7 +46,8 @@ impl Reins {
         let Some(until) = &*until else { return false };
         if Instant::now() >= until.time {
             let allowed = Seconds(until.allowed);
-            *locked(&self.refused) = Some(format!("it took longer than a statement may: {allowed}"));
+            *locked(&self.refused) =
+                Some(format!("it took longer than a statement may: {allowed}"));
             return true;
         }
         until.gone.load(Relaxed)
@@ -266,7 +267,8 @@ fn value(found: ValueRef<'_>, room: &mut usize) -> Result<SqlValue, SqlError> {
         ValueRef::Text(text) => {
             spend(room, text.len())?;
             let text = std::str::from_utf8(text);
-            let text = text.map_err(|_| SqlError::Io("a text is not UTF-8: select it as a blob".into()))?;
+            let text =
+                text.map_err(|_| SqlError::Io("a text is not UTF-8: select it as a blob".into()))?;
             SqlValue::Text(text.to_owned())
         }
         ValueRef::Blob(blob) => {
@@ -279,7 +281,9 @@ fn value(found: ValueRef<'_>, room: &mut usize) -> Result<SqlValue, SqlError> {
 fn spend(room: &mut usize, bytes: usize) -> Result<(), SqlError> {
     *room = room.checked_sub(bytes).ok_or_else(|| {
         let most = limits::RESULT_BYTES_MAX / 1024;
-        SqlError::Io(format!("the rows take more than {most} KiB: ask for fewer at once, with LIMIT"))
+        SqlError::Io(format!(
+            "the rows take more than {most} KiB: ask for fewer at once, with LIMIT"
+        ))
     })?;
     Ok(())
 }

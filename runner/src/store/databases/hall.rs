@@ -56,12 +56,10 @@ impl Hall {
     /// The process's.
     pub(super) fn the() -> &'static Self {
         static THE: OnceLock<Hall> = OnceLock::new();
-        THE.get_or_init(|| {
-            Self {
-                hands: Hands::new(limits::LINGER, |what| Self::the().tidy(what)),
-                places: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)),
-                files: Mutex::default(),
-            }
+        THE.get_or_init(|| Self {
+            hands: Hands::new(limits::LINGER, |what| Self::the().tidy(what)),
+            places: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)),
+            files: Mutex::default(),
         })
     }
 
@@ -90,7 +88,8 @@ impl Hall {
 
     /// A place for a connection to this file; one that nobody uses is taken from whoever had it last.
     pub(super) async fn place(&self, file: &Arc<File>) -> Result<Place, SqlError> {
-        if let Some(Idle { open, place, .. }) = self.take_idle(|idle| Arc::ptr_eq(&idle.file, file)) {
+        if let Some(Idle { open, place, .. }) = self.take_idle(|idle| Arc::ptr_eq(&idle.file, file))
+        {
             return Ok(Place::Taken(open, place));
         }
         let places = || Arc::clone(&self.places);

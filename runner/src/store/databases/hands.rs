@@ -67,7 +67,10 @@ impl Hands {
     }
 
     /// Puts work at the end of the queue.
-    pub(super) fn put(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> Result<(), SqlError> {
+    pub(super) fn put(
+        self: &Arc<Self>,
+        job: impl FnOnce() + Send + 'static,
+    ) -> Result<(), SqlError> {
         let mut queue = self.queue();
         queue.jobs.push_back(Box::new(job));
         if queue.jobs.len() <= queue.resting || queue.threads == limits::THREADS_MAX {

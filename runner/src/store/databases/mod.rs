@@ -76,6 +76,8 @@ struct Shared {
     folder: PathBuf,
     /// Threads that it may occupy.
     threads: Arc<Semaphore>,
+    /// Connections that it may have.
+    connections: Arc<Semaphore>,
     /// How long one statement may take.
     statement_time: Duration,
 }
@@ -96,13 +98,15 @@ pub struct Connection {
     effect: Mutex<Effect>,
 }
 
+type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
 /// What is behind a connection; whoever is the last to work with it puts it back.
 struct Slot {
     file: Arc<File>,
     /// `None` while it is put back.
     open: Mutex<Option<Open>>,
-    /// Its place in the process, and in its component.
-    places: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    /// Its place in the process, and those in its app and its component.
+    places: Option<(OwnedSemaphorePermit, Permits)>,
 }
 
 impl Default for Databases {
@@ -120,7 +124,8 @@ impl Databases {
 
     fn with(folder: PathBuf, statement_time: Duration) -> Self {
         let threads = Arc::new(Semaphore::new(limits::THREADS_PER_APP_MAX));
-        Self(Arc::new(Shared { folder, threads, statement_time }))
+        let connections = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+        Self(Arc::new(Shared { folder, threads, connections, statement_time }))
     }
 
     /// Opens the database in this file, which may become as large as this. Dropped half-way, nothing is open.
@@ -136,13 +141,15 @@ impl Databases {
             let most = limits::CONNECTIONS_PER_COMPONENT_MAX;
             SqlError::crowded(&format!("the component has {most} connections open"))
         })?;
+        let of_app = Arc::clone(&self.0.connections).acquire_owned().await;
+        let of_app = of_app.map_err(|_| SqlError::Io("the app is being stopped".into()))?;
         if path.parent() == Some(&self.0.folder) {
             // If that fails, opening the file says what is wrong.
             let _ = super::folder::make(&self.0.folder);
         }
         let file = Hall::the().file(path);
         let begun = Instant::now();
-        let own = Arc::new(Mutex::new(Some(own)));
+        let own = Arc::new(Mutex::new(Some((of_app, own))));
         loop {
             let place = Hall::the().place(&file).await?;
             let (databases, file_of, own) = (self.clone(), Arc::clone(&file), Arc::clone(&own));
@@ -163,12 +170,13 @@ impl Databases {
         }
     }
 
-    /// Folds back the log of every database that nobody uses, and closes it.
+    /// Waits until no connection is open, folds back the logs and closes the files.
     pub async fn close(&self) {
         if !Hall::the().is_used() {
             return;
         }
         let share = &self.0.threads;
+        let _none_open = self.0.connections.acquire_many(limits::CONNECTIONS_MAX as u32).await;
         let _ = Hall::the().hands().work(share, || Hall::the().close_idle()).await;
     }
 }

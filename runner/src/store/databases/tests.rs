@@ -164,7 +164,8 @@ async fn temporary_tables_and_settings_of_a_guest_are_not_the_next_ones() {
 async fn a_statement_that_takes_too_long_ends_and_the_database_can_be_used() {
     let scene = Scene::with(Duration::from_millis(50));
     let db = scene.open().await;
-    let forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let forever =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
     assert_eq!(db.refusal(forever).await, "it took longer than a statement may: 50ms");
     assert_eq!(db.number("SELECT 1").await, 1);
 }
@@ -173,7 +174,8 @@ async fn a_statement_that_takes_too_long_ends_and_the_database_can_be_used() {
 async fn a_statement_that_nobody_waits_for_is_interrupted_and_lets_others_have_their_turn() {
     let scene = Scene::with(Duration::from_secs(3600));
     let (db, other) = (scene.open().await, scene.open().await);
-    let forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let forever =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
     let ended = timeout(Duration::from_millis(50), db.run(forever)).await;
     assert!(ended.is_err(), "{ended:?}");
     assert_eq!(other.number("SELECT 1").await, 1);
@@ -185,7 +187,8 @@ async fn a_slow_statement_keeps_neither_the_loop_nor_another_database_waiting() 
     let slow = scene.open().await;
     let elsewhere = scene.folder.path().join("other.db");
     let quick = scene.databases.open(elsewhere, LARGE, &scene.slots).await.unwrap();
-    let forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let forever =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
     tokio::select! {
         biased;
         ended = slow.run(forever) => panic!("{ended:?}"),
@@ -241,7 +244,9 @@ async fn a_value_a_statement_and_an_answer_have_their_sizes() {
     let scene = Scene::new();
     let db = scene.open().await;
     assert!(db.refusal("SELECT zeroblob(2000000)").await.contains("too big"));
-    assert!(db.refusal(&format!("SELECT '{}'", "x".repeat(70_000))).await.contains("at most 64 KiB"));
+    assert!(
+        db.refusal(&format!("SELECT '{}'", "x".repeat(70_000))).await.contains("at most 64 KiB")
+    );
     let deep = format!("SELECT {}1{}", "(1+".repeat(200), ")".repeat(200));
     assert!(db.refusal(&deep).await.contains("depth"));
     let wide: Vec<String> = (0..300).map(|n| n.to_string()).collect();
@@ -282,7 +287,11 @@ async fn what_was_written_is_there_after_everything_was_closed_and_the_log_is_fo
 #[tokio::test]
 async fn a_file_that_is_no_database_or_has_no_folder_is_an_error_that_names_it() {
     let scene = Scene::new();
-    std::fs::write(scene.path(), "no database, but long enough to be looked at as if it were one".repeat(99)).unwrap();
+    std::fs::write(
+        scene.path(),
+        "no database, but long enough to be looked at as if it were one".repeat(99),
+    )
+    .unwrap();
     let opened = scene.databases.open(scene.path(), LARGE, &scene.slots).await;
     let error = opened.err().unwrap().to_string();
     assert!(error.contains("sqlite-default.db") && error.contains("not a database"), "{error}");

@@ -81,7 +81,9 @@ async fn the_schema_cannot_be_written_to_and_tables_of_modules_neither() {
     }
     db.done("CREATE VIRTUAL TABLE f USING fts5(x)").await;
     db.done("INSERT INTO f VALUES ('some words')").await;
-    assert!(db.refusal("INSERT INTO f_data VALUES (1, x'00')").await.contains("may not be modified"));
+    assert!(
+        db.refusal("INSERT INTO f_data VALUES (1, x'00')").await.contains("may not be modified")
+    );
     for module in ["dbstat", "sqlite_dbpage", "csv(filename='/etc/passwd')", "fts3tokenize"] {
         let sql = format!("CREATE VIRTUAL TABLE v USING {module}");
         assert!(db.refusal(&sql).await.contains("module"), "{sql}");
