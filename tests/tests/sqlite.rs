@@ -195,6 +195,40 @@ fn a_guest_whose_deadline_passes_in_a_query_lets_go_of_its_transaction() {
     }
 }
 
+#[test]
+fn the_developer_prepares_a_database_and_looks_into_it_while_the_app_runs() {
+    let broker = Mosquitto::start();
+    let app = app(&broker, &Asked::default());
+    let outside = Peer::subscribed(broker.port(), "answer/#");
+    std::fs::write(
+        app.file("schema.sql"),
+        "CREATE TABLE t (x);\nINSERT INTO t VALUES (1), (NULL);\n",
+    )
+    .unwrap();
+    let file = format!("@{}", app.file("schema.sql").display());
+    let folder = app.path().to_str().unwrap();
+    let more = ["--sqlite", &file, "--sqlite", "INSERT INTO t VALUES ('two')"];
+    let words = [&["up", "-f", folder][..], &more].concat();
+    let running = Running::start(&mut pirn(&words));
+    running.wait_for("Running");
+    outside.publish("cmd/v2", "open default\nSELECT * FROM t\nUPDATE t SET x = x'0a' WHERE x = 1");
+    let answer = outside.next_within(PATIENCE);
+    assert_eq!(answer.unwrap().1, "ok\nx: 1: null: 'two'\n", "{}", running.printed());
+    let look = |sql: &str, more: &[&str]| {
+        process::run(pirn(&["sqlite", "default", sql, "-f", folder]).args(more))
+    };
+    assert_eq!(
+        look("SELECT x, 0.5 AS y FROM t", &["--header"]).out,
+        "x|y\nx'0a'|0.5\n|0.5\ntwo|0.5\n"
+    );
+    let wrong = look("SELEC", &[]);
+    assert_eq!(wrong.code, Some(1), "{}", wrong.err);
+    assert!(wrong.err.contains("syntax error"), "{}", wrong.err);
+    let other = process::run(&mut pirn(&["sqlite", "other", "SELECT 1", "-f", folder]));
+    assert_eq!(other.code, Some(2), "{}", other.err);
+    assert!(other.err.contains("no database \"other\""), "{}", other.err);
+}
+
 /// Every number whose insertion was answered is there after a kill, and the file is whole.
 fn through_kills(kills: u32) {
     let broker = Mosquitto::start();
