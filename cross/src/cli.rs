@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Publish(Publish),
     /// Show the messages that a broker delivers
     Subscribe(Subscribe),
+    /// Look into a database of an app on this machine, or change it
+    Sqlite(Sqlite),
     /// Press or set a simulated GPIO line of a running app
     Pin(Pin),
     /// Show the simulated GPIO lines of a running app
@@ -115,6 +117,9 @@ pub(crate) struct Up {
     /// Set a key of the store "default" before the app runs; may be repeated
     #[arg(long = "key-value", value_name = "KEY=VALUE", value_parser = pair, help_heading = "Settings")]
     pub(crate) key_values: Vec<(String, String)>,
+    /// Run SQL on the database "default" before the app runs, from a file if it begins with "@"; may be repeated
+    #[arg(long = "sqlite", value_name = "SQL|@FILE", help_heading = "Settings")]
+    pub(crate) sqlite: Vec<String>,
     /// When to start the embedded broker
     #[arg(long, value_enum, default_value_t = EmbeddedBroker::Auto)]
     pub(crate) embedded_broker: EmbeddedBroker,
@@ -213,6 +218,25 @@ pub(crate) struct RunningApp {
     pub(crate) state_dir: Option<PathBuf>,
 }
 
+/// `pirn sqlite`
+#[derive(Debug, Args)]
+pub(crate) struct Sqlite {
+    /// The label, as the app's manifest has it
+    #[arg(default_value = "default")]
+    pub(crate) label: String,
+    /// What to run, from a file if it begins with "@" [default: what comes on standard input]
+    #[arg(value_name = "SQL|@FILE")]
+    pub(crate) sql: Option<String>,
+    /// Show the names of the columns above the rows
+    #[arg(long)]
+    pub(crate) header: bool,
+    /// The operator's settings, which may say where the database is
+    #[arg(long, value_name = "FILE")]
+    pub(crate) runtime_config_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) app: RunningApp,
+}
+
 /// `pirn pin`
 #[derive(Debug, Args)]
 pub(crate) struct Pin {
@@ -305,7 +329,8 @@ mod tests {
     #[test]
     fn spins_flags_are_understood() {
         let line = "pirn up -f app --variable a=1 --variable b=x=y -e K=V --runtime-config-file r.toml \
-                    --state-dir s -L logs -q --key-value k=v --profile debug --build";
+                    --state-dir s -L logs -q --key-value k=v --profile debug --build \
+                    --sqlite @schema.sql";
         let Command::Up(up) =
             Cli::try_parse_from(line.split(' ').filter(|w| !w.is_empty())).unwrap().command
         else {
@@ -314,6 +339,7 @@ mod tests {
         assert_eq!(up.operator.variables, [("a".into(), "1".into()), ("b".into(), "x=y".into())]);
         assert_eq!(up.operator.environment, [("K".into(), "V".into())]);
         assert_eq!(up.key_values, [("k".into(), "v".into())]);
+        assert_eq!(up.sqlite, ["@schema.sql"]);
         assert!(up.build && up.app.quiet);
     }
 

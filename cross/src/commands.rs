@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod new;
 pub(crate) mod pin;
 pub(crate) mod publish;
+pub(crate) mod sqlite;
 pub(crate) mod subscribe;
 pub(crate) mod target;
 pub(crate) mod up;

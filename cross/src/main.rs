@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         cli::Command::Check(options) => commands::check::run(&options),
         cli::Command::Publish(options) => commands::publish::run(&options),
         cli::Command::Subscribe(options) => commands::subscribe::run(&options),
+        cli::Command::Sqlite(options) => commands::sqlite::run(&options),
         cli::Command::Pin(options) => commands::pin::run(&options),
         cli::Command::Pins(options) => commands::pin::show(&options),
         cli::Command::Target(cli::Target::Build(options)) => commands::target::run(&options),

@@ -275,6 +275,7 @@ pub mod heap {
 pub mod bounds;
 pub mod dispatch;
 pub mod engine;
+pub mod sqlite;
 pub mod units;
 
 pub mod outbox;

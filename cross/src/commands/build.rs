@@ -66,6 +66,7 @@ fn up_with_defaults(app: &AppArgs) -> Up {
         app: app.clone(),
         operator: OperatorArgs::default(),
         build: false,
+        sqlite: Vec::new(),
         key_values: Vec::new(),
         embedded_broker: EmbeddedBroker::Auto,
     }

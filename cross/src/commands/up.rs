@@ -58,6 +58,7 @@ async fn up(app: App, options: &Up, volume: Volume) -> Outcome {
     let bench = Bench::of(app)?;
     let tenant = claimed.load(Arc::new(Watch::new(volume, files))).map_err(Failure::wrong)?;
     set_key_values(tenant.runner(), &options.key_values).await?;
+    super::sqlite::prepare(tenant.runner().app(), &options.sqlite)?;
     match broker {
         None => run_app(&tenant, &bench, volume).await,
         Some(broker) => tokio::select! {

@@ -93,6 +93,8 @@ pub struct ComponentBounds {
     pub rate: Bound<Rate>,
     /// Bytes of key-value data.
     pub state_bytes: Bound<u64>,
+    /// Bytes of a database.
+    pub database_bytes: Bound<u64>,
 }
 
 /// `[app]`: what an app gets for all its components together if it does not ask, and the most that it can ask for. What

@@ -9,6 +9,11 @@ pub mod gpio;
 pub mod key_value;
 pub mod log;
 pub mod mqtt;
+#[cfg(feature = "sqlite-guest")]
+pub mod sqlite;
+#[cfg(not(feature = "sqlite-guest"))]
+#[path = "left_out/sqlite.rs"]
+pub mod sqlite;
 pub mod topics;
 pub mod variables;
 pub mod wasi;
@@ -55,6 +60,8 @@ pub struct Grants {
     pub app_state: Arc<AppState>,
     /// The stores' files.
     pub store: Store,
+    /// Its databases.
+    pub sqlite: sqlite::Grant,
     /// Hosts that it may reach.
     pub hosts: Hosts,
     /// Topics that it may publish to.
@@ -112,6 +119,7 @@ impl Grants {
             state_bytes_max: 0,
             app_state: Arc::default(),
             store,
+            sqlite: sqlite::Grant::default(),
             hosts: Hosts::default(),
             publish_topics: TopicGrant::default(),
             brokers: Arc::new(brokers),
@@ -224,6 +232,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn offer(door: &mut Door) -> Answer<()> {
     variables::offer(door)?;
     key_value::offer(door)?;
+    sqlite::offer(door)?;
     mqtt::offer(door)?;
     gpio::offer(door)?;
     wasi::offer(door)

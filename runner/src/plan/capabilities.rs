@@ -155,8 +155,15 @@ impl Labels<'_> {
         match defined.get(label) {
             Some(store) => Ok(store.path.clone().unwrap_or_else(own)),
             None if label == "default" => Ok(own()),
+            // Who builds the app need not know what the device's operator will define.
+            None if self.is_for_another() => Ok(own()),
             None => Err(self.undefined(label, defined)),
         }
+    }
+
+    fn is_for_another(&self) -> bool {
+        let files = self.hands.files;
+        files.purpose == Purpose::Inspect && files.runtime_config.is_none() && files.known.is_none()
     }
 
     fn undefined(&self, label: &str, defined: &BTreeMap<String, StoreConfig>) -> Error {

@@ -34,6 +34,7 @@ pub(super) fn of(hands: &Hands<'_>, component: &Component) -> Result<ComponentLi
         log_rate: tool.log_rate.unwrap_or(LOG_RATE_DEFAULT),
         attempts_max: tool.attempts_max.unwrap_or(ATTEMPTS_DEFAULT),
         state_bytes_max: wish.bytes("state", tool.state_bytes, bounds.state_bytes)?,
+        database_bytes_max: wish.bytes("database", tool.database_bytes, bounds.database_bytes)?,
     })
 }
 

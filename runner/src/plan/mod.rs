@@ -110,6 +110,8 @@ pub struct ComponentLimits {
     pub attempts_max: u32,
     /// Key-value data, over all its stores.
     pub state_bytes_max: u64,
+    /// The file of a database, made to grow by it.
+    pub database_bytes_max: u64,
 }
 
 impl ComponentLimits {

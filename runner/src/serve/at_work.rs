@@ -127,7 +127,7 @@ impl Runner {
 
     /// Closes the store: what is in its log is folded back, so that the next start has nothing to recover.
     pub(super) async fn close_store(&self) {
-        if tokio::time::timeout(limits::STORE_CLOSE_GRACE, self.store().close()).await.is_err() {
+        if tokio::time::timeout(limits::STORE_CLOSE_GRACE, self.close_files()).await.is_err() {
             let sentence =
                 "the store takes long to close; what was answered is on the disk all the same";
             self.reporter().report(&Report::Warning(sentence));

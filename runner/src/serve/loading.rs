@@ -15,7 +15,8 @@ use crate::flow::counters::ComponentCounters;
 use crate::flow::unit::{Code, Unit};
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
-use crate::host::{AppState, Grants, log::Log, wasi};
+use crate::host::sqlite::Databases;
+use crate::host::{AppState, Grants, log::Log, sqlite, wasi};
 use crate::plan::bundle::{self, Lock};
 use crate::plan::{App, ComponentPlan, OverBudget, TriggerPlanKind};
 use crate::report::Reporter;
@@ -151,6 +152,7 @@ pub enum LoadAppError {
 pub(crate) struct Shared<'a> {
     pub(crate) app: &'a App,
     pub(crate) store: &'a Store,
+    pub(crate) databases: &'a Databases,
     pub(crate) brokers: &'a Arc<Brokers>,
     pub(crate) lines: &'a Arc<Lines>,
     pub(crate) reporter: &'a Arc<dyn Reporter>,
@@ -205,6 +207,11 @@ impl Shared<'_> {
             state_bytes_max: plan.limits.state_bytes_max,
             app_state: Arc::clone(app_state),
             store: self.store.clone(),
+            sqlite: sqlite::Grant::new(
+                self.databases.clone(),
+                may.sqlite_databases.clone(),
+                plan.limits.database_bytes_max,
+            ),
             hosts: may.hosts.clone(),
             publish_topics: may.publish_topics.clone(),
             brokers: Arc::clone(self.brokers),

@@ -22,6 +22,7 @@ use crate::flow::lanes::Entry;
 use crate::flow::unit::Unit;
 use crate::host::brokers::Brokers;
 use crate::host::gpio::Lines;
+use crate::host::sqlite::Databases;
 use crate::limits::dispatch as limits;
 use crate::outbox::Ended;
 use crate::plan::{App, TriggerPlan};
@@ -37,6 +38,7 @@ pub struct Runner {
     brokers: Arc<Brokers>,
     lines: Arc<Lines>,
     store: Store,
+    databases: Databases,
     process: Arc<Process>,
     reporter: Arc<dyn Reporter>,
 }
@@ -105,6 +107,7 @@ impl Runner {
         };
         let store = Store::start_reporting(layout, Arc::clone(&reporter));
         let store = store.map_err(LoadAppError::Store)?;
+        let databases = Databases::new(app.state_dir.clone());
         let client_id = session::known_client_id(&app).ok().flatten();
         let brokers =
             Arc::new(Brokers::for_app(&app, client_id, store.clone(), Arc::clone(&reporter)));
@@ -112,6 +115,7 @@ impl Runner {
         let shared = Shared {
             app: &app,
             store: &store,
+            databases: &databases,
             brokers: &brokers,
             lines: &lines,
             reporter: &reporter,
@@ -122,7 +126,18 @@ impl Runner {
             true => App { manifest: Arc::default(), variables: Variables::default(), ..app },
             false => app,
         });
-        Ok(Self { app, code_bytes, wares, units, brokers, lines, store, process, reporter })
+        Ok(Self {
+            app,
+            code_bytes,
+            wares,
+            units,
+            brokers,
+            lines,
+            store,
+            databases,
+            process,
+            reporter,
+        })
     }
 
     /// Whether one instance of each component finds room beside others of the process.
@@ -156,6 +171,11 @@ impl Runner {
     /// The store, for those who look at it from outside.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Closes what it keeps things in, so that the next start has nothing to recover.
+    pub async fn close_files(&self) {
+        tokio::join!(self.databases.close(), self.store.close());
     }
 
     /// Each component in the order of the plan: its id, its kind of code, what it did so far.

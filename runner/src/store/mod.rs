@@ -8,6 +8,10 @@
 //! SQLite in WAL mode with `synchronous = FULL`: one fsync for a transaction, and 12 to 21 kB written for a value of
 //! 16 to 1 000 bytes, the folding of the log included (`examples/store.rs` measures it).
 
+// What guests keep in databases of their own.
+#[cfg(feature = "sqlite-guest")]
+pub mod databases;
+
 // How a file is kept.
 mod task;
 

@@ -7,13 +7,14 @@ use super::{
     AppBounds, ArtifactKind, Board, BoardMemory, Bound, Chip, ComponentBounds, Line, Overcommit,
 };
 use crate::files::config::{Bytes, Document, Error, Rate, Seconds, Table, Value, unknown};
-use crate::files::manifest::{deadline, memory};
+use crate::files::manifest::{database_bytes, deadline, memory};
 use crate::files::pins;
 use crate::limits::INSTANCES_MAX;
 use crate::limits::bounds::{OutboxBounds, WhenFull};
 use crate::limits::engine::STACK_BYTES_MIN;
 use crate::limits::gpio::LINE_OFFSET_MAX;
 use crate::limits::outbox::BYTES_CEILING;
+use crate::limits::sqlite::{DATABASE_BYTES_DEFAULT, DATABASE_BYTES_MAX};
 
 pub(super) fn board(file: &str, name: &str, text: &str) -> Result<Board, Error> {
     let document = Document::parse(file, text)?;
@@ -138,7 +139,7 @@ fn instances(table: &Table<'_>) -> Result<u32, Error> {
 }
 
 fn component(table: &Table<'_>) -> Result<ComponentBounds, Error> {
-    let table = table.clone().only(&["memory", "deadline", "rate", "state"])?;
+    let table = table.clone().only(&["memory", "deadline", "rate", "state", "database"])?;
     Ok(ComponentBounds {
         memory_bytes: bytes(&table, "memory", memory)?,
         deadline: bound(
@@ -150,7 +151,16 @@ fn component(table: &Table<'_>) -> Result<ComponentBounds, Error> {
         )?,
         rate: rate(&table, "rate")?,
         state_bytes: bytes(&table, "state", |table, key| table.bytes(key))?,
+        database_bytes: database(&table)?,
     })
+}
+
+/// Boards that say nothing of databases have room for some.
+fn database(table: &Table<'_>) -> Result<Bound<u64>, Error> {
+    match table.has("database") {
+        true => bytes(table, "database", database_bytes),
+        false => Ok(Bound { default: DATABASE_BYTES_DEFAULT, max: DATABASE_BYTES_MAX }),
+    }
 }
 
 /// `[app]`: every key is optional.

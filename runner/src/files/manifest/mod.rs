@@ -32,7 +32,7 @@ pub use hosts::{BlockedNetworks, HostError, HostPattern, Hosts, Network, Private
 pub(crate) use id::is_variable_name;
 pub use model::*;
 pub use template::{Template, TemplateError};
-pub(crate) use tool::{deadline, memory, topics};
+pub(crate) use tool::{database_bytes, deadline, memory, topics};
 pub use topic::{TopicError, TopicFilter, check_topic};
 
 impl Manifest {

@@ -418,6 +418,8 @@ pub struct ComponentTool {
     pub attempts_max: Option<u32>,
     /// Bytes of key-value data, over all its stores.
     pub state_bytes: Option<u64>,
+    /// Bytes of each of its databases.
+    pub database_bytes: Option<u64>,
     /// Which engine.
     pub engine: EngineChoice,
     /// Topics that it may publish to; `None` means any that policy allows.

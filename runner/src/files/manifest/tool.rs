@@ -7,6 +7,7 @@ use super::application::pirn_table;
 use super::{ApplicationTool, ComponentTool, EngineChoice, TopicFilter};
 use crate::files::config::{Bytes, Error, Seconds, Table, Value};
 use crate::files::pins;
+use crate::limits::sqlite::DATABASE_BYTES_MIN;
 use crate::limits::{
     ATTEMPTS_MAX, DEADLINE_MAX, DEADLINE_MIN, INSTANCES_MAX, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN,
 };
@@ -17,6 +18,7 @@ const KEYS: &[&str] = &[
     "rate",
     "instances",
     "state",
+    "database",
     "log_rate",
     "attempts_max",
     "engine",
@@ -59,6 +61,7 @@ pub(super) fn component_tool(component: &Table<'_>) -> Result<ComponentTool, Err
         log_rate: table.rate("log_rate")?,
         attempts_max: table.number("attempts_max", 1, ATTEMPTS_MAX)?,
         state_bytes: table.bytes("state")?,
+        database_bytes: database_bytes(&table, "database")?,
         engine: table.get("engine").map(|value| engine(&value)).transpose()?.unwrap_or_default(),
         mqtt_topics: table.get("mqtt_topics").map(|value| topics(&value)).transpose()?,
         gpio: table.table("gpio")?.map(pins::grants).transpose()?.unwrap_or_default(),
@@ -73,6 +76,17 @@ pub(crate) fn memory(table: &Table<'_>, key: &str) -> Result<Option<u64>, Error>
         Some(bytes) if !(MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX).contains(&bytes) => {
             let (least, most) = (Bytes(MEMORY_BYTES_MIN), Bytes(MEMORY_BYTES_MAX));
             Err(table.error(key, format!("must be from {least} to {most}")))
+        }
+        _ => Ok(bytes),
+    }
+}
+
+/// A size that a database can have.
+pub(crate) fn database_bytes(table: &Table<'_>, key: &str) -> Result<Option<u64>, Error> {
+    let bytes = table.bytes(key)?;
+    match bytes {
+        Some(bytes) if bytes < DATABASE_BYTES_MIN => {
+            Err(table.error(key, format!("at least {}", Bytes(DATABASE_BYTES_MIN))))
         }
         _ => Ok(bytes),
     }
