@@ -177,6 +177,18 @@ pub mod wasi {
     const _: () = assert!(FILES_OPEN_MAX + SOCKETS_MAX < super::engine::HOST_RESOURCES_MAX);
 }
 
+/// Caps of HTTP for guests.
+pub mod http {
+    use std::time::Duration;
+
+    /// All fields that one resource may hold: what a server takes in a head, twice.
+    pub const FIELDS_BYTES_MAX: usize = 32 << 10;
+    /// What a field counts beside its name and value, so that empty ones are not free.
+    pub const FIELD_OVERHEAD_BYTES: usize = 32;
+    /// A request, however fast its bodies move: longer than a gigabyte takes over a slow line.
+    pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(3_600);
+}
+
 /// Caps of the store.
 pub mod store {
     use std::time::Duration;
