@@ -181,6 +181,13 @@ pub mod wasi {
 pub mod http {
     use std::time::Duration;
 
+    /// Requests that wait for one component, if nobody says: each holds its connection and up to 16 KiB of its body. At ten
+    /// milliseconds each the last waits for less than a second.
+    pub const REQUESTS_WAITING_DEFAULT: u32 = 64;
+    /// The most that may be asked for: 64 MiB.
+    pub const REQUESTS_WAITING_MAX: u32 = 4_096;
+    /// The body of a route that always gives the same answer. It is in the plan, so it counts for the host.
+    pub const STATIC_BODY_BYTES_MAX: usize = 64 << 10;
     /// All fields that one resource may hold: what a server takes in a head, twice.
     pub const FIELDS_BYTES_MAX: usize = 32 << 10;
     /// What a field counts beside its name and value, so that empty ones are not free.

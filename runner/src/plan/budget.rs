@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-use super::{App, ComponentPlan};
+use super::{App, ComponentPlan, TriggerPlan, TriggerPlanKind};
 use crate::files::board::ArtifactKind;
 use crate::files::config::Bytes;
 use crate::limits::engine::{COMPONENT_BYTES, INSTANCE_BYTES};
@@ -127,7 +127,7 @@ fn largest_memories(app: &App) -> Vec<BudgetRow> {
     let mut left = app.board.instances_max;
     let mut rows = Vec::new();
     for component in components {
-        let count = component.limits.instances_max.min(left);
+        let count = at_once(app, component).min(left);
         if count == 0 {
             break;
         }
@@ -141,6 +141,22 @@ fn largest_memories(app: &App) -> Vec<BudgetRow> {
         });
     }
     rows
+}
+
+/// Instances that events and requests may have of a component at the same time.
+fn at_once(app: &App, component: &ComponentPlan) -> u32 {
+    let is_its = |trigger: &&TriggerPlan| {
+        app.components.get(trigger.component).is_some_and(|its| its.id == component.id)
+    };
+    let is_http = |trigger: &TriggerPlan| matches!(trigger.kind, TriggerPlanKind::Http { .. });
+    let (mut events, mut requests) = (0, 0);
+    for trigger in app.triggers.iter().filter(is_its) {
+        match is_http(trigger) {
+            true => requests = component.limits.requests_max,
+            false => events = component.limits.instances_max,
+        }
+    }
+    events.saturating_add(requests)
 }
 
 impl Budget {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pirn_triggers::http::Address;
 use pirn_triggers::mqtt::Qos;
 
 use crate::files::board::{ArtifactKind, Board};
@@ -29,11 +30,13 @@ mod budget;
 pub mod bundle;
 mod capabilities;
 mod exposed;
+mod http;
 mod limits;
 mod pins;
 mod triggers;
 
 pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};
+pub use self::http::{HttpPlan, HttpRoute, HttpTarget, PortChoice};
 pub use budget::{Budget, BudgetRow, OverBudget, RowKind};
 pub use pins::{Pin, Pins, SIMULATED_CHIP};
 pub use triggers::{TriggerPlan, TriggerPlanKind};
@@ -60,6 +63,10 @@ pub struct AppFiles {
     pub state_dir: Option<PathBuf>,
     /// `--log-dir`: goes before the operator's.
     pub log_dir: Option<PathBuf>,
+    /// `--listen`: where requests are taken, before anybody else's word.
+    pub listen: Option<Address>,
+    /// `--find-free-port`.
+    pub port: PortChoice,
     /// Whether the plan will be run.
     pub purpose: Purpose,
     /// What becomes of GPIO lines that the board does not list.
@@ -131,6 +138,8 @@ pub struct App {
     pub pins: Pins,
     /// The app's broker, if a trigger needs one.
     pub broker: Option<BrokerPlan>,
+    /// The app's listener, if a route leads anywhere.
+    pub http: Option<HttpPlan>,
     /// Variables, resolvable.
     pub variables: Variables,
     /// Where state is kept.
@@ -172,6 +181,8 @@ pub struct ComponentLimits {
     pub rate: Rate,
     /// Its instances at the same time; 1 keeps its events in order.
     pub instances_max: u32,
+    /// Its instances at the same time for requests, which have no order.
+    pub requests_max: u32,
     /// Log lines in a period.
     pub log_rate: Rate,
     /// Attempts at one event before it is put aside.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::gate::Addresses;
 use super::loading::LoadAppError;
 use super::readiness::schedule_of;
 use crate::engine::artifact::{ArtifactError, digest};
@@ -42,6 +43,8 @@ pub struct Process {
     is_shared: bool,
     /// Where all apps have their files, if there is more than one.
     desk: Option<Arc<Desk>>,
+    /// Where its apps take requests.
+    addresses: Arc<Addresses>,
     /// For the timers of all apps; there since one had any.
     clock: Mutex<Option<Arc<Clock>>>,
 }
@@ -104,12 +107,18 @@ impl Process {
             state_dir: state_dir.to_owned(),
             is_shared: code_bytes_max.is_some(),
             desk: code_bytes_max.is_some().then(|| Desk::new(files_max(board))),
+            addresses: Arc::default(),
             clock: Mutex::default(),
         })
     }
 
     pub(super) fn crew(&self) -> Arc<Crew> {
         Arc::clone(&self.crew)
+    }
+
+    /// Which app takes requests where.
+    pub(super) fn addresses(&self) -> &Arc<Addresses> {
+        &self.addresses
     }
 
     /// The clock of all apps, started by the first that needs it.

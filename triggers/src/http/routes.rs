@@ -7,7 +7,7 @@ use std::fmt;
 use crate::limits::http as limits;
 
 /// A route: segments, some of which match any, and perhaps whatever follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Route {
     segments: Vec<Segment>,
     /// Whatever follows belongs to it.
@@ -92,6 +92,22 @@ impl Route {
         }
     }
 
+    /// The same route below another, which is plain.
+    pub fn below(&self, base: &Self) -> Self {
+        let segments = base.segments.iter().chain(&self.segments).cloned().collect();
+        Self { segments, has_tail: self.has_tail }
+    }
+
+    /// Whether it ends in a wildcard.
+    pub fn is_open(&self) -> bool {
+        self.has_tail
+    }
+
+    /// Whether it takes one path and no other.
+    pub fn is_plain(&self) -> bool {
+        !self.has_tail && self.segments.iter().all(|it| matches!(it, Segment::Exact(_)))
+    }
+
     /// Whether this is below `/.well-known/spin`, where components are never reached.
     pub fn is_reserved(&self) -> bool {
         let exact = |at: usize, text: &str| matches!(self.segments.get(at), Some(Segment::Exact(it)) if it == text);
@@ -108,7 +124,7 @@ impl Route {
     }
 
     /// Whether every path that one takes the other would take too.
-    fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         let same = |(one, other): (&Segment, &Segment)| match (one, other) {
             (Segment::Exact(one), Segment::Exact(other)) => one == other,
             (Segment::Capture(_), Segment::Capture(_)) => true,

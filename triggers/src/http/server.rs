@@ -135,9 +135,14 @@ impl Server {
         Self { hall, accepting }
     }
 
+    /// Accepts nobody any more; who is idle leaves.
+    pub fn close(&self) {
+        self.hall.close();
+    }
+
     /// Accepts nobody any more, and waits a moment for requests under way.
     pub async fn stop(mut self) {
-        self.hall.close();
+        self.close();
         // What is not over by then is cut.
         let _ = timeout(limits::STOP_TIME, &mut self.accepting).await;
     }

@@ -8,7 +8,7 @@ use pirn_triggers::mqtt::Qos;
 use super::read::Reader;
 use super::{
     Application, BrokerAddress, MqttMessage, MqttOnline, MqttProtocol, MqttSessionSettings,
-    MqttSettings, Retain, Template, Trigger, TriggerKind, check_topic, trigger,
+    MqttSettings, Retain, Template, Trigger, TriggerKind, check_topic, http, trigger,
 };
 use crate::files::config::{Error, Table, Value};
 use crate::limits::KEEP_ALIVE_SECONDS_MAX;
@@ -30,6 +30,7 @@ pub(super) fn application(reader: &Reader<'_>, root: &Table<'_>) -> Result<Appli
         targets: table.strings("targets")?,
         mqtt: mqtt(reader, &table)?,
         mqtt_session: session(reader, &table)?,
+        http: http::settings(&table)?,
     })
 }
 
@@ -85,7 +86,7 @@ fn session(reader: &Reader<'_>, application: &Table<'_>) -> Result<MqttSessionSe
     let Some(pirn) = pirn_table(application)? else {
         return Ok(MqttSessionSettings::default());
     };
-    let pirn = pirn.only(&["mqtt"])?;
+    let pirn = pirn.only(&["mqtt", "http"])?;
     let Some(table) = pirn.table("mqtt")? else {
         return Ok(MqttSessionSettings::default());
     };
