@@ -120,6 +120,12 @@ pub(crate) struct Up {
     /// Run SQL on the database "default" before the app runs, from a file if it begins with "@"; may be repeated
     #[arg(long = "sqlite", value_name = "SQL|@FILE", help_heading = "Settings")]
     pub(crate) sqlite: Vec<String>,
+    /// Where requests are taken: IP:PORT or unix:/PATH [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<pirn_triggers::http::Address>,
+    /// Take the next free port if somebody else has that one
+    #[arg(long)]
+    pub(crate) find_free_port: bool,
     /// When to start the embedded broker
     #[arg(long, value_enum, default_value_t = EmbeddedBroker::Auto)]
     pub(crate) embedded_broker: EmbeddedBroker,

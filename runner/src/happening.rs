@@ -26,6 +26,8 @@ pub enum Happening {
     },
     /// A line changed.
     Edge(Edge),
+    /// Somebody waits for an answer; what was asked goes another way than events do.
+    Request,
 }
 
 impl Happening {
@@ -38,6 +40,7 @@ impl Happening {
     pub fn worth(&self) -> Worth {
         match self {
             Self::Message { qos: Qos::AtMostOnce, .. } => Worth::Fleeting,
+            Self::Request => Worth::Fleeting,
             Self::Tick => Worth::FleetingTick,
             Self::Time { .. } => Worth::KeptTick,
             Self::Message { .. } | Self::Edge(_) => Worth::Kept,
@@ -48,7 +51,7 @@ impl Happening {
     pub fn payload(&self) -> Cow<'_, [u8]> {
         match self {
             Self::Message { payload, .. } => Cow::Borrowed(payload),
-            Self::Tick => Cow::Borrowed(&[]),
+            Self::Tick | Self::Request => Cow::Borrowed(&[]),
             Self::Time { timestamp } => Cow::Owned(timestamp.to_string().into_bytes()),
             Self::Edge(edge) => Cow::Owned(words(edge).into_bytes()),
         }

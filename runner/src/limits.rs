@@ -177,6 +177,25 @@ pub mod wasi {
     const _: () = assert!(FILES_OPEN_MAX + SOCKETS_MAX < super::engine::HOST_RESOURCES_MAX);
 }
 
+/// Caps of HTTP for guests.
+pub mod http {
+    use std::time::Duration;
+
+    /// Requests that wait for one component, if nobody says: each holds its connection and up to 16 KiB of its body. At ten
+    /// milliseconds each the last waits for less than a second.
+    pub const REQUESTS_WAITING_DEFAULT: u32 = 64;
+    /// The most that may be asked for: 64 MiB.
+    pub const REQUESTS_WAITING_MAX: u32 = 4_096;
+    /// The body of a route that always gives the same answer. It is in the plan, so it counts for the host.
+    pub const STATIC_BODY_BYTES_MAX: usize = 64 << 10;
+    /// All fields that one resource may hold: what a server takes in a head, twice.
+    pub const FIELDS_BYTES_MAX: usize = 32 << 10;
+    /// What a field counts beside its name and value, so that empty ones are not free.
+    pub const FIELD_OVERHEAD_BYTES: usize = 32;
+    /// A request, however fast its bodies move: longer than a gigabyte takes over a slow line.
+    pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(3_600);
+}
+
 /// Caps of the store.
 pub mod store {
     use std::time::Duration;

@@ -269,3 +269,63 @@ pub mod time {
     const _: () = assert!(INTERVAL_MIN.as_millis() > 0);
     const _: () = assert!(CLOCK_CORRECTION_MAX.as_secs() < LIVED_MAX.as_secs());
 }
+
+/// What HTTP may hold and how long it waits.
+pub mod http {
+    use std::time::Duration;
+
+    /// Connections at the same time, if nobody says: a few browsers and a proxy's pool. An idle one costs its socket and
+    /// half a KiB, one with a request under way some 20 KiB. Who comes on top takes the place of the longest idle.
+    pub const CONNECTIONS_DEFAULT: u32 = 256;
+    /// The most that may be asked for: more than the ports that one peer has.
+    pub const CONNECTIONS_MAX: u32 = 65_536;
+
+    /// A request's first line and fields. Browsers with many cookies stay below 8 KiB; common servers take 8 to 16. Past it:
+    /// 431.
+    pub const HEAD_BYTES_MAX: usize = 16 << 10;
+    /// Fields of a request. hyper keeps the list on its stack up to this. Past it: 431.
+    pub const FIELDS_MAX: usize = 100;
+    /// From a request's first byte to the end of its head; also until the first byte of a new connection. Past it: 408.
+    pub const HEAD_TIME: Duration = Duration::from_secs(10);
+    /// How long a connection may be idle between two requests: longer than most clients keep one.
+    pub const IDLE_TIME: Duration = Duration::from_secs(75);
+    /// How long an idle connection keeps its buffers: a page with its pictures takes less.
+    pub const QUIET_AFTER: Duration = Duration::from_secs(1);
+
+    /// A request's body, if nobody says. Nothing of it is stored here; more than this is no upload but a mistake. Past it: 413.
+    pub const BODY_BYTES_DEFAULT: u64 = 4 << 30;
+    /// Who is waited for, to send or to take bytes, moves at least [`SLOW_BYTES`] in this time, waiting alone counted. A
+    /// phone at the edge of its network does; past it: 408, or the connection is cut.
+    pub const SLOW_TIME: Duration = Duration::from_secs(20);
+    /// See [`SLOW_TIME`].
+    pub const SLOW_BYTES: usize = 4 << 10;
+    /// Of a body, what is read before its request is handed out: a form or a document is whole then, so that a slow sender
+    /// of one holds nothing but its connection.
+    pub const AHEAD_BYTES: usize = 16 << 10;
+    /// Of an answer's body, what waits for the client: a page is whole in it, so that a slow reader of one holds nothing
+    /// but its connection.
+    pub const PIPE_BYTES: usize = 64 << 10;
+    /// What a piece of it takes beside its bytes: a guest may write one byte at a time.
+    pub const PIECE_BYTES: usize = 64;
+
+    /// A connection that ends while its client still sends is read for so long, so that the answer is not lost with it.
+    pub const LINGER_TIME: Duration = Duration::from_millis(500);
+    /// And no more than this is read.
+    pub const LINGER_BYTES: usize = 256 << 10;
+    /// What a client that finds no room is told to wait for.
+    pub const RETRY_AFTER_SECONDS: u32 = 1;
+    /// Pause after a connection could not be accepted: the process has no descriptor left, and will have soon.
+    pub const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+    /// Connections that the kernel keeps until they are accepted.
+    pub const BACKLOG: u32 = 128;
+    /// How long requests under way may take to end when the server stops.
+    pub const STOP_TIME: Duration = Duration::from_millis(500);
+
+    /// Routes of one app; each request looks through those of its first letters.
+    pub const ROUTES_MAX: usize = 1_024;
+    /// A route.
+    pub const ROUTE_BYTES_MAX: usize = 1_024;
+
+    const _: () = assert!(SLOW_BYTES < AHEAD_BYTES && AHEAD_BYTES <= PIPE_BYTES);
+    const _: () = assert!(QUIET_AFTER.as_millis() < IDLE_TIME.as_millis());
+}

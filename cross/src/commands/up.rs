@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pirn_runner::plan::{App, AppFiles, BrokerPlan, Processor, Transport};
+use pirn_runner::plan::{App, AppFiles, BrokerPlan, PortChoice, Processor, Transport};
 use pirn_runner::serve::at_work::Outside;
 use pirn_runner::serve::log_files::LogFiles;
 use pirn_runner::serve::runner::{Runner, Until};
@@ -28,7 +28,9 @@ const LOCAL_CONNECT_WAIT: Duration = Duration::from_secs(1);
 pub(crate) fn run(options: &Up) -> Outcome {
     let volume = Volume::from_flag(options.app.quiet);
     let files = super::app_files_with(&options.app, &options.operator);
-    let files = AppFiles { processor: Processor::Here, ..files };
+    let port = if options.find_free_port { PortChoice::NextFree } else { PortChoice::Fixed };
+    let listen = options.listen.clone();
+    let files = AppFiles { processor: Processor::Here, listen, port, ..files };
     let app = App::load(&files).map_err(Failure::wrong)?;
     app.warnings.iter().for_each(|warning| volume.warning(warning));
     build_what_is_missing(&app, options, volume)?;
@@ -90,7 +92,13 @@ async fn run_app(tenant: &Tenant, bench: &Bench, volume: Volume) -> Outcome {
     let runner = tenant.runner();
     let pins = bind_pins(runner.app(), bench)?;
     let chips = bench.chips();
-    let ready = |_: &Outside| say_running(runner, bench, volume);
+    let ready = |outside: &Outside| {
+        say_running(runner, bench, volume);
+        let app = runner.app();
+        if let Some(routes) = outside.address().zip(app.http.as_ref()) {
+            print!("{}", app.routes_shown(routes));
+        }
+    };
     let outcome = tokio::select! {
         ended = tenant.serve(&chips, ready, stop(), Until::Stopped) => ended.map_err(Failure::wrong),
         outcome = serve_pins(pins) => outcome,

@@ -86,6 +86,9 @@ impl Lanes {
     /// Nothing new runs. Waits for what runs, for as long as `grace`; then it is dropped, and waits again. Whether all of
     /// it ended.
     pub(crate) async fn stop(&self, grace: Duration) -> bool {
+        // Who waits for an answer does not wait for the rest to end.
+        self.house.stopping.store(true, Relaxed);
+        self.entries.iter().for_each(Entry::send_away);
         let ended = self.house.stop(grace).await;
         self.entries.iter().for_each(|entry| entry.lane().halted(None));
         ended

@@ -25,6 +25,8 @@ pub struct Book {
     coalesced: AtomicU64,
     missed: AtomicU64,
     gone: AtomicU64,
+    /// Requests that came and are not over.
+    open: AtomicU64,
 }
 
 /// A book at one moment.
@@ -78,6 +80,16 @@ impl std::ops::Add for Balance {
 }
 
 impl Book {
+    /// A request came.
+    pub fn open(&self) {
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    /// A request is over.
+    pub fn close(&self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+
     /// An event came.
     pub fn accept(&self) {
         self.accepted.fetch_add(1, Relaxed);
@@ -110,7 +122,7 @@ impl Book {
         counter.fetch_add(events.into(), Relaxed);
     }
 
-    /// The book now, with what is `pending`.
+    /// The book now, with the events that are `pending`.
     pub fn balance(&self, pending: u64) -> Balance {
         Balance {
             accepted: self.accepted.load(Relaxed),
@@ -120,7 +132,7 @@ impl Book {
             coalesced: self.coalesced.load(Relaxed),
             missed: self.missed.load(Relaxed),
             gone: self.gone.load(Relaxed),
-            pending,
+            pending: pending + self.open.load(Relaxed),
         }
     }
 }

@@ -16,9 +16,15 @@ use super::running::Running;
 use super::spare;
 use crate::limits::dispatch as limits;
 
+/// What a hand is wanted for: a turn of a component's lane, or one of its requests.
+enum Work {
+    Events(Entry),
+    Request(Entry),
+}
+
 /// The hands, and what stands in line for them.
 pub struct Crew {
-    line: Mutex<Fair<Entry>>,
+    line: Mutex<Fair<Work>>,
     /// Told that somebody stands in line; an idle hand waits for it.
     called: Arc<Notify>,
     idle: AtomicU32,
@@ -76,7 +82,16 @@ impl Crew {
 
     /// The app's lane has work.
     pub(super) fn call(self: &Arc<Self>, app: (u32, Bounds), ask: Ask, lane: Entry) {
-        locked(&self.line).enter(app, ask, lane);
+        self.enter(app, ask, Work::Events(lane));
+    }
+
+    /// Somebody waits for an answer of the app's component.
+    pub(super) fn call_for_requests(self: &Arc<Self>, app: (u32, Bounds), ask: Ask, entry: Entry) {
+        self.enter(app, ask, Work::Request(entry));
+    }
+
+    fn enter(self: &Arc<Self>, app: (u32, Bounds), ask: Ask, wanted: Work) {
+        locked(&self.line).enter(app, ask, wanted);
         let one_less = |count: u32| count.checked_sub(1);
         if self.idle.fetch_update(Relaxed, Relaxed, one_less).is_ok() {
             return self.called.notify_one();
@@ -119,8 +134,11 @@ async fn work(crew: Weak<Crew>, called: Arc<Notify>) {
         let woken = called.notified();
         {
             let Some(crew) = crew.upgrade() else { return };
-            while let Some((mut turn, lane)) = { locked(&crew.line).take() } {
-                let took = lane.turn(|| crew.is_long(&mut turn)).await;
+            while let Some((mut turn, work)) = { locked(&crew.line).take() } {
+                let took = match work {
+                    Work::Events(lane) => lane.turn(|| crew.is_long(&mut turn)).await,
+                    Work::Request(entry) => entry.answer_one().await,
+                };
                 locked(&crew.line).ended(turn, took);
                 consume_budget().await;
             }

@@ -18,6 +18,7 @@ use super::house::{Busy, House};
 use super::keeper;
 use super::lane::{Arrival, Bounds, Lane, Left, Loaded, Next, Offer, Then};
 use super::pace::Pace;
+use super::requests::Requests;
 use super::unit::Unit;
 use crate::engine::outcome::Outcome;
 use crate::limits::dispatch as limits;
@@ -45,6 +46,7 @@ pub(super) struct Inner {
     pub(super) urgent: Notify,
     /// An event left.
     left: Notify,
+    pub(super) requests: Requests,
     pub(super) house: Arc<House>,
 }
 
@@ -64,7 +66,8 @@ impl Entry {
             parked_bytes_max: limits::PARKED_BYTES_MAX,
             has_neighbours,
         };
-        let lane = Lane::new(bounds, Pace::new(may.rate.events, may.rate.period));
+        let pace = Pace::new(may.rate.events, may.rate.period);
+        let lane = Lane::new(bounds, pace);
         house.crew.lanes.fetch_add(1, Relaxed);
         let book = |(number, id)| (number, id, Book::default());
         Self(Arc::new(Inner {
@@ -77,6 +80,7 @@ impl Entry {
             is_kept: AtomicBool::new(false),
             urgent: Notify::new(),
             left: Notify::new(),
+            requests: Requests::new(may.requests_max, pace),
             house: Arc::clone(house),
         }))
     }

@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::load;
+use pirn_triggers::http::Address;
+
+use super::{PortChoice, load};
 use crate::files::board::Board;
 use crate::files::config::Error;
 use crate::files::runtime_config::RuntimeConfig;
@@ -32,6 +34,10 @@ pub struct AppFiles {
     pub state_dir: Option<PathBuf>,
     /// `--log-dir`: goes before the operator's.
     pub log_dir: Option<PathBuf>,
+    /// `--listen`: where requests are taken, before anybody else's word.
+    pub listen: Option<Address>,
+    /// `--find-free-port`.
+    pub port: PortChoice,
     /// Whether the plan will be run.
     pub purpose: Purpose,
     /// What becomes of GPIO lines that the board does not list.

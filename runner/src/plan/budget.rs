@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-use super::{App, ComponentPlan};
+use super::{App, ComponentPlan, TriggerPlan, TriggerPlanKind};
 use crate::files::board::{ArtifactKind, Board};
 use crate::files::config::Bytes;
 use crate::limits::engine::{COMPONENT_BYTES, INSTANCE_BYTES};
@@ -63,7 +63,7 @@ pub struct OverBudget {
 }
 
 pub(super) fn of(app: &App, code: &[Option<u64>]) -> Budget {
-    sum(&app.board, codes(app, code), app.components.iter())
+    sum(&app.board, codes(app, code), app.components.iter().map(|component| (app, component)))
 }
 
 /// What several apps need of a board, each with what its code takes.
@@ -78,13 +78,14 @@ pub(super) fn of_all<'a>(
         bytes: Some(bytes),
     };
     let codes = apps.clone().map(code).collect();
-    sum(board, codes, apps.flat_map(|(app, _)| &app.components))
+    let components = |(app, _): (&'a App, u64)| app.components.iter().map(move |plan| (app, plan));
+    sum(board, codes, apps.flat_map(components))
 }
 
 fn sum<'a>(
     board: &Board,
     codes: Vec<BudgetRow>,
-    components: impl Iterator<Item = &'a ComponentPlan>,
+    components: impl Iterator<Item = (&'a App, &'a ComponentPlan)>,
 ) -> Budget {
     let row = |kind, count: u32, bytes| BudgetRow {
         kind,
@@ -138,14 +139,14 @@ fn beside(component: &ComponentPlan) -> u64 {
 
 /// The worst set of so many instances that can be alive together.
 fn largest_memories<'a>(
-    components: impl Iterator<Item = &'a ComponentPlan>,
+    components: impl Iterator<Item = (&'a App, &'a ComponentPlan)>,
     mut left: u32,
 ) -> Vec<BudgetRow> {
     let mut components: Vec<_> = components.collect();
-    components.sort_by_key(|component| std::cmp::Reverse(component.limits.memory_bytes_max));
+    components.sort_by_key(|(_, component)| std::cmp::Reverse(component.limits.memory_bytes_max));
     let mut rows = Vec::new();
-    for component in components {
-        let count = component.limits.instances_max.min(left);
+    for (app, component) in components {
+        let count = at_once(app, component).min(left);
         if count == 0 {
             break;
         }
@@ -159,6 +160,22 @@ fn largest_memories<'a>(
         });
     }
     rows
+}
+
+/// Instances that events and requests may have of a component at the same time.
+fn at_once(app: &App, component: &ComponentPlan) -> u32 {
+    let is_its = |trigger: &&TriggerPlan| {
+        app.components.get(trigger.component).is_some_and(|its| its.id == component.id)
+    };
+    let is_http = |trigger: &TriggerPlan| matches!(trigger.kind, TriggerPlanKind::Http { .. });
+    let (mut events, mut requests) = (0, 0);
+    for trigger in app.triggers.iter().filter(is_its) {
+        match is_http(trigger) {
+            true => requests = component.limits.requests_max,
+            false => events = component.limits.instances_max,
+        }
+    }
+    events.saturating_add(requests)
 }
 
 impl Budget {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    App, AppError, AppFiles, Known, Pins, Processor, Purpose, broker, capabilities, limits,
+    App, AppError, AppFiles, Known, Pins, Processor, Purpose, broker, capabilities, http, limits,
     triggers,
 };
 use crate::files::board::Board;
@@ -60,6 +60,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
     pins.check(&hands)?;
     hands.warnings.extend(pins.warnings(&hands));
     let broker = broker::of(&hands)?;
+    let http = http::of(&mut hands, &triggers)?;
     let app = App {
         name: hands.manifest.application.name.clone(),
         components,
@@ -67,6 +68,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
         pins,
         broker,
         limits: app_limits,
+        http,
         log_dir: files.log_dir.clone().or_else(|| hands.operator.log_dir.clone()),
         dir: hands.dir,
         state_dir: hands.state_dir,

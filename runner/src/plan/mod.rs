@@ -30,6 +30,7 @@ mod budget;
 pub mod bundle;
 mod capabilities;
 mod exposed;
+mod http;
 mod limits;
 mod pins;
 mod triggers;
@@ -37,6 +38,7 @@ mod triggers;
 pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};
 pub use app_files::{AppFiles, Known, Processor, Purpose, UnknownLines};
 pub use budget::{Budget, BudgetRow, OverBudget, RowKind};
+pub use http::{HttpPlan, HttpRoute, HttpTarget, PortChoice};
 pub use pins::{Pin, Pins, SIMULATED_CHIP};
 pub use triggers::{TriggerPlan, TriggerPlanKind};
 
@@ -63,6 +65,8 @@ pub struct App {
     pub broker: Option<BrokerPlan>,
     /// What all its components may use together.
     pub limits: AppLimits,
+    /// The app's listener, if a route leads anywhere.
+    pub http: Option<HttpPlan>,
     /// Variables, resolvable.
     pub variables: Variables,
     /// Where state is kept.
@@ -104,6 +108,8 @@ pub struct ComponentLimits {
     pub rate: Rate,
     /// Its instances at the same time; 1 keeps its events in order.
     pub instances_max: u32,
+    /// Its instances at the same time for requests, which have no order.
+    pub requests_max: u32,
     /// Log lines in a period.
     pub log_rate: Rate,
     /// Attempts at one event before it is put aside.

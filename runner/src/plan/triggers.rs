@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pirn_triggers::gpio::Edges;
+use pirn_triggers::http::routes::Route;
 use pirn_triggers::mqtt::Qos;
 use pirn_triggers::time::{Cron, Zone};
 
@@ -11,7 +12,9 @@ use super::load::Hands;
 use super::pins::{self, Pins, Place};
 use super::{App, Purpose};
 use crate::files::config::{Error, Seconds};
-use crate::files::manifest::{Durable, FirstTick, Template, TopicFilter, Trigger, TriggerKind};
+use crate::files::manifest::{
+    Durable, FirstTick, HttpExecutor, Template, TopicFilter, Trigger, TriggerKind,
+};
 use crate::limits::time::CLOCK_NOT_BEFORE;
 
 /// One trigger, with its templates filled in.
@@ -55,6 +58,11 @@ pub enum TriggerPlanKind {
         /// The same, ready to be asked.
         cron: Box<Cron>,
     },
+    /// A request.
+    Http {
+        /// What it answers, without the base; `None` if only components of the app ask it.
+        route: Option<Route>,
+    },
     /// An edge on a line.
     Gpio {
         /// Index into [`Pins::inputs`].
@@ -89,6 +97,9 @@ fn kind(hands: &Hands<'_>, trigger: &Trigger, pins: &mut Pins) -> Result<Trigger
             Ok(TriggerPlanKind::Timer { interval: *interval, first: *first, jitter: *jitter })
         }
         TriggerKind::Cron { expression, zone } => cron(hands, trigger, expression, zone.as_deref()),
+        TriggerKind::Http { route, executor: HttpExecutor::Http } => {
+            Ok(TriggerPlanKind::Http { route: route.clone() })
+        }
         TriggerKind::Gpio { line, edges, debounce, bias } => {
             let place = Place::of_trigger(trigger);
             pins::check_watched(hands, &place, line)?;
@@ -110,6 +121,8 @@ impl App {
             TriggerPlanKind::Cron { expression, zone, .. } => {
                 format!("cron {expression} ({})", zone.as_deref().unwrap_or("UTC"))
             }
+            TriggerPlanKind::Http { route: Some(route) } => format!("requests of {route}"),
+            TriggerPlanKind::Http { route: None } => "requests of its own app".to_owned(),
             TriggerPlanKind::Gpio { input, edges } => {
                 let line = self.pins.inputs.get(*input).map_or("?", |pin| &pin.options.line.name);
                 match edges {

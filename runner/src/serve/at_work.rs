@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler, Outputs};
+use pirn_triggers::http::Address;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::gate::{Gate, OpenGate};
 use super::link::Link;
 use super::loading::LoadAppError;
 use super::readiness;
@@ -13,6 +15,7 @@ use crate::flow::all::Lanes;
 use crate::flow::clock::{TickRoute, Timers};
 use crate::flow::feeds::{self, EdgeRoute, Route};
 use crate::flow::lanes::Entry;
+use crate::flow::site::Site;
 use crate::flow::{keeper, letters};
 use crate::host::brokers::Login;
 use crate::limits::dispatch as limits;
@@ -22,6 +25,7 @@ use crate::report::Report;
 /// What an app is about to be connected to. Its lines are held as long as this, or what it becomes, is there.
 pub struct Outside {
     link: Option<Arc<Link>>,
+    gate: Option<Gate>,
     inputs: Vec<Input>,
     outputs: Outputs,
 }
@@ -30,6 +34,11 @@ impl Outside {
     /// The connection with its broker.
     pub fn link(&self) -> Option<&Arc<Link>> {
         self.link.as_ref()
+    }
+
+    /// Where it takes requests.
+    pub fn address(&self) -> Option<&Address> {
+        self.gate.as_ref().map(Gate::address)
     }
 
     /// The lines that are driven, for those who look at them.
@@ -47,6 +56,7 @@ impl Outside {
 pub struct AtWork {
     feeds: JoinSet<()>,
     timers: Option<Timers>,
+    gate: Option<OpenGate>,
     outputs: Outputs,
     driving: Option<JoinHandle<()>>,
 }
@@ -64,8 +74,11 @@ impl Runner {
     /// stay as they are.
     pub fn connect(&self, chips: &Chips, link: Option<Arc<Link>>) -> Result<Outside, LoadAppError> {
         readiness::ready(self.app(), chips)?;
+        let http = self.app().http.as_ref();
+        let gate = http.map(|plan| Gate::bind(plan, &self.app().name, self.process().addresses()));
+        let gate = gate.transpose()?;
         let (inputs, outputs) = self.open_lines(chips)?;
-        Ok(Outside { link, inputs, outputs })
+        Ok(Outside { link, gate, inputs, outputs })
     }
 
     /// The app's GPIO lines, for its guests to use; they are held as long as what this returns.
@@ -88,7 +101,7 @@ impl Runner {
 
     /// Begins to work: events come from here on. Messages come to lanes that have joined the connection.
     pub fn begin(&self, outside: Outside, lanes: &Arc<Lanes>) -> Result<AtWork, LoadAppError> {
-        let Outside { link, inputs, outputs } = outside;
+        let Outside { link, gate, inputs, outputs } = outside;
         if let (Some(plan), Some(link)) = (&self.app().broker, &link) {
             let session = link.start()?;
             let username = plan.username.clone().unwrap_or_default();
@@ -103,7 +116,9 @@ impl Runner {
         let driven = (!outputs.options().is_empty()).then(|| outputs.clone());
         let driving = driven.map(|driven| tokio::spawn(async move { driven.run().await }));
         let (feeds, timers) = (self.edges(inputs, lanes), self.timers(lanes)?);
-        Ok(AtWork { feeds, timers, outputs, driving })
+        let http = gate.zip(self.app().http.as_ref());
+        let gate = http.map(|(gate, plan)| gate.open(plan, Site::new(plan, lanes)));
+        Ok(AtWork { feeds, timers, gate, outputs, driving })
     }
 
     /// Stops working. Invocations under way get a few seconds; events that are not done then wait in their lanes. What
@@ -112,6 +127,7 @@ impl Runner {
     pub async fn rest(&self, mut at_work: AtWork, lanes: &Lanes) {
         at_work.feeds.shutdown().await;
         drop(at_work.timers);
+        at_work.gate.iter().for_each(OpenGate::close);
         if !lanes.stop(limits::STOP_GRACE).await {
             self.reporter().report(&Report::Note(
                 "invocations were still running; their events stay with the broker",
@@ -121,6 +137,9 @@ impl Runner {
             driving.abort();
         }
         at_work.outputs.stop();
+        if let Some(gate) = at_work.gate {
+            gate.stop().await;
+        }
         self.make_safe(lanes).await;
         self.close().await;
     }

@@ -78,6 +78,9 @@ pub enum LoadAppError {
         /// The component.
         component: String,
     },
+    /// Its address is not to be had.
+    #[error("{0}")]
+    Listen(String),
     /// A component does not do what its trigger calls.
     #[error("component `{component}`: {error}")]
     World {
@@ -244,6 +247,7 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
             TriggerPlanKind::Timer { .. } => WorldKind::Timer,
             TriggerPlanKind::Cron { .. } => WorldKind::Cron,
             TriggerPlanKind::Gpio { .. } => WorldKind::Gpio,
+            TriggerPlanKind::Http { .. } => WorldKind::Http,
         };
         if let Some(of_component) = kinds.get_mut(trigger.component) {
             of_component.insert(kind);

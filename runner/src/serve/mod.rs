@@ -3,6 +3,7 @@
 pub mod apps;
 pub mod at_work;
 pub mod control;
+mod gate;
 pub mod link;
 mod loading;
 pub mod log_files;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::gate::Addresses;
 use super::loading::LoadAppError;
 use super::readiness::schedule_of;
 use crate::engine::artifact::{ArtifactError, digest};
@@ -47,6 +48,8 @@ pub struct Process {
     desk: Option<Arc<Desk>>,
     /// Threads that may load code at the same time.
     loads: Arc<Semaphore>,
+    /// Where its apps take requests.
+    addresses: Arc<Addresses>,
     /// For the timers of all apps; there since one had any.
     clock: Mutex<Option<Arc<Clock>>>,
 }
@@ -118,12 +121,18 @@ impl Process {
             is_shared,
             desk: is_shared.then(|| Desk::new(files_max(board))),
             loads: Arc::new(Semaphore::new(LOADS_MAX)),
+            addresses: Arc::default(),
             clock: Mutex::default(),
         })
     }
 
     pub(super) fn crew(&self) -> Arc<Crew> {
         Arc::clone(&self.crew)
+    }
+
+    /// Which app takes requests where.
+    pub(super) fn addresses(&self) -> &Arc<Addresses> {
+        &self.addresses
     }
 
     /// The clock of all apps, started by the first that needs it.

@@ -3,10 +3,11 @@
 
 mod cron;
 mod gpio;
+mod http;
 mod mqtt;
 mod timer;
 
-use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower, Resource};
 
 use crate::engine::outcome::Outcome;
 use crate::engine::wire::{Wire, wire};
@@ -54,6 +55,8 @@ pub enum WorldKind {
     Cron,
     /// Edges.
     Gpio,
+    /// Requests.
+    Http,
 }
 
 /// The worlds that a component's triggers call.
@@ -63,6 +66,7 @@ pub struct Worlds {
     timer: Option<timer::TimerWorld>,
     cron: Option<cron::CronWorld>,
     gpio: Option<gpio::GpioWorld>,
+    http: Option<http::HttpWorld>,
 }
 
 impl Worlds {
@@ -78,6 +82,7 @@ impl Worlds {
                 WorldKind::Timer => worlds.timer = Some(timer::TimerWorld::of(component)?),
                 WorldKind::Cron => worlds.cron = Some(cron::CronWorld::of(component)?),
                 WorldKind::Gpio => worlds.gpio = Some(gpio::GpioWorld::of(component)?),
+                WorldKind::Http => worlds.http = Some(http::HttpWorld::of(component)?),
             }
         }
         Ok(worlds)
@@ -109,6 +114,28 @@ impl Worlds {
     }
 }
 
+impl Worlds {
+    /// Calls the guest with one request, on a fresh instance. Dropping this drops the guest.
+    pub async fn answer<H, Q, A>(
+        &self,
+        component: &Component<H>,
+        host: H,
+        allowance: Allowance,
+        (request, answer): (Resource<Q>, Resource<A>),
+    ) -> Outcome
+    where
+        H: Holds,
+        Q: Send + 'static,
+        A: Send + 'static,
+    {
+        let call = Call { component, host, allowance };
+        match &self.http {
+            Some(world) => world.handle(call, request, answer).await,
+            None => Outcome::Refused("the component has no trigger for requests".into()),
+        }
+    }
+}
+
 /// The export that a world calls, if it has the type that the world expects.
 fn export<H: Holds>(
     component: &Component<H>,
@@ -116,8 +143,28 @@ fn export<H: Holds>(
     name: &'static str,
     shape: &'static str,
 ) -> Result<Export, WorldError> {
+    checked(component, component.exported_function(name), trigger, name, shape)
+}
+
+/// The same of a function that an exported interface has.
+fn member<H: Holds>(
+    component: &Component<H>,
+    trigger: &'static str,
+    (interface, name): (&'static str, &'static str),
+    shape: &'static str,
+) -> Result<Export, WorldError> {
+    checked(component, component.exported_member(interface, name), trigger, interface, shape)
+}
+
+fn checked<H: Holds>(
+    component: &Component<H>,
+    found: Option<(String, Export)>,
+    trigger: &'static str,
+    name: &'static str,
+    shape: &'static str,
+) -> Result<Export, WorldError> {
     let wrong = |found| WorldError { trigger, found, name, shape };
-    let Some((found, export)) = component.exported_function(name) else {
+    let Some((found, export)) = found else {
         let names = component.export_names();
         return Err(wrong(match names.is_empty() {
             true => "it exports nothing".into(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 use pirn_runner::files::config::parse_duration;
-use pirn_runner::plan::AppFiles;
+use pirn_runner::plan::{AppFiles, PortChoice};
 use pirn_runner::serve::control::Verb;
 use pirn_triggers::gpio::EdgeKind;
 
@@ -194,6 +194,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Long("variable") => {
                 words.common.files.variables.push(parser.value()?.parse_with(pair)?);
             }
+            Arg::Long("listen") => words.common.files.listen = Some(parser.value()?.parse()?),
+            Arg::Long("find-free-port") => words.common.files.port = PortChoice::NextFree,
             Arg::Long("board") => words.common.files.board = Some(parser.value()?.string()?),
             Arg::Long("profile") => words.common.files.profile = Some(parser.value()?.string()?),
             Arg::Long("runtime-config-file") => {

@@ -116,6 +116,9 @@ async fn run(tenant: Tenant, until: Until) -> ExitCode {
         let app = tenant.runner().app();
         let note = format!("running {} on {}", app.name, app.board.name);
         tenant.reporter().report(&Report::Note(&note));
+        if let Some(routes) = outside.address().zip(app.http.as_ref()) {
+            app.routes_shown(routes).lines().for_each(|line| answer(&line));
+        }
         let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&note)]);
         safe_on_panic(outside.outputs())
     };

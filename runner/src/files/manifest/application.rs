@@ -8,7 +8,7 @@ use pirn_triggers::mqtt::Qos;
 use super::read::Reader;
 use super::{
     Application, BrokerAddress, MqttMessage, MqttOnline, MqttProtocol, MqttSessionSettings,
-    MqttSettings, Retain, Template, Trigger, TriggerKind, check_topic, tool, trigger,
+    MqttSettings, Retain, Template, Trigger, TriggerKind, check_topic, http, tool, trigger,
 };
 use crate::files::config::{Error, Table, Value};
 use crate::limits::KEEP_ALIVE_SECONDS_MAX;
@@ -31,6 +31,7 @@ pub(super) fn application(reader: &Reader<'_>, root: &Table<'_>) -> Result<Appli
         mqtt: mqtt(reader, &table)?,
         mqtt_session: session(reader, &table)?,
         tool: tool::application_tool(&table)?,
+        http: http::settings(&table)?,
     })
 }
 

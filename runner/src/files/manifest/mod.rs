@@ -14,6 +14,7 @@ mod application;
 mod component;
 mod dependency;
 mod fires;
+mod http;
 mod source;
 mod tool;
 mod trigger;
@@ -24,6 +25,7 @@ mod id;
 mod template;
 mod topic;
 
+pub use self::http::{HttpExecutor, HttpSettings, StaticRoute};
 pub use crate::files::config::Error;
 pub use address::{AddressError, BrokerAddress, Transport};
 pub(crate) use application::parse_keep_alive;
@@ -32,6 +34,7 @@ pub use hosts::{BlockedNetworks, HostError, HostPattern, Hosts, Network, Private
 pub(crate) use id::is_variable_name;
 pub use model::*;
 pub use template::{Template, TemplateError};
+pub use tool::ApplicationTool;
 pub(crate) use tool::{database_bytes, deadline, memory, topics};
 pub use topic::{TopicError, TopicFilter, check_topic};
 

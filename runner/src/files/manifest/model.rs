@@ -5,9 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 use pirn_triggers::gpio::{Bias, Edges};
+use pirn_triggers::http::routes::Route;
 use pirn_triggers::mqtt::Qos;
 
-use super::{Template, TopicFilter};
+use super::{ApplicationTool, HttpExecutor, HttpSettings, StaticRoute, Template, TopicFilter};
 use crate::files::config::Rate;
 use crate::files::pins::Direction;
 
@@ -22,6 +23,8 @@ pub struct Manifest {
     pub variables: BTreeMap<String, VariableDeclaration>,
     /// `[[trigger.*]]`, in the order of the file, each with its id filled in.
     pub triggers: Vec<Trigger>,
+    /// Routes whose answer is always the same.
+    pub static_routes: Vec<StaticRoute>,
     /// `[component.*]` and the inline components of triggers, by id.
     pub components: BTreeMap<String, Box<Component>>,
     /// What was accepted but should be changed (deprecated keys), one sentence each.
@@ -45,23 +48,10 @@ pub struct Application {
     pub mqtt: Option<MqttSettings>,
     /// `[application.tool.pirn.mqtt]`.
     pub mqtt_session: MqttSessionSettings,
+    /// `[application.trigger.http]` and `[application.tool.pirn.http]`.
+    pub http: HttpSettings,
     /// `[application.tool.pirn]`.
     pub tool: ApplicationTool,
-}
-
-/// `[application.tool.pirn]`: what all components of the app may use together.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ApplicationTool {
-    /// Memory of all its instances.
-    pub memory_bytes: Option<u64>,
-    /// Instances at the same time.
-    pub instances: Option<u32>,
-    /// Events in a period.
-    pub rate: Option<Rate>,
-    /// Bytes of key-value data, over all its stores.
-    pub state_bytes: Option<u64>,
-    /// The line of each key that is there, for errors that only the board can find.
-    pub lines: BTreeMap<&'static str, u32>,
 }
 
 /// `[application.trigger.mqtt]`: the app's broker.
@@ -253,6 +243,13 @@ pub enum TriggerKind {
         debounce: Option<Duration>,
         /// What pulls an undriven line; the line's own setting if absent.
         bias: Option<Bias>,
+    },
+    /// A request.
+    Http {
+        /// What it answers; `None` if only other components of the app reach it.
+        route: Option<Route>,
+        /// How it is called.
+        executor: HttpExecutor,
     },
 }
 

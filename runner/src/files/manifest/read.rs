@@ -33,13 +33,21 @@ pub(super) fn manifest(file: &str, text: &str, profile: Option<&str>) -> Result<
     };
     let application = application::application(&reader, &root)?;
     let mut components = components(&mut reader, &root)?;
-    let triggers = trigger::triggers(&mut reader, &root, &mut components)?;
+    let (triggers, static_routes) = trigger::triggers(&mut reader, &root, &mut components)?;
     component::check_references(file, &components)?;
     reader.check_profile(file)?;
     application::check_broker(&root, &application, &triggers)?;
     let warnings = reader.warnings;
     let variables = reader.variables;
-    Ok(Manifest { file: file.into(), application, variables, triggers, components, warnings })
+    Ok(Manifest {
+        file: file.into(),
+        application,
+        variables,
+        triggers,
+        static_routes,
+        components,
+        warnings,
+    })
 }
 
 fn check_version(root: &Table<'_>) -> Result<(), Error> {

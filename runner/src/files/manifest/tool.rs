@@ -4,13 +4,28 @@
 use std::collections::BTreeMap;
 
 use super::application::pirn_table;
-use super::{ApplicationTool, ComponentTool, EngineChoice, TopicFilter};
-use crate::files::config::{Bytes, Error, Seconds, Table, Value};
+use super::{ComponentTool, EngineChoice, TopicFilter};
+use crate::files::config::{Bytes, Error, Rate, Seconds, Table, Value};
 use crate::files::pins;
 use crate::limits::sqlite::DATABASE_BYTES_MIN;
 use crate::limits::{
     ATTEMPTS_MAX, DEADLINE_MAX, DEADLINE_MIN, INSTANCES_MAX, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN,
 };
+
+/// `[application.tool.pirn]`: what all components of the app may use together.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ApplicationTool {
+    /// Memory of all its instances.
+    pub memory_bytes: Option<u64>,
+    /// Instances at the same time.
+    pub instances: Option<u32>,
+    /// Events in a period.
+    pub rate: Option<Rate>,
+    /// Bytes of key-value data, over all its stores.
+    pub state_bytes: Option<u64>,
+    /// The line of each key that is there, for errors that only the board can find.
+    pub lines: BTreeMap<&'static str, u32>,
+}
 
 const KEYS: &[&str] = &[
     "memory",
@@ -27,7 +42,8 @@ const KEYS: &[&str] = &[
 ];
 
 /// What may stand in `[application.tool.pirn]`; the session's settings are read elsewhere.
-pub(super) const APPLICATION_KEYS: &[&str] = &["mqtt", "memory", "instances", "rate", "state"];
+pub(super) const APPLICATION_KEYS: &[&str] =
+    &["mqtt", "http", "memory", "instances", "rate", "state"];
 
 pub(super) fn application_tool(application: &Table<'_>) -> Result<ApplicationTool, Error> {
     let Some(table) = pirn_table(application)? else {

@@ -5,27 +5,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use pirn_triggers::mqtt::Qos;
 
 use super::read::Reader;
-use super::{Component, TopicFilter, Trigger, TriggerKind, component, fires, id};
+use super::{
+    Component, StaticRoute, TopicFilter, Trigger, TriggerKind, component, fires, http, id,
+};
 use crate::files::config::{Error, Table, Value, unknown};
 
 /// Types that this build offers.
-const OFFERED: &[&str] = &["cron", "gpio", "mqtt", "timer"];
+const OFFERED: &[&str] = &["cron", "gpio", "http", "mqtt", "timer"];
 
 /// Types that are known to exist, here later or in Spin: not a typo, so not to be corrected.
-const KNOWN_ELSEWHERE: &[&str] = &["command", "http", "redis", "sqs"];
+const KNOWN_ELSEWHERE: &[&str] = &["command", "redis", "sqs"];
 
 pub(super) fn triggers(
     reader: &mut Reader<'_>,
     root: &Table<'_>,
     components: &mut BTreeMap<String, Box<Component>>,
-) -> Result<Vec<Trigger>, Error> {
+) -> Result<(Vec<Trigger>, Vec<StaticRoute>), Error> {
     let written = written(root)?;
     let mut names = Names::of_explicit(&written)?;
     let mut triggers = Vec::with_capacity(written.len());
+    let mut static_routes = Vec::new();
     for (kind, table) in &written {
+        if kind == "http"
+            && let Some(route) = http::static_route(&table.clone().only(http::KEYS)?)?
+        {
+            static_routes.push(route);
+            continue;
+        }
         triggers.push(trigger(reader, kind, table, components, &mut names)?);
     }
-    Ok(triggers)
+    Ok((triggers, static_routes))
 }
 
 const MQTT_KEYS: &[&str] = &["id", "component", "topic", "qos"];
@@ -77,6 +86,7 @@ fn trigger(
         "timer" => fires::TIMER_KEYS,
         "cron" => fires::CRON_KEYS,
         "gpio" => fires::GPIO_KEYS,
+        "http" => http::KEYS,
         _ => MQTT_KEYS,
     };
     let table = table.clone().only(keys)?;
@@ -96,6 +106,7 @@ fn trigger(
         "timer" => fires::timer(&table)?,
         "cron" => fires::cron(&table)?,
         "gpio" => fires::gpio(&table)?,
+        "http" => http::trigger(&table)?,
         _ => mqtt(reader, &table)?,
     };
     let durable = fires::durable(&table)?;

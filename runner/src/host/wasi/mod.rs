@@ -7,6 +7,7 @@
 mod cli;
 mod clocks;
 mod filesystem;
+mod http;
 mod poll;
 mod random;
 mod sockets;
@@ -16,7 +17,7 @@ mod streams;
 mod testing;
 mod underway;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -27,6 +28,7 @@ use crate::limits::wasi as limits;
 use crate::report::Stream;
 
 pub use filesystem::{Files, FilesError};
+pub use http::{Exchange, IncomingRequest, ResponseOutparam};
 
 /// The newest version whose shapes are offered. Guests built for an older 0.2.x link to it.
 const VERSION: &str = "0.2.12";
@@ -82,13 +84,16 @@ impl Slots {
 pub(super) struct State {
     out: Arc<Mutex<LineBuffer>>,
     err: Arc<Mutex<LineBuffer>>,
+    /// Of the request that it answers, if it answers one.
+    exchange: OnceLock<Exchange>,
 }
 
 impl State {
     /// Fresh state, its output going to `log`. Dropping it writes what has no line's end yet.
     pub(super) fn new(log: &Log) -> Self {
         let buffer = |stream| Arc::new(Mutex::new(LineBuffer::new(log.clone(), stream)));
-        Self { out: buffer(Stream::Out), err: buffer(Stream::Err) }
+        let exchange = OnceLock::new();
+        Self { out: buffer(Stream::Out), err: buffer(Stream::Err), exchange }
     }
 }
 
@@ -109,7 +114,8 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     clocks::offer(door)?;
     random::offer(door)?;
     filesystem::offer(door)?;
-    sockets::offer(door)
+    sockets::offer(door)?;
+    http::offer(door)
 }
 
 /// Opens one of WASI's interfaces, such as `io/poll`.

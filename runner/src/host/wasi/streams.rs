@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::filesystem::FileReader;
+use super::http::{BodyReader, BodyWriter};
 use super::poll::Pollable;
 use super::sockets::{TcpReader, TcpWriter};
 use super::{Door, Host, Interface, interface};
@@ -29,6 +30,7 @@ pub(super) struct IoError {
 pub(super) enum Origin {
     File,
     Socket,
+    Http,
 }
 
 /// Why a stream gives or takes nothing any more.
@@ -60,6 +62,8 @@ pub(super) enum InputStream {
     File(FileReader),
     /// From a connection.
     Tcp(TcpReader),
+    /// Of a request or an answer.
+    Body(BodyReader),
 }
 
 impl InputStream {
@@ -69,6 +73,7 @@ impl InputStream {
             Self::Empty => Err(Ended::Closed),
             Self::File(reader) => reader.read(bytes_max),
             Self::Tcp(reader) => reader.read(bytes_max),
+            Self::Body(reader) => reader.read(bytes_max),
         }
     }
 
@@ -78,6 +83,7 @@ impl InputStream {
             Self::Empty => Pollable::now(),
             Self::File(reader) => reader.pollable(),
             Self::Tcp(reader) => reader.pollable(),
+            Self::Body(reader) => reader.pollable(),
         }
     }
 }
@@ -88,6 +94,8 @@ pub(super) enum OutputStream {
     Log(Arc<Mutex<LineBuffer>>),
     /// To a connection.
     Tcp(TcpWriter),
+    /// Of a request or an answer.
+    Body(BodyWriter),
 }
 
 impl OutputStream {
@@ -96,6 +104,7 @@ impl OutputStream {
         match self {
             Self::Log(_) => Ok(LOG_WRITE_BYTES_MAX),
             Self::Tcp(writer) => writer.room(),
+            Self::Body(writer) => writer.room(),
         }
     }
 
@@ -107,6 +116,7 @@ impl OutputStream {
                 Ok(())
             }
             Self::Tcp(writer) => writer.write(bytes),
+            Self::Body(writer) => writer.write(bytes),
         }
     }
 
@@ -115,6 +125,7 @@ impl OutputStream {
         match self {
             Self::Log(_) => Pollable::now(),
             Self::Tcp(writer) => writer.pollable(),
+            Self::Body(writer) => writer.pollable(),
         }
     }
 }

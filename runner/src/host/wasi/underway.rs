@@ -44,6 +44,11 @@ impl<T: Send + 'static> Underway<T> {
         }
     }
 
+    /// Whether the result was given.
+    pub(super) fn is_taken(&self) -> bool {
+        matches!(*locked(&self.0), Progress::Taken)
+    }
+
     fn advance(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut progress = locked(&self.0);
         if let Progress::Running(work) = &mut *progress {

@@ -49,6 +49,8 @@ Options:
       --log-format text|json    pirnd's own log, on stderr
   -v, --verbose                 log every event, not just what went wrong
   -q, --quiet                   no output of components
+      --listen ADDR             where requests are taken: IP:PORT, unix:/PATH (127.0.0.1:3000)
+      --find-free-port          the next free port, if somebody else has that one
       --once                    handle one event, then exit
       --format table|json       how status and dead-letters answer
       --component C             dead letters of this component

@@ -1,0 +1,195 @@
+//! A request that came in, and its answer: `incoming-request`, `outgoing-response`, `response-outparam`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use pirn_triggers::http::pipe::Reader;
+use pirn_triggers::http::{Answer as Reply, Head, Outgoing, Request, Responder, Source};
+use wasmtime::component::Resource;
+
+use super::bodies::{IncomingBody, Moves, OutgoingBody};
+use super::fields::Fields;
+use super::words::{ErrorCode, Method, Scheme};
+use super::{Host, Interface};
+use crate::engine::door::Answer;
+
+/// What is known of a request while its guest runs, by whoever runs it; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    pub(super) moves: Moves,
+    is_answered: Arc<AtomicBool>,
+}
+
+impl Exchange {
+    /// When something last moved, the guest's answer or a body.
+    pub fn moved(&self) -> tokio::time::Instant {
+        self.moves.last()
+    }
+
+    /// Whether the guest has given an answer.
+    pub fn is_answered(&self) -> bool {
+        self.is_answered.load(Relaxed)
+    }
+}
+
+/// `resource incoming-request`
+pub struct IncomingRequest {
+    head: Head,
+    body: Option<Arc<Source>>,
+    moves: Moves,
+}
+
+/// `resource response-outparam`
+pub struct ResponseOutparam {
+    responder: Responder,
+    exchange: Exchange,
+}
+
+/// `resource outgoing-response`
+pub(crate) struct OutgoingResponse {
+    status: StatusCode,
+    fields: HeaderMap,
+    body: Option<Reader>,
+    is_body_taken: bool,
+}
+
+impl Host {
+    /// What is known of the request that the guest answers.
+    pub fn exchange(&self) -> &Exchange {
+        self.wasi().exchange.get_or_init(Exchange::default)
+    }
+
+    pub(crate) fn moves(&self) -> Moves {
+        self.exchange().moves.clone()
+    }
+
+    /// A request for the guest, and where its answer goes.
+    pub fn receive(
+        &self,
+        request: Request,
+    ) -> Answer<(Resource<IncomingRequest>, Resource<ResponseOutparam>)> {
+        let Request { head, body, responder } = request;
+        let moves = self.moves();
+        let request = self.push(IncomingRequest { head, body: Some(body), moves })?;
+        let exchange = self.exchange().clone();
+        Ok((request, self.push(ResponseOutparam { responder, exchange })?))
+    }
+}
+
+type Asked = Resource<IncomingRequest>;
+type Response = Resource<OutgoingResponse>;
+
+pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
+    offer_request(types)?;
+    offer_response(types)?;
+    types.resource::<ResponseOutparam>("response-outparam")?;
+    types.at_once("[static]response-outparam.set", set)
+}
+
+fn offer_request(types: &mut Interface<'_>) -> Answer<()> {
+    types.resource::<IncomingRequest>("incoming-request")?;
+    types.at_once("[method]incoming-request.method", |host: &Host, (asked,): (Asked,)| {
+        Ok((host.with(&asked, |asked| Method::from(&asked.head.method))?,))
+    })?;
+    types.at_once(
+        "[method]incoming-request.path-with-query",
+        |host: &Host, (asked,): (Asked,)| {
+            Ok((host.with(&asked, |asked| Some(asked.head.path_and_query.clone()))?,))
+        },
+    )?;
+    types.at_once("[method]incoming-request.scheme", |host: &Host, (asked,): (Asked,)| {
+        Ok((host.with(&asked, |asked| Some(Scheme::from(&asked.head.scheme)))?,))
+    })?;
+    types.at_once("[method]incoming-request.authority", |host: &Host, (asked,): (Asked,)| {
+        Ok((host.with(&asked, |asked| Some(asked.head.authority.to_string()))?,))
+    })?;
+    types.at_once("[method]incoming-request.headers", |host: &Host, (asked,): (Asked,)| {
+        let fields = host.with(&asked, |asked| Fields::frozen(asked.head.fields.clone()))?;
+        Ok((host.push(fields)?,))
+    })?;
+    types.at_once("[method]incoming-request.consume", |host: &Host, (asked,): (Asked,)| {
+        let body = host.with(&asked, |asked| {
+            let source = asked.body.take()?;
+            Some(IncomingBody::new(source, asked.moves.clone()))
+        })?;
+        Ok((match body {
+            Some(body) => Ok(host.push(body)?),
+            None => Err(()),
+        },))
+    })
+}
+
+fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
+    types.resource::<OutgoingResponse>("outgoing-response")?;
+    types.at_once(
+        "[constructor]outgoing-response",
+        |host: &Host, (fields,): (Resource<Fields>,)| {
+            let fields = host.take(fields)?.into_map();
+            let (status, body, is_body_taken) = (StatusCode::OK, None, false);
+            Ok((host.push(OutgoingResponse { status, fields, body, is_body_taken })?,))
+        },
+    )?;
+    types.at_once(
+        "[method]outgoing-response.status-code",
+        |host: &Host, (response,): (Response,)| {
+            Ok((host.with(&response, |response| response.status.as_u16())?,))
+        },
+    )?;
+    types.at_once("[method]outgoing-response.set-status-code", set_status)?;
+    types.at_once(
+        "[method]outgoing-response.headers",
+        |host: &Host, (response,): (Response,)| {
+            let fields = host.with(&response, |response| response.fields.clone())?;
+            Ok((host.push(Fields::frozen(fields))?,))
+        },
+    )?;
+    types.at_once("[method]outgoing-response.body", |host: &Host, (response,): (Response,)| {
+        let moves = host.moves();
+        let body = host.with(&response, |response| {
+            if std::mem::replace(&mut response.is_body_taken, true) {
+                return None;
+            }
+            let (body, reader) = OutgoingBody::of(&response.fields, &moves);
+            response.body = Some(reader);
+            Some(body)
+        })?;
+        Ok((match body {
+            Some(body) => Ok(host.push(body)?),
+            None => Err(()),
+        },))
+    })
+}
+
+/// An answer is final: what only informs (1xx) is none.
+fn set_status(host: &Host, (response, status): (Response, u16)) -> Answer<(Result<(), ()>,)> {
+    let status = StatusCode::from_u16(status).ok().filter(|status| !status.is_informational());
+    let set = |response: &mut OutgoingResponse| {
+        response.status = status?;
+        Some(())
+    };
+    Ok((host.with(&response, set)?.ok_or(()),))
+}
+
+fn set(
+    host: &Host,
+    (outparam, response): (Resource<ResponseOutparam>, Result<Response, ErrorCode>),
+) -> Answer<()> {
+    let ResponseOutparam { responder, exchange } = host.take(outparam)?;
+    exchange.moves.note();
+    exchange.is_answered.store(true, Relaxed);
+    responder.answer(match response {
+        Ok(response) => {
+            let OutgoingResponse { status, fields, body, .. } = host.take(response)?;
+            let body = body.map_or(Outgoing::Whole(Bytes::new()), Outgoing::Piped);
+            Reply { status, fields, body }
+        }
+        Err(code) => {
+            let sentence = format!("it answered a request with an error: {code:?}");
+            host.grants().reporter.report(&crate::report::Report::Warning(&sentence));
+            Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! `wasi:http`: requests that come in. What goes out and comes in over HTTP has the same [`fields`], [`bodies`] and words
+//! whichever way it goes; requests of guests are another file's.
+
+mod bodies;
+mod fields;
+mod incoming;
+mod words;
+
+use super::{Door, Host, Interface};
+use crate::engine::door::Answer;
+
+pub(super) use bodies::{BodyReader, BodyWriter};
+pub use incoming::{Exchange, IncomingRequest, ResponseOutparam};
+
+pub(super) fn offer(door: &mut Door) -> Answer<()> {
+    let mut types = fields::types(door)?;
+    fields::offer(&mut types)?;
+    bodies::offer(&mut types)?;
+    incoming::offer(&mut types)
+}
