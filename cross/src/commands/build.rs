@@ -67,6 +67,8 @@ fn up_with_defaults(app: &AppArgs) -> Up {
         operator: OperatorArgs::default(),
         build: false,
         key_values: Vec::new(),
+        listen: None,
+        find_free_port: false,
         embedded_broker: EmbeddedBroker::Auto,
     }
 }
