@@ -109,7 +109,9 @@ pub fn taken_apart(bytes: &[u8]) -> Answer {
     let mut answer = Answer { status, fields, body: bytes[end + 4..].to_vec(), is_whole: true };
     if answer.field("transfer-encoding") == Some("chunked") {
         (answer.body, answer.is_whole) = without_chunks(&answer.body);
-    } else if let Some(length) = answer.field("content-length").and_then(|it| it.parse().ok()) {
+    } else if let Some(length) =
+        answer.field("content-length").and_then(|it| it.parse::<usize>().ok())
+    {
         answer.is_whole = answer.body.len() == length;
     }
     answer

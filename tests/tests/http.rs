@@ -7,6 +7,7 @@ use pirn_tests::apps::ScratchApp;
 use pirn_tests::guests::guest;
 use pirn_tests::machine;
 use pirn_tests::process::Running;
+use pirn_tests::served::Served;
 use pirn_tests::web::{self, Answer};
 
 const ENGINES: [&str; 3] = ["native", "pulley", "interpreted"];
@@ -78,7 +79,9 @@ fn requests() -> Vec<String> {
     for status in [200, 201, 204, 299, 304, 400, 404, 500, 503, 599, 999, 99, 100, 1_000] {
         all.push(format!("GET /status/{status} HTTP/1.1\r\nhost: h\r\n{close}\r\n"));
     }
-    for (bytes, path) in [(0, "count"), (1, "echo"), (1_000, "echo"), (70_000, "echo"), (70_000, "count")] {
+    for (bytes, path) in
+        [(0, "count"), (1, "echo"), (1_000, "echo"), (70_000, "echo"), (70_000, "count")]
+    {
         let body = "abcdefghij".repeat(bytes / 10 + 1);
         let body = &body[..bytes];
         all.push(format!(
@@ -89,14 +92,33 @@ fn requests() -> Vec<String> {
             if bytes == 0 { "\r\n" } else { "0\r\n\r\n" }
         ));
     }
-    for path in ["fields", "make/0", "make/1", "make/100000", "slow/10", "sleep/10", "after", "trailers", "nothing", "trap", "error"] {
+    for path in [
+        "fields",
+        "make/0",
+        "make/1",
+        "make/100000",
+        "slow/10",
+        "sleep/10",
+        "after",
+        "trailers",
+        "nothing",
+        "trap",
+        "error",
+    ] {
         all.push(format!("GET /{path} HTTP/1.1\r\nhost: h\r\n{close}te: trailers\r\n\r\n"));
     }
     all.push(format!("POST /trailers HTTP/1.1\r\nhost: h\r\n{close}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-a: 1\r\nx-b: 2\r\n\r\n"));
     for (says, writes) in [(5, 5), (5, 4), (5, 6), (0, 0)] {
         all.push(format!("GET /length/{says}/{writes} HTTP/1.1\r\nhost: h\r\n{close}\r\n"));
     }
-    for field in ["x-a: 1\r\nx-a: 2", "cookie: a=b; c=d", "x-bytes: \u{e4}", "spin-full-url: lies", "spin-path-match-id: lies", "x-empty:"] {
+    for field in [
+        "x-a: 1\r\nx-a: 2",
+        "cookie: a=b; c=d",
+        "x-bytes: \u{e4}",
+        "spin-full-url: lies",
+        "spin-path-match-id: lies",
+        "x-empty:",
+    ] {
         all.push(format!("GET /say HTTP/1.1\r\nhost: h\r\n{close}{field}\r\n\r\n"));
     }
     all
@@ -138,11 +160,20 @@ fn a_guest_is_told_how_it_was_found() {
     let (_running, port) = up(&app);
     let said = web::get(port, "/say/42/x/?q=1").text();
     for line in [
-        "method: Method::Get", "scheme: http", "authority: test", "path: /say/42/x/?q=1",
-        "field host: test", "field spin-path-info: /x/", "field spin-full-url: http://test/say/42/x/?q=1",
-        "field spin-matched-route: /say/:id/...", "field spin-base-path: /",
-        "field spin-raw-component-route: /say/:id/...", "field spin-component-route: /say/:id",
-        "field spin-client-addr: 127.0.0.1:", "field spin-path-match-id: 42", "body: 0 0",
+        "method: Method::Get",
+        "scheme: http",
+        "authority: test",
+        "path: /say/42/x/?q=1",
+        "field host: test",
+        "field spin-path-info: /x/",
+        "field spin-full-url: http://test/say/42/x/?q=1",
+        "field spin-matched-route: /say/:id/...",
+        "field spin-base-path: /",
+        "field spin-raw-component-route: /say/:id/...",
+        "field spin-component-route: /say/:id",
+        "field spin-client-addr: 127.0.0.1:",
+        "field spin-path-match-id: 42",
+        "body: 0 0",
     ] {
         assert!(said.contains(line), "no {line:?} in\n{said}");
     }
@@ -167,7 +198,9 @@ fn what_needs_no_guest_is_answered_without_one() {
     assert_eq!((other.status, other.body.len()), (404, 0));
     let printed = running.printed();
     for line in [
-        "Available Routes:", "  web: http://127.0.0.1:", "/say/:id (wildcard)",
+        "Available Routes:",
+        "  web: http://127.0.0.1:",
+        "/say/:id (wildcard)",
         "  static response: http://127.0.0.1:",
     ] {
         assert!(printed.contains(line), "no {line:?} in\n{printed}");
@@ -181,13 +214,15 @@ fn a_guest_that_fails_before_its_answer_gives_500_and_nothing_of_ours() {
         let app = app(engine, "", "deadline = \"300ms\"");
         let (running, port) = up(&app);
         for (path, why) in [
-            ("/trap", "faulted"), ("/nothing", "ended without an answer"),
-            ("/error", "LoopDetected"), ("/spin", "deadline"),
+            ("/trap", "faulted"),
+            ("/nothing", "ended without an answer"),
+            ("/error", "LoopDetected"),
+            ("/spin", "deadline"),
         ] {
             let answer = web::get(port, path);
             assert_eq!((answer.status, answer.body.len()), (500, 0), "{engine} {path}");
             let names: Vec<_> = answer.fields.iter().map(|(name, _)| name.as_str()).collect();
-            assert_eq!(names, ["content-length", "date"], "{engine} {path}");
+            assert_eq!(names, ["connection", "content-length", "date"], "{engine} {path}");
             running.wait_for(why);
         }
         running.wait_for("GET /trap (request 0): faulted");
@@ -203,7 +238,10 @@ fn a_guest_that_fails_after_its_head_leaves_a_connection_that_is_seen_to_be_cut(
         let late = web::get(port, "/trap-late");
         assert_eq!((late.status, late.is_whole), (200, false), "{engine}: {late:?}");
         running.wait_for("GET /trap-late (request 0): faulted");
-        for (path, said) in [("/length/5/4", "true Err(ErrorCode::HttpResponseBodySize(Some(4)))"), ("/length/5/6", "false Err(")] {
+        for (path, said) in [
+            ("/length/5/4", "true Err(ErrorCode::HttpResponseBodySize(Some(4)))"),
+            ("/length/5/6", "false Err("),
+        ] {
             assert!(!web::get(port, path).is_whole, "{engine} {path}");
             running.wait_for(said);
         }
@@ -216,13 +254,29 @@ fn fields_that_are_the_connections_are_refused() {
     let app = app("interpreted", "", "");
     let (_running, port) = up(&app);
     let said = web::get(port, "/fields").text();
-    for name in ["connection", "keep-alive", "transfer-encoding", "upgrade", "host", "http2-settings", "Host"] {
+    for name in [
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+        "http2-settings",
+        "Host",
+    ] {
         assert!(said.contains(&format!("{name}: Err(HeaderError::Forbidden)\n")), "{name}: {said}");
     }
     for line in [
-        "a b: Err(HeaderError::InvalidSyntax)", "value: Err(HeaderError::InvalidSyntax)", "x-fine: Ok(())",
-        "theirs: Err(HeaderError::Immutable)", "copy: Ok(())", "final: Err(HeaderError::Immutable)",
-        "status 100: Err(())", "status 200: Ok(())", "status 1000: Err(())", "body: true true", "consume: true true",
+        "a b: Err(HeaderError::InvalidSyntax)",
+        "value: Err(HeaderError::InvalidSyntax)",
+        "x-fine: Ok(())",
+        "theirs: Err(HeaderError::Immutable)",
+        "copy: Ok(())",
+        "final: Err(HeaderError::Immutable)",
+        "status 100: Err(())",
+        "status 200: Ok(())",
+        "status 1000: Err(())",
+        "body: true true",
+        "consume: true true",
     ] {
         assert!(said.contains(line), "no {line:?} in\n{said}");
     }
@@ -282,4 +336,29 @@ fn a_guest_may_go_on_after_its_answer() {
         assert_eq!(web::get(port, "/after").text(), "answered\n");
         running.wait_for("went on after its answer");
     }
+}
+
+#[test]
+fn two_apps_of_a_process_do_not_share_an_address_and_one_that_goes_frees_it() {
+    let listen = |port: u16| format!("[application.tool.pirn.http]\nlisten = \"127.0.0.1:{port}\"");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (first, second) =
+        (app("interpreted", &listen(free), ""), app("interpreted", &listen(free), ""));
+    let served = Served::new();
+    let add = |app: &ScratchApp, name: &str| {
+        [String::from("add"), app.path().display().to_string(), "--name".into(), name.into()]
+    };
+    let words = add(&first, "first");
+    served.said(&words.each_ref().map(String::as_str));
+    assert_eq!(web::get(free, "/say").status, 200);
+    let words = add(&second, "second");
+    let words = words.each_ref().map(String::as_str);
+    let refused = served.refused(&words);
+    assert!(refused.contains("first and second both listen at 127.0.0.1:"), "{refused}");
+    served.said(&["replace", "first", &second.path().display().to_string()]);
+    assert_eq!(web::get(free, "/say").status, 200);
+    served.said(&["remove", "first"]);
+    assert!(std::net::TcpStream::connect(("127.0.0.1", free)).is_err());
+    served.said(&words);
+    assert_eq!(web::get(free, "/say").status, 200);
 }

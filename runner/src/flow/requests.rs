@@ -189,10 +189,13 @@ impl Entry {
             attempt,
             retry_in,
         });
-        self.over(trigger, match outcome {
-            Outcome::Done => Book::deliver,
-            _ => Book::bury,
-        });
+        self.over(
+            trigger,
+            match outcome {
+                Outcome::Done => Book::deliver,
+                _ => Book::bury,
+            },
+        );
     }
 
     /// The request is nobody's any more.

@@ -51,7 +51,13 @@ impl Site {
                 router.add(route.clone(), target);
             }
         }
-        let info = format!("{{{}:{},{}:{}}}\n", quoted("name"), quoted(&lanes.app.name), quoted("version"), quoted(&plan.version));
+        let info = format!(
+            "{{{}:{},{}:{}}}\n",
+            quoted("name"),
+            quoted(&lanes.app.name),
+            quoted("version"),
+            quoted(&plan.version)
+        );
         Self { router, base: plan.base.clone(), waiting_max: plan.waiting_max, info }
     }
 

@@ -65,7 +65,10 @@ pub enum HttpTarget {
 const LISTEN: &str = "SPIN_HTTP_LISTEN_ADDR";
 
 /// `None` if nobody is to ask the app anything.
-pub(super) fn of(hands: &mut Hands<'_>, triggers: &[TriggerPlan]) -> Result<Option<HttpPlan>, Error> {
+pub(super) fn of(
+    hands: &mut Hands<'_>,
+    triggers: &[TriggerPlan],
+) -> Result<Option<HttpPlan>, Error> {
     let is_http = |trigger: &TriggerPlan| matches!(trigger.kind, TriggerPlanKind::Http { .. });
     if hands.manifest.static_routes.is_empty() && !triggers.iter().any(is_http) {
         return Ok(None);
@@ -129,7 +132,7 @@ fn routes(
     let mut kept: Vec<(u32, HttpRoute)> = Vec::with_capacity(all.len());
     for (line, route) in all {
         let shown = &route.route;
-        if shown.is_reserved() {
+        if shown.begins_with(&[".well-known", "spin"]) {
             hands.warnings.push(format!(
                 "route {shown} (line {line}) is never reached: what is below /.well-known/spin is answered by the runner"
             ));

@@ -30,7 +30,6 @@ pub(super) fn of(hands: &Hands<'_>, component: &Component) -> Result<ComponentLi
         )?,
         rate: wish.grant("rate", tool.rate, bounds.rate, Rate::exceeds, Rate::to_string)?,
         instances_max: instances(&wish)?,
-        requests_max: tool.instances.unwrap_or(hands.board.instances_max),
         log_rate: tool.log_rate.unwrap_or(LOG_RATE_DEFAULT),
         attempts_max: tool.attempts_max.unwrap_or(ATTEMPTS_DEFAULT),
         state_bytes_max: wish.grant(

@@ -35,8 +35,8 @@ mod limits;
 mod pins;
 mod triggers;
 
-pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};
 pub use self::http::{HttpPlan, HttpRoute, HttpTarget, PortChoice};
+pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};
 pub use budget::{Budget, BudgetRow, OverBudget, RowKind};
 pub use pins::{Pin, Pins, SIMULATED_CHIP};
 pub use triggers::{TriggerPlan, TriggerPlanKind};
@@ -163,6 +163,8 @@ pub struct ComponentPlan {
     pub artifact: ArtifactKind,
     /// What it may use.
     pub limits: ComponentLimits,
+    /// Its instances at the same time for requests, which have no order.
+    pub requests_max: u32,
     /// What it may reach.
     pub capabilities: Capabilities,
 }
@@ -181,8 +183,6 @@ pub struct ComponentLimits {
     pub rate: Rate,
     /// Its instances at the same time; 1 keeps its events in order.
     pub instances_max: u32,
-    /// Its instances at the same time for requests, which have no order.
-    pub requests_max: u32,
     /// Log lines in a period.
     pub log_rate: Rate,
     /// Attempts at one event before it is put aside.

@@ -35,7 +35,9 @@ async fn a_body_of_any_size_goes_through_and_comes_back() {
     let stream = bench.connect().await;
     let (mut read, mut write) = stream.into_split();
     let sending = tokio::spawn(async move {
-        let head = format!("POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {BYTES}\r\n\r\n");
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {BYTES}\r\n\r\n"
+        );
         write.write_all(head.as_bytes()).await.unwrap();
         let piece: Vec<u8> = (0..=255).cycle().take(64 << 10).collect();
         for _ in 0..BYTES / piece.len() {

@@ -122,4 +122,3 @@ async fn echo(request: Request) {
     };
     request.responder.answer(answer);
 }
-

@@ -8,8 +8,8 @@ use pirn_triggers::http::Address;
 use pirn_triggers::http::routes::Route;
 use pirn_triggers::limits::http as limits;
 
-use super::application::pirn_table;
 use super::TriggerKind;
+use super::application::pirn_table;
 use crate::files::config::{Error, Table, Value, unknown};
 use crate::limits::http::{REQUESTS_WAITING_MAX, STATIC_BODY_BYTES_MAX};
 
@@ -65,8 +65,13 @@ pub(super) fn trigger(table: &Table<'_>) -> Result<TriggerKind, Error> {
 
 /// A trigger that has none, but an answer that is always the same.
 pub(super) fn static_route(table: &Table<'_>) -> Result<Option<StaticRoute>, Error> {
-    if table.has("component") || !table.has("static_response") {
-        return Ok(None);
+    match (table.has("component"), table.has("static_response")) {
+        (true, _) => return Ok(None),
+        (false, true) => {}
+        (false, false) => {
+            let message = "missing: the component that answers, or a static_response in its place";
+            return Err(table.error("component", message));
+        }
     }
     let Some(route) = route(table)? else {
         let message = "a private route cannot have a static response: nobody would see it";
@@ -80,7 +85,9 @@ pub(super) fn static_route(table: &Table<'_>) -> Result<Option<StaticRoute>, Err
     let status = answer.number("status_code", 200, 599)?.unwrap_or(200);
     let body = answer.string("body")?.unwrap_or_default();
     if body.len() > STATIC_BODY_BYTES_MAX {
-        let message = format!("has more than {STATIC_BODY_BYTES_MAX} bytes; a component can serve it from files");
+        let message = format!(
+            "has more than {STATIC_BODY_BYTES_MAX} bytes; a component can serve it from files"
+        );
         return Err(answer.error("body", message));
     }
     Ok(Some(StaticRoute {

@@ -25,11 +25,11 @@ mod id;
 mod template;
 mod topic;
 
+pub use self::http::{HttpExecutor, HttpSettings, StaticRoute};
 pub use crate::files::config::Error;
 pub use address::{AddressError, BrokerAddress, Transport};
 pub(crate) use application::parse_keep_alive;
 pub(crate) use component::{is_environment, label};
-pub use self::http::{HttpExecutor, HttpSettings, StaticRoute};
 pub use hosts::{BlockedNetworks, HostError, HostPattern, Hosts, Network, PrivateNetworks};
 pub(crate) use id::is_variable_name;
 pub use model::*;
