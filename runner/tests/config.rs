@@ -122,6 +122,14 @@ fn summary(app: &App) -> String {
         let component = &app.components[trigger.component].id;
         writeln!(text, "trigger {id}: {fired_by} to {component}").unwrap();
     }
+    if let Some(http) = &app.http {
+        let listen = &http.listen;
+        writeln!(text, "listens at {listen}, {:?}, {} waiting", http.options, http.waiting_max)
+            .unwrap();
+        for route in &http.routes {
+            writeln!(text, "  {} as {}: {:?}", route.raw, route.route, route.to).unwrap();
+        }
+    }
     app.pins.inputs.iter().for_each(|pin| writeln!(text, "input {pin:?}").unwrap());
     app.pins.outputs.iter().for_each(|pin| writeln!(text, "output {pin:?}").unwrap());
     summarise_broker(app, &mut text);

@@ -16,6 +16,7 @@ pub mod pins;
 pub mod process;
 pub mod served;
 pub mod traffic;
+pub mod web;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

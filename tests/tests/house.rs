@@ -67,6 +67,7 @@ fn each_outside_library_is_named_in_its_own_rooms_only() {
         ["interpreted/", "limiter", "fault"].map(|room| format!("runner/src/engine/{room}"));
     named_only_in("wasmi", &interpreter_rooms.each_ref().map(String::as_str));
     named_only_in("wasmparser", &["runner/src/engine/interpreted/"]);
+    named_only_in("hyper", &["triggers/src/http/", "triggers/src/net/"]);
     named_only_in("rumqttc", &["triggers/src/mqtt/"]);
     named_only_in("rusqlite", &["runner/src/store"]);
     named_only_in("gpiocdev_uapi", &["triggers/src/gpio/"]);

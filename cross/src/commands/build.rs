@@ -67,9 +67,9 @@ fn up_with_defaults(app: &AppArgs) -> Up {
         operator: OperatorArgs::default(),
         build: false,
         sqlite: Vec::new(),
+        key_values: Vec::new(),
         listen: None,
         find_free_port: false,
-        key_values: Vec::new(),
         embedded_broker: EmbeddedBroker::Auto,
     }
 }

@@ -80,7 +80,7 @@ impl Entry {
             is_kept: AtomicBool::new(false),
             urgent: Notify::new(),
             left: Notify::new(),
-            requests: Requests::new(may.requests_max, pace),
+            requests: Requests::new(unit.requests_max, pace),
             house: Arc::clone(house),
         }))
     }

@@ -28,6 +28,8 @@ pub struct Unit {
     pub grants: Arc<Grants>,
     /// What it may use.
     pub limits: ComponentLimits,
+    /// Its instances at the same time for requests.
+    pub requests_max: u32,
     /// What it did.
     pub counters: Arc<ComponentCounters>,
 }

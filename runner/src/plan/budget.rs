@@ -171,7 +171,7 @@ fn at_once(app: &App, component: &ComponentPlan) -> u32 {
     let (mut events, mut requests) = (0, 0);
     for trigger in app.triggers.iter().filter(is_its) {
         match is_http(trigger) {
-            true => requests = component.limits.requests_max,
+            true => requests = component.requests_max,
             false => events = component.limits.instances_max,
         }
     }

@@ -31,7 +31,6 @@ pub(super) fn of(hands: &Hands<'_>, component: &Component) -> Result<ComponentLi
             tool.instances,
             Bound { default: 1, max: hands.board.instances_max },
         )?,
-        requests_max: tool.instances.unwrap_or(hands.board.instances_max),
         log_rate: tool.log_rate.unwrap_or(LOG_RATE_DEFAULT),
         attempts_max: tool.attempts_max.unwrap_or(ATTEMPTS_DEFAULT),
         state_bytes_max: wish.bytes("state", tool.state_bytes, bounds.state_bytes)?,

@@ -52,6 +52,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
             engine: component.tool.engine,
             artifact: limits::artifact(&hands, component)?,
             limits,
+            requests_max: component.tool.instances.unwrap_or(hands.board.instances_max),
             capabilities,
         });
     }

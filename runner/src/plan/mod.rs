@@ -90,6 +90,8 @@ pub struct ComponentPlan {
     pub artifact: ArtifactKind,
     /// What it may use.
     pub limits: ComponentLimits,
+    /// Its instances at the same time for requests, which have no order.
+    pub requests_max: u32,
     /// What it may reach.
     pub capabilities: Capabilities,
 }
@@ -108,8 +110,6 @@ pub struct ComponentLimits {
     pub rate: Rate,
     /// Its instances at the same time; 1 keeps its events in order.
     pub instances_max: u32,
-    /// Its instances at the same time for requests, which have no order.
-    pub requests_max: u32,
     /// Log lines in a period.
     pub log_rate: Rate,
     /// Attempts at one event before it is put aside.

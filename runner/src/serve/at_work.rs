@@ -116,6 +116,10 @@ impl Runner {
         let driven = (!outputs.options().is_empty()).then(|| outputs.clone());
         let driving = driven.map(|driven| tokio::spawn(async move { driven.run().await }));
         let (feeds, timers) = (self.edges(inputs, lanes), self.timers(lanes)?);
+        if let Some(gate) = gate.as_ref().filter(|_| self.process().is_shared()) {
+            let note = format!("takes requests at {}", gate.address());
+            self.reporter().report(&Report::Note(&note));
+        }
         let http = gate.zip(self.app().http.as_ref());
         let gate = http.map(|(gate, plan)| gate.open(plan, Site::new(plan, lanes)));
         Ok(AtWork { feeds, timers, gate, outputs, driving })

@@ -191,7 +191,13 @@ pub(super) fn units(
         let code: Arc<dyn Code> = Arc::<Ware>::clone(ware);
         let grants = Arc::new(shared.grants(plan, &app_state)?);
         let counters = Arc::<ComponentCounters>::default();
-        Ok(Arc::new(Unit { code, grants, limits: plan.limits, counters }))
+        Ok(Arc::new(Unit {
+            code,
+            grants,
+            limits: plan.limits,
+            requests_max: plan.requests_max,
+            counters,
+        }))
     };
     plans.iter().zip(wares).map(unit).collect()
 }

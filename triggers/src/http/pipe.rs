@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 
 use super::source::Broken;
 use crate::limits::http::{PIECE_BYTES, PIPE_BYTES};
@@ -43,7 +43,6 @@ struct Shared(Mutex<Pipe>);
 #[derive(Debug, Default)]
 struct Pipe {
     pieces: VecDeque<Bytes>,
-    bytes: usize,
     /// What they take, with what each piece takes beside its bytes.
     held: usize,
     is_read: bool,
@@ -92,7 +91,6 @@ impl Writer {
             return Err(Gone);
         }
         if !bytes.is_empty() {
-            pipe.bytes += bytes.len();
             pipe.held += bytes.len() + PIECE_BYTES;
             pipe.pieces.push_back(bytes);
             pipe.reader.take().into_iter().for_each(Waker::wake);
@@ -139,7 +137,7 @@ impl Reader {
 impl Pipe {
     fn clear(&mut self) {
         self.pieces = VecDeque::new();
-        (self.bytes, self.held) = (0, 0);
+        self.held = 0;
         self.writer.take().into_iter().for_each(Waker::wake);
     }
 }
@@ -152,6 +150,8 @@ impl Drop for Reader {
     }
 }
 
+/// Its length is never said, even if all of it is here already: how an answer goes over the wire must not depend on who was
+/// quicker. Who knows it announces it.
 impl Body for Reader {
     type Data = Bytes;
     type Error = Broken;
@@ -162,7 +162,6 @@ impl Body for Reader {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let mut pipe = self.0.pipe();
         if let Some(piece) = pipe.pieces.pop_front() {
-            pipe.bytes = pipe.bytes.saturating_sub(piece.len());
             pipe.held = pipe.held.saturating_sub(piece.len() + PIECE_BYTES);
             pipe.writer.take().into_iter().for_each(Waker::wake);
             return Poll::Ready(Some(Ok(Frame::data(piece))));
@@ -174,20 +173,6 @@ impl Body for Reader {
             }
             Some(Ok(trailers)) => Poll::Ready(trailers.take().map(|map| Ok(Frame::trailers(map)))),
             Some(Err(broken)) => Poll::Ready(Some(Err(broken.clone()))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let pipe = self.0.pipe();
-        pipe.pieces.is_empty() && matches!(pipe.end, Some(Ok(None)))
-    }
-
-    /// Exact once all of it is written: a short answer then goes without chunks.
-    fn size_hint(&self) -> SizeHint {
-        let pipe = self.0.pipe();
-        match pipe.end {
-            Some(Ok(None)) => SizeHint::with_exact(pipe.bytes as u64),
-            _ => SizeHint::default(),
         }
     }
 }

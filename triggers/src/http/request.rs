@@ -146,12 +146,13 @@ impl Responder {
 /// The answer's body as hyper takes it.
 pub(super) struct Given {
     body: Outgoing,
+    is_broken: bool,
     _part: Part,
 }
 
 impl Given {
     pub(super) fn new(body: Outgoing, part: Part) -> Self {
-        Self { body, _part: part }
+        Self { body, is_broken: false, _part: part }
     }
 }
 
@@ -163,24 +164,35 @@ impl Body for Given {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match &mut self.get_mut().body {
-            Outgoing::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Outgoing::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Outgoing::Piped(reader) => Pin::new(reader).poll_frame(context),
+        let given = self.get_mut();
+        let reader = match &mut given.body {
+            Outgoing::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            Outgoing::Whole(bytes) => {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
+            }
+            Outgoing::Piped(reader) => reader,
+        };
+        match Pin::new(reader).poll_frame(context) {
+            // What was given before goes out first; hyper drops it with the connection.
+            Poll::Ready(Some(Err(_))) if !std::mem::replace(&mut given.is_broken, true) => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => polled,
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.body {
             Outgoing::Whole(bytes) => bytes.is_empty(),
-            Outgoing::Piped(reader) => reader.is_end_stream(),
+            Outgoing::Piped(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             Outgoing::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Outgoing::Piped(reader) => reader.size_hint(),
+            Outgoing::Piped(_) => SizeHint::default(),
         }
     }
 }
@@ -200,6 +212,10 @@ pub(super) fn target(
         .is_some_and(|it| !it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
         return Err(StatusCode::EXPECTATION_FAILED);
+    }
+    // A host and nothing else is for CONNECT alone (3.2.3).
+    if uri.authority().is_some() && uri.scheme().is_none() {
+        return Err(StatusCode::BAD_REQUEST);
     }
     let mut hosts = fields.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

@@ -108,10 +108,10 @@ impl Route {
         !self.has_tail && self.segments.iter().all(|it| matches!(it, Segment::Exact(_)))
     }
 
-    /// Whether this is below `/.well-known/spin`, where components are never reached.
-    pub fn is_reserved(&self) -> bool {
-        let exact = |at: usize, text: &str| matches!(self.segments.get(at), Some(Segment::Exact(it)) if it == text);
-        exact(0, ".well-known") && exact(1, "spin")
+    /// Whether its first segments are these, and nothing else would do.
+    pub fn begins_with(&self, segments: &[&str]) -> bool {
+        let is = |(at, text): (usize, &&str)| matches!(self.segments.get(at), Some(Segment::Exact(it)) if it == text);
+        segments.iter().enumerate().all(is)
     }
 
     fn order(&self) -> Vec<u8> {
@@ -323,8 +323,9 @@ mod tests {
             let route = Route::parse(text).unwrap();
             assert_eq!((route.to_string(), route.base()), (shown.into(), base.into()), "{text}");
         }
-        assert!(Route::parse("/.well-known/spin/x").unwrap().is_reserved());
-        assert!(!Route::parse("/.well-known/other").unwrap().is_reserved());
+        let begins = |route: &str| Route::parse(route).unwrap().begins_with(&["a", "b"]);
+        assert!(begins("/a/b/c") && begins("/a/b") && begins("/a/b/..."));
+        assert!(!begins("/a") && !begins("/a/:b/c") && !begins("/a/..."));
     }
 
     #[test]

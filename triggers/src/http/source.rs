@@ -200,6 +200,10 @@ impl State {
                 Err(frame) => self.end = Some(Ok(frame.into_trailers().ok())),
             },
         }
+        // hyper says so at once, and closes a body that outlasts its answer only with the connection.
+        if self.end.is_none() && self.inner.as_ref().is_none_or(|inner| inner.is_end_stream()) {
+            self.end = Some(Ok(None));
+        }
         if self.end.is_some() {
             // The connection goes on without whoever looks at this body.
             self.inner = None;

@@ -65,8 +65,13 @@ pub(super) fn trigger(table: &Table<'_>) -> Result<TriggerKind, Error> {
 
 /// A trigger that has none, but an answer that is always the same.
 pub(super) fn static_route(table: &Table<'_>) -> Result<Option<StaticRoute>, Error> {
-    if table.has("component") || !table.has("static_response") {
-        return Ok(None);
+    match (table.has("component"), table.has("static_response")) {
+        (true, _) => return Ok(None),
+        (false, true) => {}
+        (false, false) => {
+            let message = "missing: the component that answers, or a static_response in its place";
+            return Err(table.error("component", message));
+        }
     }
     let Some(route) = route(table)? else {
         let message = "a private route cannot have a static response: nobody would see it";
