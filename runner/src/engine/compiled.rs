@@ -13,6 +13,7 @@ use super::config::{self, Code};
 use super::door::{Door, Holds};
 use super::fault::Fault;
 use super::limiter::Limiter;
+use super::offered::compatible;
 use super::ticker::Ticker;
 use super::turns;
 use crate::limits::engine as limits;
@@ -197,6 +198,22 @@ impl<H: Holds> Compiled<H> {
     ) -> Option<(types::ComponentFunc, ComponentExportIndex)> {
         let component = self.pre.component();
         match component.get_export(None, name)? {
+            (types::ComponentItem::ComponentFunc(function), index) => Some((function, index)),
+            _ => None,
+        }
+    }
+
+    /// The function of this name that an exported interface has, whichever compatible version of it that is.
+    pub(crate) fn exported_member(
+        &self,
+        interface: &str,
+        name: &str,
+    ) -> Option<(types::ComponentFunc, ComponentExportIndex)> {
+        let component = self.pre.component();
+        let wanted = compatible(interface);
+        let full = self.export_names().into_iter().find(|name| compatible(name) == wanted)?;
+        let (_, instance) = component.get_export(None, &full)?;
+        match component.get_export(Some(&instance), name)? {
             (types::ComponentItem::ComponentFunc(function), index) => Some((function, index)),
             _ => None,
         }

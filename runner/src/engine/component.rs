@@ -12,6 +12,7 @@ use super::described;
 use super::door::Holds;
 use super::fault::Fault;
 use super::interpreted::Interpreted;
+use super::offered::compatible;
 use super::wire::Wire;
 
 /// A component, ready for instances.
@@ -69,6 +70,25 @@ impl<H: Holds> Component<H> {
             }
             Self::Interpreted(interpreted) => {
                 let (ty, index) = interpreted.exported_function(name)?;
+                (ty.clone(), Place::Interpreted(index))
+            }
+        };
+        Some((ty.to_string(), Export(place)))
+    }
+
+    /// The function of this name that an exported interface has, with its type in the words of WIT. The interface is
+    /// named with a version; the component may have another that is compatible.
+    pub(crate) fn exported_member(&self, interface: &str, name: &str) -> Option<(String, Export)> {
+        let (ty, place): (FuncType, _) = match self {
+            Self::Compiled(compiled) => {
+                let (function, index) = compiled.exported_member(interface, name)?;
+                (described::func_type(&function)?, Place::Compiled(index))
+            }
+            Self::Interpreted(interpreted) => {
+                let wanted = compatible(interface);
+                let mut names = interpreted.export_names().into_iter();
+                let full = names.find(|name| compatible(name) == wanted)?;
+                let (ty, index) = interpreted.exported_member(&full, name)?;
                 (ty.clone(), Place::Interpreted(index))
             }
         };

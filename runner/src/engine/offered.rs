@@ -129,7 +129,7 @@ impl Missing {
 }
 
 /// A name with its version cut to the part that makes two versions compatible: `a:b/c@0.2`.
-fn compatible(name: &str) -> String {
+pub(super) fn compatible(name: &str) -> String {
     let Some((interface, version)) = name.split_once('@') else {
         return name.to_string();
     };

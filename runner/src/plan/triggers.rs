@@ -62,6 +62,8 @@ pub enum TriggerPlanKind {
         /// Which edges.
         edges: Edges,
     },
+    /// The app's start, once.
+    Command,
 }
 
 /// The triggers of the plan, `ids` being the components of the plan in order. Where values are missing
@@ -89,6 +91,7 @@ fn kind(hands: &Hands<'_>, trigger: &Trigger, pins: &mut Pins) -> Result<Trigger
             Ok(TriggerPlanKind::Timer { interval: *interval, first: *first, jitter: *jitter })
         }
         TriggerKind::Cron { expression, zone } => cron(hands, trigger, expression, zone.as_deref()),
+        TriggerKind::Command => Ok(TriggerPlanKind::Command),
         TriggerKind::Gpio { line, edges, debounce, bias } => {
             let place = Place::of_trigger(trigger);
             pins::check_watched(hands, &place, line)?;
@@ -110,6 +113,7 @@ impl App {
             TriggerPlanKind::Cron { expression, zone, .. } => {
                 format!("cron {expression} ({})", zone.as_deref().unwrap_or("UTC"))
             }
+            TriggerPlanKind::Command => "its start, once".to_owned(),
             TriggerPlanKind::Gpio { input, edges } => {
                 let line = self.pins.inputs.get(*input).map_or("?", |pin| &pin.options.line.name);
                 match edges {

@@ -244,6 +244,7 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
             TriggerPlanKind::Timer { .. } => WorldKind::Timer,
             TriggerPlanKind::Cron { .. } => WorldKind::Cron,
             TriggerPlanKind::Gpio { .. } => WorldKind::Gpio,
+            TriggerPlanKind::Command => WorldKind::Command,
         };
         if let Some(of_component) = kinds.get_mut(trigger.component) {
             of_component.insert(kind);

@@ -149,7 +149,9 @@ pub(crate) fn rule(kind: &TriggerPlanKind) -> Option<Rule> {
             jitter: *jitter,
         }),
         TriggerPlanKind::Cron { cron, .. } => Rule::Cron((**cron).clone()),
-        TriggerPlanKind::Mqtt { .. } | TriggerPlanKind::Gpio { .. } => return None,
+        TriggerPlanKind::Mqtt { .. } | TriggerPlanKind::Gpio { .. } | TriggerPlanKind::Command => {
+            return None;
+        }
     })
 }
 

@@ -1,6 +1,7 @@
 //! One file per trigger world: an event becomes a typed call of the guest's export, and its result
 //! an [`Outcome`].
 
+mod command;
 mod cron;
 mod gpio;
 mod mqtt;
@@ -54,6 +55,8 @@ pub enum WorldKind {
     Cron,
     /// Edges.
     Gpio,
+    /// Starts.
+    Command,
 }
 
 /// The worlds that a component's triggers call.
@@ -63,6 +66,7 @@ pub struct Worlds {
     timer: Option<timer::TimerWorld>,
     cron: Option<cron::CronWorld>,
     gpio: Option<gpio::GpioWorld>,
+    command: Option<command::CommandWorld>,
 }
 
 impl Worlds {
@@ -78,6 +82,9 @@ impl Worlds {
                 WorldKind::Timer => worlds.timer = Some(timer::TimerWorld::of(component)?),
                 WorldKind::Cron => worlds.cron = Some(cron::CronWorld::of(component)?),
                 WorldKind::Gpio => worlds.gpio = Some(gpio::GpioWorld::of(component)?),
+                WorldKind::Command => {
+                    worlds.command = Some(command::CommandWorld::of(component)?);
+                }
             }
         }
         Ok(worlds)
@@ -104,6 +111,7 @@ impl Worlds {
             (Happening::Edge(edge), Self { gpio: Some(world), .. }) => {
                 world.handle(call, source, edge).await
             }
+            (Happening::Run, Self { command: Some(world), .. }) => world.handle(call).await,
             _ => Outcome::Refused("the component has no trigger for such events".into()),
         }
     }
@@ -116,8 +124,28 @@ fn export<H: Holds>(
     name: &'static str,
     shape: &'static str,
 ) -> Result<Export, WorldError> {
+    checked(component, component.exported_function(name), trigger, name, shape)
+}
+
+/// The same of a function that an exported interface has.
+fn member<H: Holds>(
+    component: &Component<H>,
+    trigger: &'static str,
+    (interface, name): (&'static str, &'static str),
+    shape: &'static str,
+) -> Result<Export, WorldError> {
+    checked(component, component.exported_member(interface, name), trigger, interface, shape)
+}
+
+fn checked<H: Holds>(
+    component: &Component<H>,
+    found: Option<(String, Export)>,
+    trigger: &'static str,
+    name: &'static str,
+    shape: &'static str,
+) -> Result<Export, WorldError> {
     let wrong = |found| WorldError { trigger, found, name, shape };
-    let Some((found, export)) = component.exported_function(name) else {
+    let Some((found, export)) = found else {
         let names = component.export_names();
         return Err(wrong(match names.is_empty() {
             true => "it exports nothing".into(),

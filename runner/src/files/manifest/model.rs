@@ -254,6 +254,8 @@ pub enum TriggerKind {
         /// What pulls an undriven line; the line's own setting if absent.
         bias: Option<Bias>,
     },
+    /// The app's start.
+    Command,
 }
 
 /// When a timer ticks first.

@@ -9,10 +9,10 @@ use super::{Component, TopicFilter, Trigger, TriggerKind, component, fires, id};
 use crate::files::config::{Error, Table, Value, unknown};
 
 /// Types that this build offers.
-const OFFERED: &[&str] = &["cron", "gpio", "mqtt", "timer"];
+const OFFERED: &[&str] = &["command", "cron", "gpio", "mqtt", "timer"];
 
 /// Types that are known to exist, here later or in Spin: not a typo, so not to be corrected.
-const KNOWN_ELSEWHERE: &[&str] = &["command", "http", "redis", "sqs"];
+const KNOWN_ELSEWHERE: &[&str] = &["http", "redis", "sqs"];
 
 pub(super) fn triggers(
     reader: &mut Reader<'_>,
@@ -77,6 +77,7 @@ fn trigger(
         "timer" => fires::TIMER_KEYS,
         "cron" => fires::CRON_KEYS,
         "gpio" => fires::GPIO_KEYS,
+        "command" => fires::COMMAND_KEYS,
         _ => MQTT_KEYS,
     };
     let table = table.clone().only(keys)?;
@@ -96,6 +97,7 @@ fn trigger(
         "timer" => fires::timer(&table)?,
         "cron" => fires::cron(&table)?,
         "gpio" => fires::gpio(&table)?,
+        "command" => TriggerKind::Command,
         _ => mqtt(reader, &table)?,
     };
     let durable = fires::durable(&table)?;
