@@ -78,6 +78,18 @@ pub enum LoadAppError {
         /// The component.
         component: String,
     },
+    /// A component asks for what this build does not have.
+    #[error(
+        "component `{component}`: it imports {import}, and this pirnd was built without `{feature}`: take one that has it (cross/targets/pirnd, without `--without {feature}`)"
+    )]
+    LeftOut {
+        /// The component.
+        component: String,
+        /// The interface and the function.
+        import: String,
+        /// The feature that it needs.
+        feature: &'static str,
+    },
     /// A component does not do what its trigger calls.
     #[error("component `{component}`: {error}")]
     World {
