@@ -311,6 +311,9 @@ pub(crate) struct TargetBuild {
     /// The board: a name of board-configs, or a file
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) board: Option<String>,
+    /// Leave out features of the runner, joined by commas; components that need one of them are refused
+    #[arg(long, value_name = "FEATURES")]
+    pub(crate) without: Option<String>,
 }
 
 /// `NAME=VALUE`, as Spin takes it.

@@ -89,6 +89,9 @@ fn line(report: &Report<'_>) -> Option<Line> {
         // Timers tick all the time; what their components do is worth a line, that they did it is not.
         Report::Event { what: Happening::Tick, .. }
         | Report::Outcome { what: Happening::Tick, outcome: Outcome::Done, .. } => return None,
+        Report::Event { component, what: Happening::Run, .. } => {
+            ordinary("→", GOOD, format!("{component} runs"))
+        }
         Report::Event { component, source, payload, .. } => {
             ordinary("→", GOOD, message(source, payload, component))
         }

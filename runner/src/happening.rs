@@ -28,6 +28,8 @@ pub enum Happening {
     Edge(Edge),
     /// Somebody waits for an answer; what was asked goes another way than events do.
     Request,
+    /// The app was started, or somebody asked for a run.
+    Run,
 }
 
 impl Happening {
@@ -36,12 +38,13 @@ impl Happening {
         matches!(self, Self::Message { qos, .. } if *qos != Qos::AtMostOnce)
     }
 
-    /// What it is worth. At most once means one try; of an interval the next tick is the next try.
+    /// What it is worth. At most once means one try; of an interval the next tick is the next try, of a command the next
+    /// start.
     pub fn worth(&self) -> Worth {
         match self {
             Self::Message { qos: Qos::AtMostOnce, .. } => Worth::Fleeting,
             Self::Request => Worth::Fleeting,
-            Self::Tick => Worth::FleetingTick,
+            Self::Tick | Self::Run => Worth::FleetingTick,
             Self::Time { .. } => Worth::KeptTick,
             Self::Message { .. } | Self::Edge(_) => Worth::Kept,
         }
@@ -51,7 +54,7 @@ impl Happening {
     pub fn payload(&self) -> Cow<'_, [u8]> {
         match self {
             Self::Message { payload, .. } => Cow::Borrowed(payload),
-            Self::Tick | Self::Request => Cow::Borrowed(&[]),
+            Self::Tick | Self::Request | Self::Run => Cow::Borrowed(&[]),
             Self::Time { timestamp } => Cow::Owned(timestamp.to_string().into_bytes()),
             Self::Edge(edge) => Cow::Owned(words(edge).into_bytes()),
         }

@@ -2,6 +2,7 @@
 //!
 //! Each room knows those above it in this list, and nobody below: `tests/tests/rooms.rs` holds the arrows.
 
+pub mod features;
 pub mod happening;
 pub mod heap;
 pub mod limits;

@@ -99,6 +99,8 @@ pub mod host {
     pub const KEY_BYTES_MAX: usize = 256;
     /// A value of the key-value store.
     pub const VALUE_BYTES_MAX: usize = 1 << 20;
+    /// All keys and values of one call that has several; they wait for the disk together.
+    pub const BATCH_BYTES_MAX: usize = 2 << 20;
     /// Keys in one store: `get-keys` returns them all at once.
     pub const KEYS_PER_STORE_MAX: u32 = 1_024;
     /// All values of one store together.

@@ -17,7 +17,8 @@ pub(crate) fn run(options: &TargetBuild) -> Outcome {
     let target = target(options)?;
     let here = std::env::current_dir().map_err(Failure::failed)?;
     let script = script(&here).ok_or_else(|| no_sources(&target))?;
-    let status = Command::new(&script).arg(&target).status();
+    let without = options.without.iter().flat_map(|features| ["--without", features]);
+    let status = Command::new(&script).args(without).arg(&target).status();
     let status = status.map_err(|e| Failure::failed(format!("{}: {e}", script.display())))?;
     match status.success() {
         true => Ok(()),
@@ -54,7 +55,8 @@ mod tests {
     use super::*;
 
     fn options(target: Option<&str>, board: Option<&str>) -> TargetBuild {
-        TargetBuild { target: target.map(str::to_owned), board: board.map(str::to_owned) }
+        let (target, board) = (target.map(str::to_owned), board.map(str::to_owned));
+        TargetBuild { target, board, without: None }
     }
 
     #[test]
@@ -76,5 +78,15 @@ mod tests {
             let target = Board::shipped(name).unwrap().target;
             assert!(listed.lines().any(|line| line == target), "{name}: {target}");
         }
+    }
+
+    #[test]
+    fn only_features_that_the_runner_has_can_be_left_out() {
+        let script = script(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let words = ["--without", "sqlite-guest,wings", "x86_64-unknown-linux-musl"];
+        let built = Command::new(script).args(words).output().unwrap();
+        let said = String::from_utf8(built.stderr).unwrap();
+        assert!(!built.status.success(), "{said}");
+        assert!(said.contains("no feature wings") && said.contains("sqlite-guest"), "{said}");
     }
 }

@@ -104,7 +104,11 @@ async fn run_app(tenant: &Tenant, bench: &Bench, volume: Volume) -> Outcome {
         outcome = serve_pins(pins) => outcome,
     };
     pins::Server::remove(&runner.app().state_dir);
-    outcome
+    outcome?;
+    match runner.commands_failed() {
+        true => Err(Failure::failed("a command failed")),
+        false => Ok(()),
+    }
 }
 
 /// The socket through which others press the simulated buttons; there before anybody is told that the app runs

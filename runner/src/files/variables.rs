@@ -56,6 +56,13 @@ impl GuestVariables {
     }
 }
 
+impl GuestVariables {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Result<String, VariableError>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
 impl fmt::Debug for GuestVariables {
     /// Names only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

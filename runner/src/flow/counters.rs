@@ -21,6 +21,11 @@ pub struct ComponentCounters {
 }
 
 impl ComponentCounters {
+    /// Invocations that ended.
+    pub fn runs(&self) -> u64 {
+        [&self.done, &self.refused, &self.faulted].iter().map(|count| count.load(Relaxed)).sum()
+    }
+
     /// Counts one ended invocation.
     pub fn count(&self, outcome: &Outcome, took: Duration) {
         let counter = match outcome {

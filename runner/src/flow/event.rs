@@ -146,8 +146,8 @@ impl Event {
     pub fn letter(&self, component: &str, attempts: u32, reason: &str) -> DeadLetter {
         let (kind, qos) = match &self.what {
             Happening::Message { qos, .. } => (LetterKind::Mqtt, *qos as u8),
-            // A request is never kept; like a tick it promises nothing.
-            Happening::Tick | Happening::Request => (LetterKind::Timer, 0),
+            // Requests and runs are never kept; like a tick they promise nothing.
+            Happening::Tick | Happening::Request | Happening::Run => (LetterKind::Timer, 0),
             Happening::Time { .. } => (LetterKind::Cron, 0),
             Happening::Edge(_) => (LetterKind::Gpio, 0),
         };
@@ -161,7 +161,7 @@ impl Event {
     pub fn kept(&self, component: &str, trigger: &str, attempts: u32) -> KeptEvent {
         let (kind, detail) = match &self.what {
             Happening::Message { qos, .. } => ("mqtt", (*qos as u8).to_string()),
-            Happening::Tick | Happening::Request => ("timer", String::new()),
+            Happening::Tick | Happening::Request | Happening::Run => ("timer", String::new()),
             Happening::Time { .. } => ("cron", String::new()),
             Happening::Edge(edge) => ("gpio", detail_of(edge)),
         };

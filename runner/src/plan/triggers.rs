@@ -70,6 +70,8 @@ pub enum TriggerPlanKind {
         /// Which edges.
         edges: Edges,
     },
+    /// The app's start, once.
+    Command,
 }
 
 /// The triggers of the plan, `ids` being the components of the plan in order. Where values are missing
@@ -100,6 +102,7 @@ fn kind(hands: &Hands<'_>, trigger: &Trigger, pins: &mut Pins) -> Result<Trigger
         TriggerKind::Http { route, executor: HttpExecutor::Http } => {
             Ok(TriggerPlanKind::Http { route: route.clone() })
         }
+        TriggerKind::Command => Ok(TriggerPlanKind::Command),
         TriggerKind::Gpio { line, edges, debounce, bias } => {
             let place = Place::of_trigger(trigger);
             pins::check_watched(hands, &place, line)?;
@@ -123,6 +126,7 @@ impl App {
             }
             TriggerPlanKind::Http { route: Some(route) } => format!("requests of {route}"),
             TriggerPlanKind::Http { route: None } => "requests of its own app".to_owned(),
+            TriggerPlanKind::Command => "its start, once".to_owned(),
             TriggerPlanKind::Gpio { input, edges } => {
                 let line = self.pins.inputs.get(*input).map_or("?", |pin| &pin.options.line.name);
                 match edges {

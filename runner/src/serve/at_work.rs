@@ -1,6 +1,7 @@
 //! An app at work: connected to its broker, its lines and the clock; and how it rests.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler, Outputs};
 use pirn_triggers::http::Address;
@@ -13,10 +14,13 @@ use super::readiness;
 use super::runner::Runner;
 use crate::flow::all::Lanes;
 use crate::flow::clock::{TickRoute, Timers};
+use crate::flow::counters::ComponentCounters;
+use crate::flow::event::Event;
 use crate::flow::feeds::{self, EdgeRoute, Route};
 use crate::flow::lanes::Entry;
 use crate::flow::site::Site;
 use crate::flow::{keeper, letters};
+use crate::happening::Happening;
 use crate::host::brokers::Login;
 use crate::limits::dispatch as limits;
 use crate::plan::{Durable, Pin, TriggerPlan, TriggerPlanKind};
@@ -110,6 +114,7 @@ impl Runner {
             self.brokers().share(login, link.client_id(), session.clone());
         }
         lanes.open();
+        self.run_commands(lanes);
         if self.store().has_kept() {
             tokio::spawn(letters::retry(Arc::clone(lanes)));
         }
@@ -207,6 +212,46 @@ impl Runner {
         let clock = self.process().clock(self.app(), self.reporter())?;
         let timers = clock.add(rules);
         timers.map(Some).map_err(|error| LoadAppError::Schedule(error.to_string()))
+    }
+
+    /// Has every command of the app run.
+    fn run_commands(&self, lanes: &Lanes) {
+        for (number, trigger) in self.commands() {
+            let Some(Route { lane, .. }) = self.route(number, trigger, &lanes.entries) else {
+                continue;
+            };
+            let (source, settled) = (trigger.id.as_str().into(), lanes.house.settled());
+            let event = Event::local(source, Happening::Run, 1, Arc::clone(settled));
+            lane.offer(Arc::new(event), number);
+        }
+    }
+
+    fn commands(&self) -> impl Iterator<Item = (u32, &TriggerPlan)> {
+        self.triggers().filter(|(_, trigger)| matches!(trigger.kind, TriggerPlanKind::Command))
+    }
+
+    /// Waits until all commands have run, if they are all that the app has: then there is nothing more to wait for.
+    pub(super) async fn commands_alone_ended(&self) {
+        let commands = self.commands().count();
+        if commands < self.app().triggers.len() {
+            return std::future::pending().await;
+        }
+        while self.runs() < commands as u64 {
+            self.process().crew().settled.notified().await;
+        }
+    }
+
+    fn runs(&self) -> u64 {
+        let of = |(_, _, did): (String, String, Arc<ComponentCounters>)| did.runs();
+        self.counters().into_iter().map(of).sum()
+    }
+
+    /// Whether the app has nothing but commands, and one of them failed.
+    pub fn commands_failed(&self) -> bool {
+        let is_command = |trigger: &TriggerPlan| matches!(trigger.kind, TriggerPlanKind::Command);
+        let counters = self.counters();
+        self.app().triggers.iter().all(is_command)
+            && counters.iter().any(|(_, _, did)| did.runs() > did.done.load(Relaxed))
     }
 
     fn route(&self, number: u32, trigger: &TriggerPlan, entries: &[Entry]) -> Option<Route> {

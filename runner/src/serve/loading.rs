@@ -81,6 +81,18 @@ pub enum LoadAppError {
     /// Its address is not to be had.
     #[error("{0}")]
     Listen(String),
+    /// A component asks for what this build does not have.
+    #[error(
+        "component `{component}`: it imports {import}, and this pirnd was built without `{feature}`: take one that has it (cross/targets/pirnd, without `--without {feature}`)"
+    )]
+    LeftOut {
+        /// The component.
+        component: String,
+        /// The interface and the function.
+        import: String,
+        /// The feature that it needs.
+        feature: &'static str,
+    },
     /// A component does not do what its trigger calls.
     #[error("component `{component}`: {error}")]
     World {
@@ -254,6 +266,7 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
             TriggerPlanKind::Cron { .. } => WorldKind::Cron,
             TriggerPlanKind::Gpio { .. } => WorldKind::Gpio,
             TriggerPlanKind::Http { .. } => WorldKind::Http,
+            TriggerPlanKind::Command => WorldKind::Command,
         };
         if let Some(of_component) = kinds.get_mut(trigger.component) {
             of_component.insert(kind);

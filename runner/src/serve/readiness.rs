@@ -151,7 +151,8 @@ pub(crate) fn rule(kind: &TriggerPlanKind) -> Option<Rule> {
         TriggerPlanKind::Cron { cron, .. } => Rule::Cron((**cron).clone()),
         TriggerPlanKind::Mqtt { .. }
         | TriggerPlanKind::Gpio { .. }
-        | TriggerPlanKind::Http { .. } => return None,
+        | TriggerPlanKind::Http { .. }
+        | TriggerPlanKind::Command => return None,
     })
 }
 

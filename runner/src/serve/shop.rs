@@ -18,6 +18,7 @@ use crate::engine::artifact::{ArtifactError, digest};
 use crate::engine::compiled::{Pool, StartError};
 use crate::engine::private::{Private, Stamp};
 use crate::engine::{Engine, Form, config, interpreted};
+use crate::features;
 use crate::files::board::{Board, BoardMemory, Overcommit};
 use crate::flow::clock::Clock;
 use crate::flow::crew::Crew;
@@ -293,6 +294,11 @@ impl Ware {
 
     fn fitting(&self, component: Arc<Component>) -> Result<Loaded, LoadAppError> {
         let id = || self.component.clone();
+        let imports = component.missing_imports().iter();
+        let left_out = |import: &String| Some((import.clone(), features::left_out(import)?));
+        if let Some((import, feature)) = imports.clone().find_map(left_out) {
+            return Err(LoadAppError::LeftOut { component: id(), import, feature });
+        }
         let worlds = Worlds::of(&component, self.kinds.iter().copied());
         let worlds = worlds.map_err(|error| LoadAppError::World { component: id(), error })?;
         let needed = component.memory_bytes_min().unwrap_or(0) as u64;

@@ -60,7 +60,7 @@ impl Tenant {
         &self.reporter
     }
 
-    /// Runs until `stop` is done, or as `until` says. It can be asked how it is before it is connected to anything;
+    /// Runs until `stop` is done, or as `until` says; an app that has nothing but commands, until they have run. It can be asked how it is before it is connected to anything;
     /// `ready` is called when it is at work, and what that returns is held until outputs are safe and sessions over.
     pub async fn serve<Held>(
         &self,
@@ -92,7 +92,7 @@ impl Tenant {
         let first_event = async {
             match until {
                 Until::OneEvent => runner.process().crew().settled.notified().await,
-                Until::Stopped => std::future::pending().await,
+                Until::Stopped => runner.commands_alone_ended().await,
             }
         };
         let over = async {

@@ -67,7 +67,7 @@ pub enum Holder<'a> {
 }
 
 impl Quota<'_> {
-    fn exceeded(&self, would_hold: u64) -> StoreError {
+    pub(super) fn exceeded(&self, would_hold: u64) -> StoreError {
         let (most, would_hold) = (Bytes(self.bytes_max), Bytes(would_hold));
         let (whose, table) = match self.holder {
             Holder::Component(id) => {
@@ -103,6 +103,19 @@ impl Store {
         value: Vec<u8>,
         quotas: &[Quota<'_>],
     ) -> Result<(), StoreError> {
+        let (room, tightest) = self.room(store, quotas).await?;
+        self.set_growing(store, key, value, room).await?.map_err(|would_hold| match tightest {
+            Some((elsewhere, quota)) => quota.exceeded(would_hold + elsewhere),
+            None => StoreError::Stopped,
+        })
+    }
+
+    /// What this store may hold within all of these, and which of them is the tightest, with what it has elsewhere.
+    pub(super) async fn room<'q>(
+        &self,
+        store: &str,
+        quotas: &'q [Quota<'q>],
+    ) -> Result<(u64, Option<(u64, &'q Quota<'q>)>), StoreError> {
         let mut tightest: Option<(u64, u64, &Quota<'_>)> = None;
         for quota in quotas.iter().filter(|quota| quota.bytes_max != u64::MAX) {
             let mut elsewhere = 0;
@@ -117,10 +130,7 @@ impl Store {
             }
         }
         let room = tightest.map_or(u64::MAX, |(room, ..)| room);
-        self.set_growing(store, key, value, room).await?.map_err(|would_hold| match tightest {
-            Some((_, elsewhere, quota)) => quota.exceeded(would_hold + elsewhere),
-            None => StoreError::Stopped,
-        })
+        Ok((room, tightest.map(|(_, elsewhere, quota)| (elsewhere, quota))))
     }
 
     /// Writes a value unless the store would then have grown beyond `room`; if so, to how many bytes.
@@ -153,7 +163,7 @@ impl Store {
     }
 }
 
-fn within(what: &str, bytes: usize, most: usize) -> Result<(), StoreError> {
+pub(super) fn within(what: &str, bytes: usize, most: usize) -> Result<(), StoreError> {
     match bytes <= most {
         true => Ok(()),
         false => {
@@ -162,7 +172,7 @@ fn within(what: &str, bytes: usize, most: usize) -> Result<(), StoreError> {
     }
 }
 
-fn get(db: &Connection, store: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+pub(super) fn get(db: &Connection, store: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let mut query =
         db.prepare_cached("SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?2")?;
     Ok(query.query_row(params![store, key], |row| row.get(0)).optional()?)
@@ -229,7 +239,7 @@ pub(super) fn set(
     Ok(Ok(()))
 }
 
-fn delete(tx: &Tx<'_>, store: &str, key: &str) -> Result<(), StoreError> {
+pub(super) fn delete(tx: &Tx<'_>, store: &str, key: &str) -> Result<(), StoreError> {
     let (now, old) = (held(tx, store)?, bytes_of(tx, store, key)?);
     let Some(old) = old else { return Ok(()) };
     tx.prepare_cached("DELETE FROM spin_key_value WHERE store = ?1 AND key = ?2")?

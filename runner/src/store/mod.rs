@@ -30,6 +30,7 @@ mod dead_letters;
 mod events;
 mod kept;
 mod key_value;
+mod key_values;
 mod publishes;
 
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ pub use error::StoreError;
 pub use events::{KeptEvent, WaitingEvent};
 pub(crate) use file::Tx;
 pub use key_value::{Holder, Quota};
+pub use key_values::{Seen, Swapped, seen};
 pub use publishes::{KeptPublish, KeptTotal};
 
 use file::Order;

@@ -1,6 +1,7 @@
 //! One file per trigger world: an event becomes a typed call of the guest's export, and its result
 //! an [`Outcome`].
 
+mod command;
 mod cron;
 mod gpio;
 mod http;
@@ -57,6 +58,8 @@ pub enum WorldKind {
     Gpio,
     /// Requests.
     Http,
+    /// Starts.
+    Command,
 }
 
 /// The worlds that a component's triggers call.
@@ -67,6 +70,7 @@ pub struct Worlds {
     cron: Option<cron::CronWorld>,
     gpio: Option<gpio::GpioWorld>,
     http: Option<http::HttpWorld>,
+    command: Option<command::CommandWorld>,
 }
 
 impl Worlds {
@@ -83,6 +87,9 @@ impl Worlds {
                 WorldKind::Cron => worlds.cron = Some(cron::CronWorld::of(component)?),
                 WorldKind::Gpio => worlds.gpio = Some(gpio::GpioWorld::of(component)?),
                 WorldKind::Http => worlds.http = Some(http::HttpWorld::of(component)?),
+                WorldKind::Command => {
+                    worlds.command = Some(command::CommandWorld::of(component)?);
+                }
             }
         }
         Ok(worlds)
@@ -109,6 +116,7 @@ impl Worlds {
             (Happening::Edge(edge), Self { gpio: Some(world), .. }) => {
                 world.handle(call, source, edge).await
             }
+            (Happening::Run, Self { command: Some(world), .. }) => world.handle(call).await,
             _ => Outcome::Refused("the component has no trigger for such events".into()),
         }
     }

@@ -70,6 +70,7 @@ pub(crate) enum Cause {
     Edge { line: String, edge: EdgeKind },
     Tick,
     Time(u64),
+    Run,
 }
 
 pub(crate) enum Payload {
@@ -114,6 +115,7 @@ struct Words {
     line: Option<String>,
     edge: Option<EdgeKind>,
     tick: bool,
+    run: bool,
     timestamp: Option<u64>,
     socket: Option<PathBuf>,
     output: Option<Output>,
@@ -168,6 +170,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Long("line") => words.line = Some(parser.value()?.string()?),
             Arg::Long("edge") => words.edge = Some(parser.value()?.parse_with(edge)?),
             Arg::Long("tick") => words.tick = true,
+            Arg::Long("run") => words.run = true,
             Arg::Long("timestamp") => words.timestamp = Some(parser.value()?.parse()?),
             Arg::Long("socket") => words.socket = Some(parser.value()?.into()),
             Arg::Long("format") => words.output = Some(parser.value()?.parse_with(output)?),
@@ -277,11 +280,14 @@ impl Words {
             Ok(Cause::Edge { line, edge })
         });
         let tick = self.tick.then_some(Ok(Cause::Tick));
+        let run = self.run.then_some(Ok(Cause::Run));
         let time = self.timestamp.take().map(|seconds| Ok(Cause::Time(seconds)));
-        let mut given = [message, edge, tick, time].into_iter().flatten();
+        let mut given = [message, edge, tick, time, run].into_iter().flatten();
         match (given.next(), given.next()) {
             (Some(cause), None) => cause,
-            _ => Err("invoke needs one event: --topic, --line, --tick or --timestamp".into()),
+            _ => {
+                Err("invoke needs one event: --topic, --line, --tick, --timestamp or --run".into())
+            }
         }
     }
 
@@ -311,6 +317,7 @@ impl Words {
             (self.line.is_some() && name != "invoke", "--line", "invoke"),
             (self.edge.is_some() && name != "invoke", "--edge", "invoke"),
             (self.tick && name != "invoke", "--tick", "invoke"),
+            (self.run && name != "invoke", "--run", "invoke"),
             (self.timestamp.is_some() && name != "invoke", "--timestamp", "invoke"),
             (self.apps.is_some() && !["serve", "safe-state"].contains(&name), "--apps", "serve"),
             (self.name.is_some(), "--name", "app add"),

@@ -127,7 +127,10 @@ async fn run(tenant: Tenant, until: Until) -> ExitCode {
     }
     watched.abort();
     tenant.reporter().report(&Report::Note("stopped"));
-    ExitCode::SUCCESS
+    match tenant.runner().commands_failed() {
+        true => ExitCode::from(FAILED),
+        false => ExitCode::SUCCESS,
+    }
 }
 
 /// Tells systemd's watchdog that the loop turns, as often as it asks; never if it does not.
@@ -223,6 +226,7 @@ fn event(cause: Cause) -> Result<Event, ExitCode> {
             (line, Happening::Edge(Edge { edge, timestamp_ns, sequence, missed, epoch }))
         }
         Cause::Tick => ("--tick".into(), Happening::Tick),
+        Cause::Run => ("--run".into(), Happening::Run),
         Cause::Time(timestamp) => ("--timestamp".into(), Happening::Time { timestamp }),
     };
     Ok(Event::local(source.into(), what, 1, Arc::default()))

@@ -1,5 +1,5 @@
 //! What fires a trigger that needs no broker: `[[trigger.timer]]`, `[[trigger.cron]]`,
-//! `[[trigger.gpio]]`.
+//! `[[trigger.gpio]]`, `[[trigger.command]]`.
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(super) const CRON_KEYS: &[&str] =
     &["id", "component", "cron_expression", "timezone", "durable"];
 pub(super) const GPIO_KEYS: &[&str] =
     &["id", "component", "line", "edge", "debounce", "bias", "durable"];
+
+pub(super) const COMMAND_KEYS: &[&str] = &["id", "component"];
 
 pub(super) fn timer(table: &Table<'_>) -> Result<TriggerKind, Error> {
     let (key, interval) = interval(table)?;

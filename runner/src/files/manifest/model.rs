@@ -251,6 +251,8 @@ pub enum TriggerKind {
         /// How it is called.
         executor: HttpExecutor,
     },
+    /// The app's start.
+    Command,
 }
 
 /// When a timer ticks first.

@@ -11,10 +11,10 @@ use super::{
 use crate::files::config::{Error, Table, Value, unknown};
 
 /// Types that this build offers.
-const OFFERED: &[&str] = &["cron", "gpio", "http", "mqtt", "timer"];
+const OFFERED: &[&str] = &["command", "cron", "gpio", "http", "mqtt", "timer"];
 
 /// Types that are known to exist, here later or in Spin: not a typo, so not to be corrected.
-const KNOWN_ELSEWHERE: &[&str] = &["command", "redis", "sqs"];
+const KNOWN_ELSEWHERE: &[&str] = &["redis", "sqs"];
 
 pub(super) fn triggers(
     reader: &mut Reader<'_>,
@@ -87,6 +87,7 @@ fn trigger(
         "cron" => fires::CRON_KEYS,
         "gpio" => fires::GPIO_KEYS,
         "http" => http::KEYS,
+        "command" => fires::COMMAND_KEYS,
         _ => MQTT_KEYS,
     };
     let table = table.clone().only(keys)?;
@@ -107,6 +108,7 @@ fn trigger(
         "cron" => fires::cron(&table)?,
         "gpio" => fires::gpio(&table)?,
         "http" => http::trigger(&table)?,
+        "command" => TriggerKind::Command,
         _ => mqtt(reader, &table)?,
     };
     let durable = fires::durable(&table)?;

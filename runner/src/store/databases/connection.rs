@@ -134,6 +134,12 @@ impl Open {
         *locked(&self.reins.refused) = None;
         let tab = Tab::open(&mut self.balance);
         let answer = execute(db, asked);
+        if let Err(SqlError::Io(_)) = &answer
+            && !locked(&self.reins.refused).is_some()
+        {
+            // What a failed write left is unknown: the next one opens the file anew.
+            self.reins.changed.store(true, Relaxed);
+        }
         drop(tab);
         *locked(&self.reins.until) = None;
         answer.map_err(|error| match locked(&self.reins.refused).take() {

@@ -1,10 +1,17 @@
 //! What holds for every guest's database, whatever it is asked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use tempfile::TempDir;
 
 use super::*;
 
 mod escapes;
+mod faults;
 
 struct Scene {
     folder: TempDir,

@@ -19,6 +19,7 @@ Usage: pirnd up [PATH] [OPTIONS]               run an app until SIGTERM
                                                  --line NAME --edge rising|falling
                                                  --tick
                                                  --timestamp SECONDS
+                                                 --run
        pirnd safe-state [PATH | --apps DIR] [OPTIONS]
                                                set all outputs to their safe levels, after a crash
        pirnd status [PATH] [--socket S] [--format table|json]

@@ -1,6 +1,9 @@
 //! Key-value stores: `fermyon:spin/key-value@2.0.0` and its async twin, over the one database. A
 //! write that returned is on the disk.
 
+mod numbered;
+mod wasi;
+
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::{Door, Host, Interface};
@@ -47,7 +50,9 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     sync.waiting(Twin::Sync, "[method]store.get-keys", get_keys)?;
     let mut twin = door.interface("spin:key-value/key-value@3.0.0")?;
     offer_both(&mut twin, Twin::Async)?;
-    twin.streaming("[method]store.get-keys", keys)
+    twin.streaming("[method]store.get-keys", keys)?;
+    numbered::offer(door)?;
+    wasi::offer(door)
 }
 
 fn offer_both(interface: &mut Interface<'_>, twin: Twin) -> Answer<()> {
