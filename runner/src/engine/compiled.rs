@@ -8,12 +8,14 @@ use std::path::Path;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, types};
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
+use super::canonical::End;
 use super::component::Allowance;
 use super::config::{self, Code};
 use super::door::{Door, Holds};
 use super::fault::Fault;
 use super::limiter::Limiter;
 use super::offered::compatible;
+use super::streams::{Fate, Fated};
 use super::ticker::Ticker;
 use super::turns;
 use crate::limits::engine as limits;
@@ -73,6 +75,22 @@ impl Pool {
 pub struct Guest<H> {
     pub(super) host: H,
     limiter: Limiter,
+    fate: Fate,
+}
+
+impl<H: Send + 'static> Fated for Guest<H> {
+    fn fate(&self) -> &Fate {
+        &self.fate
+    }
+}
+
+/// Says of a guest that it was cut short, unless it was told otherwise. Dropped before the store.
+struct Short(Fate);
+
+impl Drop for Short {
+    fn drop(&mut self) {
+        self.0.seal(End::Broken);
+    }
 }
 
 /// Why an artifact cannot be used. The caller names the file.
@@ -259,7 +277,9 @@ impl<H: Holds> Compiled<H> {
         call: impl AsyncFnOnce(&mut Running<H>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let limiter = Limiter::new(allowance.memory_bytes_max, self.stack_bytes);
-        let mut store = Store::new(self.pre.engine(), Guest { host, limiter });
+        let fate = Fate::default();
+        let guest = Guest { host, limiter, fate: fate.clone() };
+        let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
@@ -274,7 +294,11 @@ impl<H: Holds> Compiled<H> {
                 Err(error) => return Err(Fault::from_error(&error, &store.data().limiter)),
             };
             let mut running = Running { store, instance };
+            let _short = Short(fate.clone());
             let result = call(&mut running).await;
+            if result.is_ok() {
+                fate.seal(End::Whole);
+            }
             result.map_err(|error| Fault::from_error(&error, &running.store.data().limiter))
         });
         match tokio::time::timeout(allowance.deadline, guest).await {

@@ -1,12 +1,14 @@
 //! A loaded component, whichever engine runs it: what worlds see. A closed choice of two.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::time::Duration;
 
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
+use wasmtime::AsContextMut as _;
+use wasmtime::component::{Accessor, ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
-use super::canonical::{FuncType, Value};
-use super::compiled::Compiled;
+use super::canonical::{FuncType, Value, trap};
+use super::compiled::{Compiled, Guest};
 use super::config::Code;
 use super::described;
 use super::door::Holds;
@@ -62,7 +64,7 @@ enum Place {
 
 impl<H: Holds> Component<H> {
     /// The exported function of this name, with its type in the words of WIT.
-    pub(crate) fn exported_function(&self, name: &str) -> Option<(String, Export)> {
+    pub fn exported_function(&self, name: &str) -> Option<(String, Export)> {
         let (ty, place): (FuncType, _) = match self {
             Self::Compiled(compiled) => {
                 let (function, index) = compiled.exported_function(name)?;
@@ -96,8 +98,9 @@ impl<H: Holds> Component<H> {
     }
 
     /// Calls an exported function on a fresh instance, which is gone afterwards. The types must be
-    /// those of the export. Dropping this future drops the guest where it stands.
-    pub(crate) async fn call<P, R>(
+    /// those of the export. What the guest does after its answer is done first, as long as its deadline lets it. Dropping
+    /// this future drops the guest where it stands.
+    pub async fn call<P, R>(
         &self,
         export: Export,
         host: H,
@@ -108,21 +111,59 @@ impl<H: Holds> Component<H> {
         P: ComponentNamedList + Lower + Wire + Send + Sync + 'static,
         R: ComponentNamedList + Lift + Wire + Send + Sync + 'static,
     {
-        let stranger = || super::canonical::trap("its export is another component's");
+        let mut answer = None;
+        let answered = |result| answer = Some(result);
+        let ended = self.call_and_go_on(export, host, allowance, params, answered).await;
+        match (ended, answer) {
+            (Ok(()) | Err(Fault::Deadline(_)), Some(answer)) => Ok(answer),
+            (Err(fault), _) => Err(fault),
+            (Ok(()), None) => Err(trap("it ended without giving a result")),
+        }
+    }
+
+    /// The same for who wants the answer as soon as it is there, because it brings streams: the instance lives on until
+    /// all that it does is done. What it failed of after its answer is an error here.
+    pub async fn call_and_go_on<P, R>(
+        &self,
+        export: Export,
+        host: H,
+        allowance: Allowance,
+        params: P,
+        answered: impl FnOnce(R) + Send,
+    ) -> Result<(), Fault>
+    where
+        P: ComponentNamedList + Lower + Wire + Send + Sync + 'static,
+        R: ComponentNamedList + Lift + Wire + Send + Sync + 'static,
+    {
+        let stranger = || trap("its export is another component's");
         match (self, export.0) {
             (Self::Compiled(compiled), Place::Compiled(index)) => {
                 let call = async |running: &mut super::compiled::Running<H>| {
                     let (instance, store) = (running.instance, &mut running.store);
                     let function = instance.get_typed_func::<P, R>(&mut *store, index)?;
-                    function.call_async(store, params).await
+                    let mut result = function.call_async(&mut *store, params).await?;
+                    result.connect(&mut store.as_context_mut())?;
+                    answered(result);
+                    let rest = async |guest: &Accessor<Guest<H>>| {
+                        poll_fn(|cx| guest.poll_no_interesting_tasks(cx)).await;
+                    };
+                    store.run_concurrent(rest).await
                 };
                 compiled.run(host, allowance, call).await
             }
             (Self::Interpreted(interpreted), Place::Interpreted(index)) => {
                 let Value::Fields(params) = params.into_value() else { return Err(stranger()) };
-                let result = interpreted.call(index, host, allowance, params).await?;
-                let results = R::from_value(Value::Fields(result.into_iter().collect()));
-                results.ok_or_else(stranger)
+                let mut is_strange = false;
+                let answer = |result: Option<Value>| {
+                    let results = R::from_value(Value::Fields(result.into_iter().collect()));
+                    is_strange = results.is_none();
+                    if let Some(results) = results {
+                        answered(results);
+                    }
+                };
+                let called = interpreted.call_and_go_on(index, host, allowance, params, answer);
+                called.await?;
+                if is_strange { Err(stranger()) } else { Ok(()) }
             }
             _ => Err(stranger()),
         }

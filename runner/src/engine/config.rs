@@ -11,7 +11,7 @@ use crate::limits::engine as limits;
 pub const WASMTIME_VERSION: &str = "48.0.8";
 
 /// Grows whenever the settings below change in a way wasmtime itself would not notice.
-const SETTINGS_REVISION: u32 = 3;
+const SETTINGS_REVISION: u32 = 4;
 
 /// The form of compiled code in an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,9 @@ pub fn config(code: Code, target: Option<&str>) -> wasmtime::Result<Config> {
 
     // What guests may use: the component model with Spin 4's async, no threads, no collector.
     config.wasm_component_model_async(true);
+    // Guests of languages without callbacks wait where they stand.
+    config.wasm_component_model_async_stackful(true);
+    config.wasm_component_model_more_async_builtins(true);
     config.gc_support(false);
 
     // Time: guests yield at epoch ticks, so a busy one never stops the loop.

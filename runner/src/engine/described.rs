@@ -13,7 +13,7 @@ pub(super) fn func_type(function: &ComponentFunc) -> Option<FuncType> {
         false => Some(Type::new(Shape::Tuple(params.into())).ok()?),
     };
     let result = function.results().next().map(|ty| of(&ty));
-    Some(FuncType { params, result: transposed(result)? })
+    Some(FuncType { params, result: transposed(result)?, waits: function.async_() })
 }
 
 fn of(ty: &Compiled) -> Option<Type> {
@@ -52,6 +52,8 @@ fn of(ty: &Compiled) -> Option<Type> {
             };
             Shape::Variant(variant.cases().map(case).collect::<Option<_>>()?)
         }
+        Compiled::Stream(stream) => Shape::Stream(transposed(stream.ty().map(|ty| of(&ty)))?),
+        Compiled::Future(future) => Shape::Future(transposed(future.ty().map(|ty| of(&ty)))?),
         Compiled::Result(result) => {
             let side = |ty: Option<Compiled>| transposed(ty.map(|ty| of(&ty)));
             Shape::Result(side(result.ok())?, side(result.err())?)

@@ -6,15 +6,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use wasmtime::AsContextMut as _;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    Component, ComponentNamedList, FutureReader, Lift, Linker, LinkerInstance, Lower, Resource,
-    ResourceType, StreamReader,
+    Component, ComponentNamedList, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType,
 };
 
 use super::canonical::{FuncType, Shape, Type, Value};
 use super::compiled::Guest;
 use super::offered::{Callable, Offer, Offered, Offering};
+use super::streams::{Item, Promise, Stream};
 use super::wire::Wire;
 
 /// What a capability's function answers: a value for the guest, or an error that ends the guest.
@@ -82,30 +83,12 @@ pub(super) fn signature_fits<P: Wire, R: Wire>(ty: &FuncType) -> bool {
         && list_fits::<R>(ty.result.as_ref().and_then(listed).as_ref())
 }
 
-/// The same of a function that answers with a stream of `T` and a future of how it ended.
-fn streaming_fits<P: Wire, T: Wire, E: Wire>(ty: &FuncType) -> bool {
-    let Some(Shape::Tuple(result)) = ty.result.as_ref().map(Type::shape) else { return false };
-    let [stream, end] = &**result else { return false };
-    let (Shape::Stream(Some(item)), Shape::Future(Some(end))) = (stream.shape(), end.shape())
-    else {
-        return false;
-    };
-    list_fits::<P>(ty.params.as_ref()) && T::fits(item) && <Result<(), E>>::fits(end)
-}
-
 /// What goes into a stream, and how that ended.
 fn items_and_end<T, E>(answer: Result<Vec<T>, E>) -> (Vec<T>, Result<(), E>) {
     match answer {
         Ok(items) => (items, Ok(())),
         Err(error) => (Vec::new(), Err(error)),
     }
-}
-
-/// Both as values, with all that will ever come.
-fn streamed<T: Wire, E: Wire>(answer: Result<Vec<T>, E>) -> Value {
-    let (items, end) = items_and_end(answer);
-    let items = items.into_iter().map(T::into_value).collect();
-    Value::Fields(vec![Value::Stream(items), Value::Future(Box::new(end.into_value()))])
 }
 
 fn list_fits<L: Wire>(list: Option<&Type>) -> bool {
@@ -234,7 +217,10 @@ impl<H: Holds> Interface<'_, H> {
         R: ComponentNamedList + Lower + Wire + 'static,
     {
         if let Some(linker) = &mut self.linker {
-            linker.func_wrap(name, move |store, params| f(&store.data().host, params))?;
+            linker.func_wrap(name, move |mut store, mut params: P| {
+                params.connect(&mut store)?;
+                f(&store.data().host, params)
+            })?;
             return self.linked(name);
         }
         let act = move |host: &H, params| Ok(given(f(host, taken(params)?)?));
@@ -262,12 +248,17 @@ impl<H: Holds> Interface<'_, H> {
             return self.function(name, signature_fits::<P, R>, function);
         };
         match twin {
-            Twin::Sync => linker.func_wrap_async(name, move |store, params| {
-                Box::new(f(store.data().host.clone(), params))
+            Twin::Sync => linker.func_wrap_async(name, move |mut store, mut params: P| {
+                let connected = params.connect(&mut store);
+                let asked = connected.map(|()| f(store.data().host.clone(), params));
+                Box::new(async move { asked?.await })
             })?,
-            Twin::Async => linker.func_wrap_concurrent(name, move |accessor, params| {
-                let host = accessor.with(|mut access| access.get().host.clone());
-                Box::pin(f(host, params))
+            Twin::Async => linker.func_wrap_concurrent(name, move |accessor, mut params: P| {
+                let asked = accessor.with(|mut access| {
+                    params.connect(&mut access.as_context_mut())?;
+                    Ok::<_, wasmtime::Error>(f(access.get().host.clone(), params))
+                });
+                Box::pin(async move { asked?.await })
             })?,
         }
         self.linked(name)
@@ -281,30 +272,14 @@ impl<H: Holds> Interface<'_, H> {
     ) -> Answer<()>
     where
         P: ComponentNamedList + Lift + Wire + Send + 'static,
-        T: Lift + Lower + Wire + Unpin + Send + Sync + 'static,
+        T: Item,
         E: Lift + Lower + Wire + Send + Sync + 'static,
         Fut: Future<Output = Answer<Result<Vec<T>, E>>> + Send + 'static,
     {
-        let Some(linker) = &mut self.linker else {
-            let act = move |host: H, params| -> Answering {
-                Box::pin(async move { Ok(Some(streamed(f(host, taken(params)?).await?))) })
-            };
-            let function = Function::Waiting(Box::new(act));
-            return self.function(name, streaming_fits::<P, T, E>, function);
-        };
-        linker.func_wrap_concurrent(name, move |accessor, params| {
-            let host = accessor.with(|mut access| access.get().host.clone());
-            Box::pin(async move {
-                let (items, end) = items_and_end(f(host, params).await?);
-                accessor.with(|mut access| {
-                    let stream = StreamReader::<T>::new(&mut access, items)?;
-                    let end = async move { Ok::<Result<(), E>, wasmtime::Error>(end) };
-                    let future = FutureReader::<Result<(), E>>::new(&mut access, end)?;
-                    Ok(((stream, future),))
-                })
-            })
-        })?;
-        self.linked(name)
+        self.waiting(Twin::Async, name, move |host, params| async move {
+            let (items, end) = items_and_end(f(host, params).await?);
+            Ok(((Stream::of(items), Promise::ready(end)),))
+        })
     }
 
     /// A resource type whose values live in the host's table until the guest drops them.

@@ -18,6 +18,7 @@ mod limiter;
 mod offered;
 pub mod outcome;
 pub mod private;
+pub mod streams;
 pub mod ticker;
 pub mod turns;
 pub mod wire;

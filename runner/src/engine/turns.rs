@@ -300,7 +300,7 @@ impl Drop for Idle {
 
 /// Whether the guest that asks has used up its slice, or others wait. For guests that nobody interrupts;
 /// it looks no more often than every [`limits::INTERPRETED_LOOK`].
-fn is_over() -> bool {
+pub(super) fn is_over() -> bool {
     HERE.with(|here| {
         let Some(mut turn) = here.turn.get() else { return false };
         let now = Instant::now();

@@ -60,7 +60,7 @@ pub const CORE_INSTANCES_MAX: usize = 64;
 /// Tables of one component.
 pub const TABLES_MAX: usize = 16;
 /// Linear memories of one component: one per composed part.
-pub const MEMORIES_MAX: usize = 4;
+pub const MEMORIES_MAX: usize = 16;
 /// Of a place's linear memory, what is zeroed by hand and kept instead of being given back to the
 /// kernel and faulted in again: cheaper up to about this much. Counts for each place.
 pub const KEPT_MEMORY_BYTES: usize = 64 << 10;
@@ -77,6 +77,14 @@ pub const HOST_RESOURCES_MAX: usize = 256;
 /// Calls that an interpreted component may have under way at once (Spin 4's `async` imports): each is a
 /// future of a few hundred bytes, and all are polled together.
 pub const CALLS_UNDERWAY_MAX: usize = HOST_RESOURCES_MAX;
+/// Calls of the components of an interpreted component at once, those that have answered and go on among them. Each that
+/// waits where it stands keeps an interpreter's stack, a few KiB of it in use.
+pub const TASKS_MAX: usize = 128;
+/// What a stream of bytes between a guest and the host holds while the one waits for the other: a piece that is worth a
+/// turn of each, and no more, since an instance may have some of them.
+pub const PIPE_BYTES: usize = 16 << 10;
+/// The same of other values.
+pub const PIPE_ITEMS: usize = 32;
 /// What an instance may take beside its linear memory and its stack: its tables, its handles with the
 /// objects behind them, and 64 KiB of the engine's own (measured 20 to 60).
 pub const INSTANCE_BYTES: usize = TABLE_ELEMENTS_MAX * TABLE_ELEMENT_BYTES
@@ -120,6 +128,9 @@ pub const LOOKED_THROUGH_BYTES: usize = 128 << 10;
 /// What a byte of an interpreted component takes in memory at most: a copy of its code and what that
 /// is translated to when it is called. Measured after one event: 1.5 (266 KiB) to 4 (6 KiB).
 pub const INTERPRETED_BYTES_PER_BYTE: u64 = 4;
+/// Digests of interpreted components that were found valid, 64 letters each: as many as a board could have apps. Beyond
+/// it they are checked again when they are loaded again.
+pub const CHECKED_DIGESTS_MAX: usize = 1_024;
 /// Definitions of an interpreted component, counted each time one is instantiated: the largest
 /// we know (a Python runtime) has some four thousand.
 pub const DEFINITIONS_MAX: usize = 100_000;
@@ -132,8 +143,9 @@ pub const TYPE_DEPTH_MAX: u32 = 64;
 /// Types that one type is made of, each counted as often as it occurs: a type that names another twice
 /// doubles with each level, and comparing or printing it takes so long. A large record has some hundred.
 pub const TYPE_NODES_MAX: u32 = 20_000;
-/// Interfaces within interfaces of an interpreted component: bounds our recursion over them.
-pub const INSTANCE_DEPTH_MAX: u32 = 64;
+/// Interfaces within interfaces of an interpreted component, and components around them: no language's tools make more
+/// than two or three. The validator ends the whole program at 127, of which types of values may be 101.
+pub const INSTANCE_DEPTH_MAX: u32 = 20;
 /// Calls under way in an interpreted component, each on top of the one before: of the components in it,
 /// which cannot be entered twice, and of destructors, which can. Each takes some KiB of our own stack.
 pub const CALLS_NESTED_MAX: usize = COMPONENT_INSTANCES_MAX + 16;

@@ -403,7 +403,7 @@ impl Shop {
                 (sha256, Component::Compiled(compiled.map_err(refused)?))
             }
             Goods::Component(bytes, digest) => {
-                let loaded = self.interpreted()?.load(&bytes);
+                let loaded = self.interpreted()?.load_once_checked(&bytes, &digest);
                 let refused = |error| LoadAppError::Interpret { path: path(), error };
                 (digest, Component::Interpreted(loaded.map_err(refused)?))
             }

@@ -1,21 +1,40 @@
-//! A component instance's table of handles: what a guest's small numbers stand for. Handles are owned
-//! or lent for one call; the table knows which, and refuses what a guest may not do with them.
+//! A component instance's table of handles: what a guest's small numbers stand for. Here are those of resources, which
+//! are owned or lent for one call; the table knows which, and refuses what a guest may not do with them. What it may wait
+//! for is in `waitables.rs`, its ends of streams in `ends.rs`.
+
+use std::collections::VecDeque;
 
 use super::table::Table;
 use super::types::ResourceId;
-use super::waitables::Waitables;
-use super::{Fault, trap};
+use super::waitables::{Subtask, not_a};
+use super::{Fault, ends, trap};
 
 /// One component instance's handles.
 #[derive(Debug, Default)]
 pub struct Handles {
-    held: Table<Held>,
-    /// What it may wait for.
-    pub waitables: Waitables,
+    /// Whose they are.
+    pub(super) component: usize,
+    pub(super) table: Table<Entry>,
+    /// What happened to waitables and its component was not told yet, in that order.
+    pub(super) events: VecDeque<u32>,
+    /// Subtasks that have not ended.
+    pub(super) underway: usize,
+}
+
+/// What one number stands for.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Resource(Held),
+    /// A set of waitables, in which so many wait.
+    Set {
+        waiting: u32,
+    },
+    Subtask(Subtask),
+    End(ends::Held),
 }
 
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     resource: ResourceId,
     rep: u32,
     hold: Hold,
@@ -40,18 +59,25 @@ pub enum Dropped {
 }
 
 impl Handles {
+    /// None yet, of this component.
+    pub fn of(component: usize) -> Self {
+        Self { component, ..Self::default() }
+    }
+
     /// A handle that owns.
     pub fn own(&mut self, resource: ResourceId, rep: u32) -> Result<u32, Fault> {
-        self.held.add(Held { resource, rep, hold: Hold::Own { lent: 0 } })
+        self.table.add(Entry::Resource(Held { resource, rep, hold: Hold::Own { lent: 0 } }))
     }
 
     /// A handle lent to a call.
     pub fn borrow(&mut self, resource: ResourceId, rep: u32, call: u32) -> Result<u32, Fault> {
-        self.held.add(Held { resource, rep, hold: Hold::Borrow { call } })
+        self.table.add(Entry::Resource(Held { resource, rep, hold: Hold::Borrow { call } }))
     }
 
     fn held(&mut self, resource: ResourceId, index: u32) -> Result<(u32, &mut Hold), Fault> {
-        let Held { resource: found, rep, hold } = self.held.get(index)?;
+        let Entry::Resource(Held { resource: found, rep, hold }) = self.table.get(index)? else {
+            return Err(not_a("resource", index));
+        };
         if *found != resource {
             return Err(trap(format!("it used handle {index} for a resource of another type")));
         }
@@ -75,7 +101,7 @@ impl Handles {
                 return Err(trap(format!("it gave away handle {index}, which it only borrowed")));
             }
         }
-        self.held.remove(index);
+        self.table.remove(index);
         Ok(rep)
     }
 
@@ -94,7 +120,7 @@ impl Handles {
 
     /// The call to which an owned handle was lent has returned.
     pub fn give_back(&mut self, index: u32) {
-        if let Ok(Held { hold: Hold::Own { lent }, .. }) = self.held.get(index) {
+        if let Ok(Entry::Resource(Held { hold: Hold::Own { lent }, .. })) = self.table.get(index) {
             *lent = lent.saturating_sub(1);
         }
     }
@@ -109,7 +135,7 @@ impl Handles {
             }
             Hold::Borrow { call } => Dropped::Borrow(call),
         };
-        self.held.remove(index);
+        self.table.remove(index);
         Ok(dropped)
     }
 }

@@ -47,6 +47,15 @@ impl<'a> Lift<'a> {
         self.either(result, ty.flat_result().is_some(), cells).map(Some)
     }
 
+    /// Some of a stream's values, which stand one after another: bytes as one value, all others each by itself.
+    pub fn items(mut self, ty: Option<&Type>, at: u32, count: u32) -> Result<Vec<Value>, Fault> {
+        let Some(ty) = ty else { return Ok(vec![Value::Fields(Vec::new()); count as usize]) };
+        match self.list(ty, at, count)? {
+            Value::List(values) => Ok(values),
+            bytes => Ok(vec![bytes]),
+        }
+    }
+
     /// A value that is either in core values or where the only one of them points.
     fn either(&mut self, ty: &Type, flat: bool, mut cells: &[u64]) -> Result<Value, Fault> {
         if flat {
@@ -157,7 +166,7 @@ impl<'a> Lift<'a> {
                 return Ok(Value::Handle(Handle::Borrow(rep)));
             }
             Shape::Stream(_) | Shape::Future(_) => {
-                return self.handles.waitables.take(ty, bits as u32);
+                return self.handles.take_end(ty, bits as u32);
             }
             _ => bits,
         }))

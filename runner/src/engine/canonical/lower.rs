@@ -77,6 +77,11 @@ impl<'a, H: Heap> Lower<'a, H> {
     /// Some of a stream's values, one after another in a place with room for `room` of them.
     pub fn items(mut self, ty: &Type, values: Vec<Value>, at: u32, room: u32) -> Result<(), Fault> {
         self.check(at, ty.align(), u64::from(ty.bytes()) * u64::from(room))?;
+        if let [Value::Bytes(bytes)] = &*values {
+            same(bytes.len(), bytes.len().min(room as usize))?;
+            self.heap.bytes()[at as usize..][..bytes.len()].copy_from_slice(bytes);
+            return Ok(());
+        }
         same(values.len(), values.len().min(room as usize))?;
         for (index, value) in (0..).zip(values) {
             self.store(ty, value, at + index * ty.bytes())?;
@@ -190,7 +195,7 @@ impl<'a, H: Heap> Lower<'a, H> {
                 Ok(self.handles.borrow(*resource, rep, self.call)?.into())
             }
             (Shape::Stream(_) | Shape::Future(_), value) => {
-                Ok(self.handles.waitables.give(ty, value)?.into())
+                Ok(self.handles.give_end(ty, value)?.into())
             }
             (
                 Shape::Own(_)

@@ -6,9 +6,12 @@
 //! tells the guest when it asks. Strings are copied to exactly as much room as they need, where the
 //! specification lets an implementation guess and shrink.
 
+mod ends;
 mod handles;
 mod lift;
+mod link;
 mod lower;
+mod pipe;
 mod table;
 mod text;
 mod types;
@@ -22,11 +25,13 @@ mod tests;
 
 pub use handles::{Dropped, Handles};
 pub use lift::Lift;
+pub use link::{Copy, Link, Met, Shared, Side, Way};
 pub use lower::{Heap, Lower};
+pub use pipe::{End, Next, Sink, Source, pipe};
 pub use text::Encoding;
 pub use types::{Abi, Flat, FuncType, ResourceId, Shape, Type, TypeError};
-pub use value::{Handle, Value};
-pub use waitables::{Event, Status, Taken, Waitables};
+pub use value::{Flow, Handle, Value};
+pub use waitables::{BLOCKED, CANCELLED, COMPLETED, Cancel, DROPPED, Event, Status, packed};
 
 use super::fault::Fault;
 

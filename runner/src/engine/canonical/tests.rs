@@ -59,7 +59,8 @@ fn there_and_back(
     value: Value,
     arena: &mut Arena,
 ) -> Result<Value, Fault> {
-    let function = FuncType { params: Some(tuple([ty.clone()])), result: Some(ty.clone()) };
+    let function =
+        FuncType { params: Some(tuple([ty.clone()])), result: Some(ty.clone()), waits: false };
     let mut handles = Handles::default();
     let lower = Lower::new(arena, encoding, &mut handles, 0, &nothing);
     let (cells, _) = lower.params(&function, vec![value])?;
@@ -75,7 +76,7 @@ fn out_and_in(
     value: Value,
     arena: &mut Arena,
 ) -> Result<Value, Fault> {
-    let function = FuncType { params: None, result: Some(ty.clone()) };
+    let function = FuncType { params: None, result: Some(ty.clone()), waits: false };
     let mut handles = Handles::default();
     let at = match function.flat_result() {
         Some(_) => None,
@@ -160,6 +161,7 @@ fn functions_are_in_words_what_wit_says() {
     let function = FuncType {
         params: Some(tuple([ty(Shape::List(ty(Shape::U8))), record])),
         result: Some(ty(Shape::Result(None, Some(error)))),
+        waits: false,
     };
     assert_eq!(
         function.to_string(),
@@ -185,7 +187,7 @@ fn lifted(shape: Shape, cells: &[u64]) -> Result<Value, Fault> {
 }
 
 fn lifted_as(encoding: Encoding, shape: Shape, cells: &[u64]) -> Result<Value, Fault> {
-    let function = FuncType { params: Some(tuple([ty(shape)])), result: None };
+    let function = FuncType { params: Some(tuple([ty(shape)])), result: None, waits: false };
     let mut handles = Handles::default();
     let lift = Lift::new(&[0xFF; 16], encoding, &mut handles);
     Ok(lift.params(&function, Abi::Sync, cells)?.0.remove(0))
@@ -220,7 +222,8 @@ fn a_pointer_between_two_places_is_the_guests_fault() {
 fn what_is_no_text_is_the_guests_fault() {
     traps(lifted(Shape::String, &[0, 3]), "not UTF-8");
     let lone = |cells: &[u64]| {
-        let function = FuncType { params: Some(tuple([ty(Shape::String)])), result: None };
+        let function =
+            FuncType { params: Some(tuple([ty(Shape::String)])), result: None, waits: false };
         let memory = [0x00, 0xD8, 0x41, 0x00];
         let mut handles = Handles::default();
         Lift::new(&memory, Encoding::Utf16, &mut handles).params(&function, Abi::Sync, cells)
@@ -254,7 +257,7 @@ fn bits_that_a_type_does_not_have_are_ignored() {
 fn more_than_a_host_call_may_take_is_a_limit_and_not_a_trap() {
     let memory = vec![0; limits::HOST_CALL_BYTES_MAX + 1];
     let take = |count: usize, shape| {
-        let function = FuncType { params: Some(tuple([ty(shape)])), result: None };
+        let function = FuncType { params: Some(tuple([ty(shape)])), result: None, waits: false };
         let mut handles = Handles::default();
         let lift = Lift::new(&memory, Encoding::Utf8, &mut handles);
         lift.params(&function, Abi::Sync, &[0, count as u64])
@@ -391,7 +394,7 @@ fn handles_end_at_their_limit() {
 #[test]
 fn a_borrowed_handle_reaches_the_definer_as_what_is_behind_it() {
     let borrow = tuple([ty(Shape::Borrow(FILE))]);
-    let function = FuncType { params: Some(borrow), result: None };
+    let function = FuncType { params: Some(borrow), result: None, waits: false };
     let lowered = |defines: &dyn Fn(ResourceId) -> bool| {
         let (mut arena, mut handles) = (Arena::new(0), Handles::default());
         let lower = Lower::new(&mut arena, Encoding::Utf8, &mut handles, 0, defines);

@@ -49,6 +49,8 @@ struct Node {
     payload_at: u32,
     /// `None` if there are more than a function's parameters may take.
     flat: Option<Box<[Flat]>>,
+    /// There are streams or futures in it.
+    flows: bool,
 }
 
 /// What a type is made of. Enums are variants without payloads.
@@ -227,7 +229,22 @@ impl Type {
         }
         let flat = layout.flat.filter(|flat| flat.len() <= FLAT_PARAMS_MAX).map(Into::into);
         let (align, payload_at) = (layout.align, layout.payload_at);
-        Ok(Self(Arc::new(Node { shape, bytes, align, depth, nodes, payload_at, flat })))
+        let flows = flows(&shape);
+        Ok(Self(Arc::new(Node { shape, bytes, align, depth, nodes, payload_at, flat, flows })))
+    }
+
+    /// Whether there are streams or futures in it.
+    pub fn flows(&self) -> bool {
+        self.0.flows
+    }
+
+    /// Whether it is nothing but a number: all that a component may send to itself.
+    pub fn is_number(&self) -> bool {
+        use Shape as S;
+        matches!(
+            self.shape(),
+            S::S8 | S::U8 | S::S16 | S::U16 | S::S32 | S::U32 | S::S64 | S::U64 | S::F32 | S::F64
+        )
     }
 
     /// What it is made of.
@@ -294,6 +311,20 @@ fn nodes(shape: &Shape) -> u32 {
     }
 }
 
+fn flows(shape: &Shape) -> bool {
+    match shape {
+        Shape::Stream(_) | Shape::Future(_) => true,
+        Shape::List(inner) | Shape::Option(inner) => inner.flows(),
+        Shape::Record(fields) => fields.iter().any(|(_, field)| field.flows()),
+        Shape::Tuple(fields) => fields.iter().any(Type::flows),
+        Shape::Variant(cases) => {
+            cases.iter().filter_map(|(_, case)| case.as_ref()).any(Type::flows)
+        }
+        Shape::Result(ok, err) => ok.iter().chain(err).any(Type::flows),
+        _ => false,
+    }
+}
+
 fn layout(shape: &Shape) -> Result<Layout, TypeError> {
     let empty = |what| Err(TypeError(format!("it has a {what} type without members")));
     Ok(match shape {
@@ -339,9 +370,16 @@ pub struct FuncType {
     pub params: Option<Type>,
     /// The result.
     pub result: Option<Type>,
+    /// Its calls may wait before they return.
+    pub waits: bool,
 }
 
 impl FuncType {
+    /// Whether streams or futures pass with its calls.
+    pub fn flows(&self) -> bool {
+        self.params.iter().chain(&self.result).any(Type::flows)
+    }
+
     /// Core values of the parameters, or `None` if they are spilled to memory.
     pub fn flat_params(&self, abi: Abi) -> Option<&[Flat]> {
         let flat = self.params.as_ref().map_or(Some(&[][..]), Type::flat)?;

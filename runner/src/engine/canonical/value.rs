@@ -3,6 +3,9 @@
 
 use bytes::Bytes;
 
+use super::link::Link;
+use super::pipe::Source;
+
 /// A value of the component model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -21,10 +24,19 @@ pub enum Value {
     Case(u32, Option<Box<Value>>),
     /// A handle, as what it stands for.
     Handle(Handle),
-    /// `stream`, with all that will ever come.
-    Stream(Vec<Value>),
-    /// `future`, with what it will be.
-    Future(Box<Value>),
+    /// `stream`: the end that is read from.
+    Stream(Flow),
+    /// `future`: the same.
+    Future(Flow),
+}
+
+/// Where what a stream or a future brings comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Flow {
+    /// From outside of the guest.
+    Host(Source),
+    /// From one of its components.
+    Guest(Link),
 }
 
 /// What a handle stands for.

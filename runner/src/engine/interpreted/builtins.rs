@@ -1,52 +1,84 @@
 //! The functions that the component model itself offers to async components: to answer, to wait, to
-//! read streams. Here is which there are and what their core types are; `tasks.rs` does them.
+//! make, read and write streams. Here is which there are and what their core types are; `tasks.rs` and `copies.rs` do
+//! them.
 
-use wasmparser::{CanonicalFunction, ComponentValType, ValType};
+use wasmparser::{CanonicalFunction, CanonicalOption, ComponentValType, ValType};
 
 use super::LoadError;
 use super::link::canonical_options;
 use super::plan::{Core, Options};
 use super::scope::Scope;
-use crate::engine::canonical::{Flat, FuncType, Shape, Type};
+use crate::engine::canonical::{Flat, FuncType, Shape, Type, Way};
 
 /// One of these functions.
 pub(super) enum Builtin {
     /// `task.return`: the parameters of this type are the task's result.
     Return { ty: FuncType, options: Options },
-    /// `task.cancel`, which only a task may call that was asked to: none is.
+    /// `task.cancel`, which only a task may call that was asked to.
     Cancel,
     /// `context.get`
     Get { slot: usize, flat: Flat },
     /// `context.set`
     Set { slot: usize },
-    /// `backpressure.inc` and `.dec`: a component is not called while it is busy anyway.
-    Backpressure,
+    /// `backpressure.inc` and `.dec`: whether calls have to wait.
+    Backpressure { more: bool },
     /// `thread.yield`
-    Yield,
+    Yield { cancellable: bool },
     /// `waitable-set.new`
     NewSet,
     /// `waitable-set.wait`
-    Wait { memory: Core },
+    Wait { cancellable: bool, memory: Core },
     /// `waitable-set.poll`
-    Poll { memory: Core },
+    Poll { cancellable: bool, memory: Core },
     /// `waitable-set.drop`
     DropSet,
     /// `waitable.join`
     Join,
     /// `subtask.cancel`
-    CancelCall,
+    CancelCall { waits: bool },
     /// `subtask.drop`
     DropCall,
-    /// `stream.read` and `future.read`
-    Read { ty: Type, options: Options },
-    /// `stream.cancel-read` and `future.cancel-read`: no read ever waits.
-    CancelRead,
-    /// `stream.drop-readable` and `future.drop-readable`
-    DropReadable { ty: Type },
     /// `stream.new` and `future.new`
-    Make,
-    /// What is done to the end that is written to, which no component has.
-    Writable,
+    Make { ty: Type },
+    /// `stream.read`, `stream.write` and the same of futures
+    Copy(Copying),
+    /// What gives these up.
+    CancelCopy { way: Way, ty: Type, waits: bool },
+    /// `stream.drop-readable`, `stream.drop-writable` and the same of futures
+    DropEnd { way: Way, ty: Type },
+}
+
+/// How values of a stream or a future are copied.
+pub(super) struct Copying {
+    pub(super) way: Way,
+    /// The stream's or the future's type.
+    pub(super) ty: Type,
+    pub(super) options: Options,
+}
+
+impl Copying {
+    /// What is copied; `None` if it is nothing but that it came.
+    pub(super) fn item(&self) -> Option<&Type> {
+        match self.ty.shape() {
+            Shape::Stream(item) | Shape::Future(item) => item.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn item_bytes(&self) -> u32 {
+        self.item().map_or(0, Type::bytes)
+    }
+
+    pub(super) fn is_future(&self) -> bool {
+        matches!(self.ty.shape(), Shape::Future(_))
+    }
+}
+
+impl Builtin {
+    /// Whether a component that cleans up may not call it.
+    pub(super) fn leaves(&self) -> bool {
+        !matches!(self, Self::Get { .. } | Self::Set { .. } | Self::Backpressure { .. })
+    }
 }
 
 type Signature = (Vec<Flat>, Vec<Flat>);
@@ -61,7 +93,8 @@ pub(super) fn builtin(
     Ok(match function {
         F::TaskReturn { result, options } => {
             let options = canonical_options(&options, scope)?;
-            let ty = FuncType { params: returned(result, scope)?, result: None };
+            let params = returned(result, scope)?;
+            let ty = FuncType { params, result: None, waits: false };
             ((ty.lifted_params().to_vec(), Vec::new()), Builtin::Return { ty, options })
         }
         F::TaskCancel => (words(0, 0), Builtin::Cancel),
@@ -72,47 +105,58 @@ pub(super) fn builtin(
         F::ContextSet { ty, slot } => {
             ((vec![context(ty)?], Vec::new()), Builtin::Set { slot: slot as usize })
         }
-        F::BackpressureInc | F::BackpressureDec => (words(0, 0), Builtin::Backpressure),
-        F::ThreadYield { .. } => (words(0, 1), Builtin::Yield),
+        F::BackpressureInc => (words(0, 0), Builtin::Backpressure { more: true }),
+        F::BackpressureDec => (words(0, 0), Builtin::Backpressure { more: false }),
+        F::ThreadYield { cancellable } => (words(0, 1), Builtin::Yield { cancellable }),
         F::WaitableSetNew => (words(0, 1), Builtin::NewSet),
-        F::WaitableSetWait { memory, .. } => {
-            (words(2, 1), Builtin::Wait { memory: scope.core_memory(memory)?.clone() })
+        F::WaitableSetWait { memory, cancellable } => {
+            let memory = scope.core_memory(memory)?.clone();
+            (words(2, 1), Builtin::Wait { cancellable, memory })
         }
-        F::WaitableSetPoll { memory, .. } => {
-            (words(2, 1), Builtin::Poll { memory: scope.core_memory(memory)?.clone() })
+        F::WaitableSetPoll { memory, cancellable } => {
+            let memory = scope.core_memory(memory)?.clone();
+            (words(2, 1), Builtin::Poll { cancellable, memory })
         }
         F::WaitableSetDrop => (words(1, 0), Builtin::DropSet),
         F::WaitableJoin => (words(2, 0), Builtin::Join),
-        F::SubtaskCancel { .. } => (words(1, 1), Builtin::CancelCall),
+        F::SubtaskCancel { async_ } => (words(1, 1), Builtin::CancelCall { waits: !async_ }),
         F::SubtaskDrop => (words(1, 0), Builtin::DropCall),
-        F::StreamRead { ty, options } => {
-            let (ty, options) = (scope.types.readable(ty)?, canonical_options(&options, scope)?);
-            (words(3, 1), Builtin::Read { ty, options })
+        F::StreamNew { ty } | F::FutureNew { ty } => {
+            ((Vec::new(), vec![Flat::I64]), Builtin::Make { ty: scope.types.readable(ty)? })
         }
-        F::FutureRead { ty, options } => {
-            let (ty, options) = (scope.types.readable(ty)?, canonical_options(&options, scope)?);
-            (words(2, 1), Builtin::Read { ty, options })
+        F::StreamRead { ty, options } => (words(3, 1), copy(Way::Read, ty, &options, scope)?),
+        F::FutureRead { ty, options } => (words(2, 1), copy(Way::Read, ty, &options, scope)?),
+        F::StreamWrite { ty, options } => (words(3, 1), copy(Way::Write, ty, &options, scope)?),
+        F::FutureWrite { ty, options } => (words(2, 1), copy(Way::Write, ty, &options, scope)?),
+        F::StreamCancelRead { ty, async_ } | F::FutureCancelRead { ty, async_ } => {
+            let (way, ty, waits) = (Way::Read, scope.types.readable(ty)?, !async_);
+            (words(1, 1), Builtin::CancelCopy { way, ty, waits })
         }
-        F::StreamCancelRead { .. } | F::FutureCancelRead { .. } => {
-            (words(1, 1), Builtin::CancelRead)
+        F::StreamCancelWrite { ty, async_ } | F::FutureCancelWrite { ty, async_ } => {
+            let (way, ty, waits) = (Way::Write, scope.types.readable(ty)?, !async_);
+            (words(1, 1), Builtin::CancelCopy { way, ty, waits })
         }
         F::StreamDropReadable { ty } | F::FutureDropReadable { ty } => {
-            (words(1, 0), Builtin::DropReadable { ty: scope.types.readable(ty)? })
+            (words(1, 0), Builtin::DropEnd { way: Way::Read, ty: scope.types.readable(ty)? })
         }
-        F::StreamNew { .. } | F::FutureNew { .. } => ((Vec::new(), vec![Flat::I64]), Builtin::Make),
-        F::StreamWrite { .. } => (words(3, 1), Builtin::Writable),
-        F::FutureWrite { .. } => (words(2, 1), Builtin::Writable),
-        F::StreamCancelWrite { .. } | F::FutureCancelWrite { .. } => {
-            (words(1, 1), Builtin::Writable)
-        }
-        F::StreamDropWritable { .. } | F::FutureDropWritable { .. } => {
-            (words(1, 0), Builtin::Writable)
+        F::StreamDropWritable { ty } | F::FutureDropWritable { ty } => {
+            (words(1, 0), Builtin::DropEnd { way: Way::Write, ty: scope.types.readable(ty)? })
         }
         F::ErrorContextNew { .. } | F::ErrorContextDebugMessage { .. } | F::ErrorContextDrop => {
             return Err(LoadError::Unsupported("it uses error contexts".into()));
         }
         _ => return Err(LoadError::Unsupported("it uses threads".into())),
     })
+}
+
+fn copy(
+    way: Way,
+    ty: u32,
+    options: &[CanonicalOption],
+    scope: &Scope<'_>,
+) -> Result<Builtin, LoadError> {
+    let (ty, options) = (scope.types.readable(ty)?, canonical_options(options, scope)?);
+    Ok(Builtin::Copy(Copying { way, ty, options }))
 }
 
 /// A task's result as a list of parameters.

@@ -1,25 +1,22 @@
-//! One instance of a component while it runs: its core instances, its handles, and the calls that
-//! cross its borders.
+//! One instance of a component while it runs: its core instances, its handles, and how values cross its borders.
 //!
-//! A guest that calls out is suspended: the call comes back to the loop in [`Guest::invoke`], which
-//! does what was asked, waiting if need be, and resumes the guest with the answer. So host functions
-//! never run on top of a guest, and neither does one component on top of another.
+//! What goes on in it at the same time are jobs (`work.rs`), one for each call of a component, which take turns: each
+//! runs until it waits. What they share is here, behind a lock that is never held while anything waits, and for which
+//! nobody ever has to wait: they all run on one thread.
 
-use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::timeout;
 use wasmi::errors::HostError;
-use wasmi::{Error, Extern, Func, Memory, ResumableCall, Store, Val};
+use wasmi::{Error, Extern, Func, Memory, Store, Val};
 
-use super::plan::{Core, Does, Lifted, Lowered, Options, Plan, Resource, Target};
+use super::plan::{Core, Lifted, Lowered, Options, Plan, Resource};
 use super::room::{Room, cell, val};
-use super::tasks::{Task, Underway};
-use crate::engine::canonical::{Abi, Dropped, Handles, Lift, Lower, ResourceId, Value, trap};
+use super::task::{Task, Underway};
+use super::work::Job;
+use crate::engine::canonical::{Handles, Lift, Link, Lower, ResourceId, Value, trap};
 use crate::engine::door::{Answer, Behind, Holds};
 use crate::engine::fault::Fault;
 use crate::engine::limiter::Limiter;
-use crate::engine::turns;
 use crate::limits::engine as limits;
 
 /// A live instance.
@@ -28,15 +25,33 @@ pub(super) struct Guest<'p, H> {
     /// Where its calls out go.
     pub(super) behind: &'p Behind<H>,
     pub(super) host: H,
+    inner: Mutex<Inner<'p>>,
+}
+
+/// What its jobs share.
+pub(super) struct Inner<'p> {
+    pub(super) plan: &'p Plan,
     pub(super) store: Store<State>,
     pub(super) instances: Vec<wasmi::Instance>,
     pub(super) components: Vec<Component>,
-    /// The calls of components that are under way, each made by the one before it.
-    pub(super) tasks: Vec<Task>,
+    /// The calls of components that are under way.
+    pub(super) tasks: Vec<Option<Task>>,
     /// Calls out that nobody waits for right now.
     pub(super) underway: Vec<Underway>,
-    /// Core functions under way, each called for the one before.
-    nested: usize,
+    /// Streams and futures at which a component waits for the host.
+    pub(super) at_host: Vec<Link>,
+    /// Jobs that nobody has taken up yet.
+    pub(super) spawned: Vec<Job<'p>>,
+    /// Something happened for which another job may wait.
+    pub(super) moved: bool,
+    /// The job that was polled last goes on before any other.
+    pub(super) held: bool,
+    /// A job lets others go first, those outside as well.
+    pub(super) yielded: bool,
+    /// Calls out that a job waits for.
+    pub(super) asking: usize,
+    /// What the outermost call came to.
+    pub(super) answer: Option<Option<Value>>,
     /// The size of its memories when they were last looked through for zeroes.
     pub(super) looked_through_bytes: usize,
 }
@@ -45,25 +60,33 @@ pub(super) struct Guest<'p, H> {
 pub(super) struct State {
     pub(super) limiter: Limiter,
     /// The call out that suspended the guest: which trampoline, with which core values.
-    pending: Option<(usize, Vec<u64>)>,
+    pub(super) pending: Option<(usize, Vec<u64>)>,
 }
 
 /// One component instance.
-#[derive(Default)]
 pub(super) struct Component {
     pub(super) handles: Handles,
-    /// A call of it is under way: it cannot be called again before that returns.
-    entered: bool,
+    /// Code of it runs, or waits where it stands, that may not be run between: calls have to wait.
+    pub(super) exclusive: bool,
+    /// It asked so often that calls wait.
+    pub(super) backpressure: u16,
     /// It cleans up after a call, and may not call anyone.
-    closed: bool,
+    pub(super) closed: bool,
+}
+
+impl Component {
+    fn new(index: usize) -> Self {
+        let handles = Handles::of(index);
+        Self { handles, exclusive: false, backpressure: 0, closed: false }
+    }
 }
 
 /// Suspends the guest.
 #[derive(Debug)]
-struct CallsOut;
+pub(super) struct CallsOut;
 
-impl fmt::Display for CallsOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Display for CallsOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("it called an import where it may not")
     }
 }
@@ -71,48 +94,69 @@ impl fmt::Display for CallsOut {
 impl HostError for CallsOut {}
 
 impl<'p, H: Holds> Guest<'p, H> {
-    /// Makes the instance and runs its start functions.
-    pub(super) async fn start(
+    /// A guest without instances.
+    pub(super) fn new(
         engine: &wasmi::Engine,
         plan: &'p Plan,
         behind: &'p Behind<H>,
         host: H,
         limiter: Limiter,
-    ) -> Result<Self, Fault> {
+    ) -> Arc<Self> {
         let mut store = Store::new(engine, State { limiter, pending: None });
         store.limiter(|state| &mut state.limiter);
-        let components = (0..plan.components).map(|_| Component::default()).collect();
-        let instances = Vec::with_capacity(plan.instances.len());
-        let (tasks, underway) = (Vec::new(), Vec::new());
-        let (nested, looked_through_bytes) = (0, 0);
-        let mut guest = Self {
+        let inner = Inner {
             plan,
-            behind,
-            host,
             store,
-            instances,
-            components,
-            tasks,
-            underway,
-            nested,
-            looked_through_bytes,
+            instances: Vec::with_capacity(plan.instances.len()),
+            components: (0..plan.components.len()).map(Component::new).collect(),
+            tasks: Vec::new(),
+            underway: Vec::new(),
+            at_host: Vec::new(),
+            spawned: Vec::new(),
+            moved: false,
+            held: false,
+            yielded: false,
+            asking: 0,
+            answer: None,
+            looked_through_bytes: 0,
         };
-        for instance in &plan.instances {
-            turns::end_if_over().await;
-            guest.refuel(limits::FUEL_SLICE);
-            let module = &plan.modules[instance.module];
-            let imports: Result<Vec<Extern>, Fault> =
-                instance.imports.iter().map(|core| guest.resolve(core)).collect();
-            let made = wasmi::Instance::new(&mut guest.store, &module.module, &imports?);
-            let made = made.map_err(|error| guest.fault(&error))?;
-            guest.instances.push(made);
+        Arc::new(Self { plan, behind, host, inner: Mutex::new(inner) })
+    }
+
+    /// What all share, for as long as nothing waits.
+    pub(super) fn it(&self) -> MutexGuard<'_, Inner<'p>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the core instances and runs their start functions, as this task.
+    pub(super) async fn start(self: &Arc<Self>, me: usize) -> Result<(), Fault> {
+        for instance in &self.plan.instances {
+            self.breathe().await;
+            let module = &self.plan.modules[instance.module];
+            let made = self.it().instantiate(&module.module, &instance.imports)?;
             if let Some(name) = module.start {
-                let start = made.get_func(&guest.store, name);
+                let start = made.get_func(&self.it().store, name);
                 let start = start.ok_or_else(|| trap("it has no start function"))?;
-                guest.invoke(start, &[], &mut []).await?;
+                self.invoke(me, start, &[], &mut []).await?;
             }
         }
-        Ok(guest)
+        Ok(())
+    }
+}
+
+impl Inner<'_> {
+    fn instantiate(
+        &mut self,
+        module: &wasmi::Module,
+        imports: &[Core],
+    ) -> Result<wasmi::Instance, Fault> {
+        self.refuel(limits::FUEL_SLICE);
+        let imports: Result<Vec<Extern>, Fault> =
+            imports.iter().map(|core| self.resolve(core)).collect();
+        let made = wasmi::Instance::new(&mut self.store, module, &imports?);
+        let made = made.map_err(|error| self.fault(&error))?;
+        self.instances.push(made);
+        Ok(made)
     }
 
     /// What a core definition is in this instance.
@@ -154,242 +198,87 @@ impl<'p, H: Holds> Guest<'p, H> {
         options.memory.as_ref().map(|core| self.memory(core)).transpose()
     }
 
-    /// Runs a core function to its end, on top of the one that is under way, if any. That one's stack is the
-    /// interpreter's, but what waits for its answer is on ours.
-    pub(super) async fn invoke(
-        &mut self,
-        func: Func,
-        params: &[Val],
-        results: &mut [Val],
-    ) -> Result<(), Fault> {
-        if self.nested >= limits::CALLS_NESTED_MAX {
-            let bytes_max = self.store.data().limiter.stack_bytes_max();
-            return Err(Fault::Stack { bytes_max, backtrace: Vec::new() });
-        }
-        self.nested += 1;
-        let done = self.run_core(func, params, results).await;
-        self.nested -= 1;
-        done
-    }
-
-    /// Runs a core function: a slice at a time, and answering what it calls on the way. All calls of an
-    /// instance share one slice, or a guest could get a new one whenever it calls.
-    async fn run_core(
-        &mut self,
-        func: Func,
-        params: &[Val],
-        results: &mut [Val],
-    ) -> Result<(), Fault> {
-        let mut call = func.call_resumable(&mut self.store, params, results);
-        loop {
-            call = match call {
-                Ok(ResumableCall::Finished) => return Ok(()),
-                Ok(ResumableCall::OutOfFuel(stopped)) => {
-                    self.refuel(stopped.required_fuel().max(limits::FUEL_SLICE));
-                    turns::end_if_over().await;
-                    stopped.resume(&mut self.store, results)
-                }
-                Ok(ResumableCall::HostTrap(stopped)) => {
-                    let Some((index, cells)) = self.store.data_mut().pending.take() else {
-                        return Err(self.fault(stopped.host_error()));
-                    };
-                    let answer = self.answer(index, &cells).await?;
-                    turns::end_if_over().await;
-                    stopped.resume(&mut self.store, answer.as_slice(), results)
-                }
-                Err(error) => return Err(self.fault(&error)),
-            }
-        }
-    }
-
     /// Fuel is on in every engine of ours, the only reason for which this could fail.
-    fn refuel(&mut self, fuel: u64) {
+    pub(super) fn refuel(&mut self, fuel: u64) {
         let _ = self.store.set_fuel(fuel);
     }
 
-    /// Does what a guest called a trampoline for; the answer is one core value at most.
-    async fn answer(&mut self, index: usize, cells: &[u64]) -> Result<Option<Val>, Fault> {
-        let first = cells.first().map_or(0, |cell| *cell as u32);
-        match &self.plan.trampolines[index].does {
-            Does::Lower(lowered) => {
-                let lowered = Arc::clone(lowered);
-                self.may_leave(lowered.options.component)?;
-                match lowered.options.abi {
-                    Abi::Sync => self.call_out(&lowered, cells).await,
-                    Abi::Async => self.start_call(lowered, cells).await,
-                }
-            }
-            Does::Builtin { component, builtin } => {
-                let (component, builtin) = (*component, Arc::clone(builtin));
-                self.may_leave(component)?;
-                self.builtin(component, &builtin, cells).await
-            }
-            Does::New { component, resource } => {
-                self.may_leave(*component)?;
-                let handles = &mut self.components[*component].handles;
-                Ok(Some(Val::I32(handles.own(ResourceId(*resource), first)? as i32)))
-            }
-            Does::Rep { component, resource } => {
-                let handles = &mut self.components[*component].handles;
-                Ok(Some(Val::I32(handles.rep(ResourceId(*resource), first)? as i32)))
-            }
-            Does::Drop { component, resource } => {
-                self.may_leave(*component)?;
-                let handles = &mut self.components[*component].handles;
-                match handles.drop(ResourceId(*resource), first)? {
-                    Dropped::Own(rep) => self.end(*resource, rep).await?,
-                    Dropped::Borrow(call) => {
-                        if let Some(task) = self.tasks.get_mut(call as usize) {
-                            task.borrowed = task.borrowed.saturating_sub(1);
-                        }
-                    }
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// A resource ends: its destructor runs.
-    async fn end(&mut self, resource: u32, rep: u32) -> Result<(), Fault> {
-        match &self.plan.resources[resource as usize] {
-            Resource::Host(place) => self.fine((self.behind.resources[*place])(&self.host, rep)),
-            Resource::Missing | Resource::Guest { dtor: None, .. } => Ok(()),
-            Resource::Guest { dtor: Some(dtor), .. } => {
-                let dtor = self.func(dtor)?;
-                Box::pin(self.invoke(dtor, &[Val::I32(rep as i32)], &mut [])).await
-            }
-        }
+    /// One component's handles.
+    pub(super) fn handles(&mut self, component: usize) -> &mut Handles {
+        &mut self.components[component].handles
     }
 
     /// A component that cleans up has nobody to talk to.
-    fn may_leave(&self, component: usize) -> Result<(), Fault> {
+    pub(super) fn may_leave(&self, component: usize) -> Result<(), Fault> {
         match self.components[component].closed {
             true => Err(trap(CallsOut.to_string())),
             false => Ok(()),
         }
     }
 
-    /// A call out of a component: to a capability, or to another component within this one.
-    async fn call_out(&mut self, call: &Lowered, cells: &[u64]) -> Result<Option<Val>, Fault> {
-        let Lowered { target, ty, options } = call;
-        let memory = self.memory_of(options)?;
-        let (params, lent) = self.lift(memory, options).params(ty, options.abi, cells)?;
-        let result = match target {
-            Target::Host(place) => {
-                let mut answering = self.behind.functions[*place].call(&self.host, params);
-                let answer = match timeout(limits::WAIT_IN_FULL, answering.as_mut()).await {
-                    Ok(answer) => answer,
-                    Err(_) => {
-                        self.give_back_zeroes().await;
-                        answering.await
-                    }
-                };
-                self.fine(answer)?
-            }
-            Target::Lifted(index) => Box::pin(self.call(*index, params)).await?,
-            Target::Missing(sentence) => return Err(trap(&**sentence)),
-        };
-        let cells = self.returned(call, memory, &lent, result, call.result_at(cells))?;
-        let flat = ty.flat_result().unwrap_or_default();
-        Ok(cells.first().zip(flat.first()).map(|(cell, flat)| val(*flat, *cell)))
+    /// What a component passes with a call out, and which handles it lends.
+    pub(super) fn leaving(
+        &mut self,
+        call: &Lowered,
+        cells: &[u64],
+    ) -> Result<(Vec<Value>, Vec<u32>), Fault> {
+        self.lift(&call.options)?.params(&call.ty, call.options.abi, cells)
     }
 
     /// A call out has ended: what was lent is given back, and its result goes where it belongs.
     pub(super) fn returned(
         &mut self,
         call: &Lowered,
-        memory: Option<Memory>,
         lent: &[u32],
         result: Option<Value>,
         at: Option<u32>,
     ) -> Result<Vec<u64>, Fault> {
-        for index in lent {
-            self.components[call.options.component].handles.give_back(*index);
-        }
-        self.lower(memory, &call.options, |lower| lower.result(&call.ty, result, at))
+        self.give_back(call.options.component, lent);
+        self.lower(&call.options, 0, |lower| lower.result(&call.ty, result, at))
     }
 
-    /// A call of a component's function.
-    pub(super) async fn call(
-        &mut self,
-        function: usize,
-        params: Vec<Value>,
-    ) -> Result<Option<Value>, Fault> {
-        let lifted = Arc::clone(&self.plan.lifts[function]);
-        let (ty, options) = (&lifted.ty, &lifted.options);
-        let component = options.component;
-        if std::mem::replace(&mut self.components[component].entered, true) {
-            return Err(trap("it was called while a call of it was under way"));
-        }
-        self.tasks.push(Task::of(function));
-        let memory = self.memory_of(options)?;
-        let (cells, borrowed) = self.lower(memory, options, |lower| lower.params(ty, params))?;
-        if let Some(task) = self.tasks.last_mut() {
-            task.borrowed = borrowed;
-        }
-        let params: Vec<Val> =
-            ty.lifted_params().iter().zip(cells).map(|(flat, cell)| val(*flat, cell)).collect();
-        let result = match options.abi {
-            Abi::Sync => self.run(&lifted, memory, &params).await?,
-            Abi::Async => self.run_task(&lifted, &params).await?,
-        };
-        self.tasks.pop();
-        self.components[component].entered = false;
-        Ok(result)
+    /// Handles that were lent to a call are the component's alone again.
+    pub(super) fn give_back(&mut self, component: usize, lent: &[u32]) {
+        let handles = self.handles(component);
+        lent.iter().for_each(|index| handles.give_back(*index));
     }
 
-    /// A function that answers by returning.
-    async fn run(
+    /// A task's parameters, as its function takes them.
+    pub(super) fn entering(
         &mut self,
+        task: usize,
         lifted: &Lifted,
-        memory: Option<Memory>,
-        params: &[Val],
-    ) -> Result<Option<Value>, Fault> {
-        let Lifted { core, ty, options } = lifted;
-        let mut results: Vec<Val> = ty.lifted_results().iter().map(|flat| val(*flat, 0)).collect();
-        let func = self.func(core)?;
-        self.invoke(func, params, &mut results).await?;
-        let cells: Vec<u64> = results.iter().map(cell).collect();
-        let result = self.lift(memory, options).result(ty, &cells)?;
-        if let Some(post_return) = &options.post_return {
-            let post_return = self.func(post_return)?;
-            self.components[options.component].closed = true;
-            self.invoke(post_return, &results, &mut []).await?;
-            self.components[options.component].closed = false;
-        }
-        self.nothing_kept()?;
-        Ok(result)
-    }
-
-    /// A component that has answered has given back what was lent to it.
-    pub(super) fn nothing_kept(&self) -> Result<(), Fault> {
-        match self.tasks.last() {
-            Some(Task { borrowed: 0, .. }) => Ok(()),
-            _ => Err(trap("it kept a handle that was only lent to it")),
-        }
+        params: Vec<Value>,
+    ) -> Result<Vec<Val>, Fault> {
+        let (ty, options) = (&lifted.ty, &lifted.options);
+        let (cells, borrowed) = self.lower(options, task, |lower| lower.params(ty, params))?;
+        self.task(task)?.borrowed = borrowed;
+        Ok(ty.lifted_params().iter().zip(cells).map(|(flat, cell)| val(*flat, cell)).collect())
     }
 
     /// Values out of a component.
-    pub(super) fn lift(&mut self, memory: Option<Memory>, options: &Options) -> Lift<'_> {
+    pub(super) fn lift(&mut self, options: &Options) -> Result<Lift<'_>, Fault> {
+        let memory = self.memory_of(options)?;
         let bytes = memory.map_or(&[][..], |memory| memory.data(&self.store));
-        Lift::new(bytes, options.encoding, &mut self.components[options.component].handles)
+        let handles = &mut self.components[options.component].handles;
+        Ok(Lift::new(bytes, options.encoding, handles))
     }
 
-    /// Values into a component.
+    /// Values into a component. What is lent belongs to that task.
     pub(super) fn lower<R>(
         &mut self,
-        memory: Option<Memory>,
         options: &Options,
+        task: usize,
         values: impl FnOnce(Lower<'_, Room<'_>>) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
+        let memory = self.memory_of(options)?;
         let realloc = options.realloc.as_ref().map(|core| self.func(core)).transpose()?;
         let (component, resources) = (options.component, &self.plan.resources);
         let defines = |ResourceId(id)| matches!(resources[id as usize], Resource::Guest { component: by, .. } if by == component);
-        let call = self.tasks.len().saturating_sub(1) as u32;
         let handles = &mut self.components[component].handles;
         let fuel = limits::PASSAGE_FUEL;
         let mut room = Room { store: &mut self.store, memory, realloc, fuel };
-        values(Lower::new(&mut room, options.encoding, handles, call, &defines))
+        values(Lower::new(&mut room, options.encoding, handles, task as u32, &defines))
     }
 
     /// What a capability answered; its error ends the guest.
@@ -397,7 +286,7 @@ impl<'p, H: Holds> Guest<'p, H> {
         answer.map_err(|error| Fault::from_error(&error, &self.store.data().limiter))
     }
 
-    fn fault(&self, error: &Error) -> Fault {
+    pub(super) fn fault(&self, error: &Error) -> Fault {
         Fault::from_interpreter(error, &self.store.data().limiter)
     }
 }

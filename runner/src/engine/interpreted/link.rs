@@ -1,7 +1,6 @@
 //! Takes a component apart into a [`Plan`]: walks its definitions once, with stand-ins for what exists
 //! only at run time, through all the components nested in it (`Explainer.md`: index spaces, aliases,
-//! instantiation). Nothing is type-checked here that is checked later anyway: wasmi compares the
-//! types of core imports, the canonical ABI those of values, and the door those of capabilities.
+//! instantiation). The component is valid: `valid.rs` has seen to that.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -35,7 +34,7 @@ pub(super) struct Linker<'o> {
     definitions: usize,
 }
 
-/// Makes the plan of the component in `bytes`.
+/// Makes the plan of the component in `bytes`, which is valid.
 pub(super) fn link(
     engine: &wasmi::Engine,
     offered: &Offered,
@@ -85,9 +84,10 @@ impl Linker<'_> {
         range: Range<usize>,
         mut scope: Scope<'a>,
     ) -> Result<BTreeMap<String, Item<'a>>, LoadError> {
-        scope.instance = self.plan.components;
-        self.plan.components += 1;
-        if self.plan.components > limits::COMPONENT_INSTANCES_MAX {
+        let around = std::mem::replace(&mut scope.instance, self.plan.components.len());
+        let is_outermost = self.plan.components.is_empty();
+        self.plan.components.push((!is_outermost).then_some(around));
+        if self.plan.components.len() > limits::COMPONENT_INSTANCES_MAX {
             let most = limits::COMPONENT_INSTANCES_MAX;
             return Err(LoadError::Refused(format!("it is made of more than {most} components")));
         }
@@ -208,7 +208,7 @@ impl Linker<'_> {
             return Ok(index);
         }
         let (bytes, start_name) = module::with_exported_start(bytes)?;
-        let module = Module::new(&self.engine, &bytes).map_err(refused)?;
+        let module = unchecked(&self.engine, &bytes)?;
         let index = self.plan.modules.len();
         self.plan.modules.push(CoreModule { module, start: start_name });
         self.modules.insert(start, index);
@@ -376,14 +376,13 @@ pub(super) fn canonical_options(
     Ok(all)
 }
 
-/// Why wasmi takes no module. It has a kind of error for all that a module may be wrong in; a test holds
-/// the word.
-fn refused(error: wasmi::Error) -> LoadError {
-    let sentence = error.to_string();
-    match sentence.contains("SIMD") {
-        true => LoadError::Compile("it uses SIMD instructions".into()),
-        false => LoadError::Refused(format!("one of its modules: {sentence}")),
-    }
+/// A module of a component that was found valid, all of it.
+#[allow(unsafe_code, reason = "was checked as part of its component; see SAFETY")]
+fn unchecked(engine: &wasmi::Engine, bytes: &[u8]) -> Result<Module, LoadError> {
+    // SAFETY: `valid::check` has checked the component that these bytes are from, for no more than wasmi is built with;
+    // every way to `link` begins there. One more export of a function that was found to be there is valid too.
+    let module = unsafe { Module::new_unchecked(engine, bytes) };
+    module.map_err(|error| LoadError::Refused(format!("one of its modules: {error}")))
 }
 
 fn core_type(flat: Flat) -> ValType {

@@ -9,7 +9,7 @@ use super::LoadError;
 const HEADER_BYTES: usize = 8;
 const EXPORT_SECTION: u8 = 7;
 const START_SECTION: u8 = 8;
-/// No compiler gives a function this name, and a second one is refused as a duplicate.
+/// No compiler gives a function this name; a module that has it is refused.
 const START_NAME: &str = "pirn:start";
 
 /// The module, and the name of the export that is to be called when it is instantiated.
@@ -29,6 +29,10 @@ pub(super) fn with_exported_start(
     for section in &sections {
         match section.id {
             EXPORT_SECTION => {
+                if section.body.windows(START_NAME.len()).any(|at| at == START_NAME.as_bytes()) {
+                    let sentence = format!("one of its modules exports `{START_NAME}`");
+                    return Err(LoadError::Refused(sentence));
+                }
                 let (count, rest) = leb128(section.body).ok_or_else(LoadError::truncated)?;
                 push_exports(&mut rewritten, count.saturating_add(1), &[rest, &export]);
                 exported = true;

@@ -23,12 +23,31 @@ pub(super) struct Plan {
     pub(super) lifts: Vec<Arc<Lifted>>,
     /// Resource types.
     pub(super) resources: Vec<Resource>,
-    /// Component instances, the outermost first.
-    pub(super) components: usize,
+    /// Component instances, the outermost first: the one around each, if there is one.
+    pub(super) components: Vec<Option<usize>>,
     /// What the outermost exports.
     pub(super) exports: BTreeMap<String, Export>,
     /// What it imports and nobody offers, as `interface#name`.
     pub(super) missing: Vec<String>,
+}
+
+impl Plan {
+    /// Whether one component is within the other, or they are the same: then neither may call the other, which may be
+    /// on its stack already.
+    pub(super) fn are_nested(&self, one: usize, other: usize) -> bool {
+        self.is_within(one, other) || self.is_within(other, one)
+    }
+
+    fn is_within(&self, inner: usize, outer: usize) -> bool {
+        let mut around = Some(inner);
+        while let Some(component) = around {
+            if component == outer {
+                return true;
+            }
+            around = self.components.get(component).copied().flatten();
+        }
+        false
+    }
 }
 
 /// A core module, and the name under which it exports its start function, if it has one: a start

@@ -186,6 +186,8 @@ impl<'a> Scope<'a> {
                 }
                 let outer = Some(Rc::clone(&component.outer.types));
                 let scope = Scope {
+                    // Whose it is: it has none of its own yet.
+                    instance: self.instance,
                     types: Types { list: Vec::new(), outer },
                     imports: Some(imports),
                     outer: Some(component.outer),

@@ -1,61 +1,18 @@
-//! Async components (`CanonicalABI.md`: tasks, subtasks, waitables), as far as guests of Spin 4 go: a
-//! function may answer by `task.return` instead of returning, and wait between its callbacks; a call out may
-//! go on in the background until the guest asks what became of it.
-//!
-//! Not here: components that call each other do so one after the other, each call to its end; so they
-//! cannot stream to each other, and streams and futures come from the host alone. A component that
-//! makes one of its own ends with a sentence that names what can run it. What a component would do after its
-//! answer is done until it waits for something: then the instance is gone, as on the other engine.
+//! Async components (`CanonicalABI.md`: tasks, subtasks, waitables): a function may answer by `task.return` instead of
+//! returning, go on after that, and wait between its callbacks; a call out may go on in the background until the guest
+//! asks what became of it; a call may be given up.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use tokio::time::timeout;
-use wasmi::{Memory, Val};
+use wasmi::Val;
 
-use super::builtins::{Builtin, is_result_of};
-use super::guest::Guest;
-use super::plan::{Core, Lifted, Lowered, Options, Target};
+use super::builtins::Builtin;
+use super::guest::{Guest, Inner};
+use super::plan::Lifted;
 use super::room::{cell, val};
-use crate::engine::canonical::{
-    Abi, Event, FuncType, Shape, Status, Taken, Type, Value, Waitables, trap,
-};
-use crate::engine::door::{Answer, Answering, Holds};
+use crate::engine::canonical::{Abi, BLOCKED, Cancel, Event, Value, trap};
+use crate::engine::door::Holds;
 use crate::engine::fault::Fault;
-use crate::engine::turns;
-use crate::limits::engine as limits;
-
-/// One call of a component.
-pub(super) struct Task {
-    /// The function: an index into the lifted ones.
-    function: usize,
-    /// Handles lent to it that it still has.
-    pub(super) borrowed: u32,
-    /// What the guest keeps with its task.
-    context: [u64; 2],
-    /// What it answered with `task.return`.
-    answer: Option<Option<Value>>,
-}
-
-impl Task {
-    /// A call of this function.
-    pub(super) fn of(function: usize) -> Self {
-        Self { function, borrowed: 0, context: [0; 2], answer: None }
-    }
-}
-
-/// A call out that goes on in the background.
-pub(super) struct Underway {
-    /// Its number in the caller's table.
-    subtask: u32,
-    call: Arc<Lowered>,
-    memory: Option<Memory>,
-    lent: Vec<u32>,
-    /// Where the caller wants the result.
-    at: Option<u32>,
-    answering: Answering,
-}
 
 /// What an async function or its callback asks for when it returns (`CanonicalABI.md`: callback codes).
 enum Next {
@@ -75,281 +32,221 @@ impl Next {
     }
 }
 
-/// Reads that came to their end, as the guest is told: how many values, and this.
-const COMPLETED: u32 = 0;
-const DROPPED: u32 = 1;
-
-impl<H: Holds> Guest<'_, H> {
-    /// A function that answers with `task.return`.
-    pub(super) async fn run_task(
-        &mut self,
-        lifted: &Lifted,
-        params: &[Val],
-    ) -> Result<Option<Value>, Fault> {
-        let Lifted { core, options, .. } = lifted;
-        let func = self.func(core)?;
-        match &options.callback {
-            None => self.invoke(func, params, &mut []).await?,
-            Some(callback) => {
-                let callback = self.func(callback)?;
-                let mut code = [Val::I32(0)];
-                self.invoke(func, params, &mut code).await?;
-                while let Some(event) = self.next_event(options.component, &code[0]).await? {
-                    let Event { code: what, index, payload } = event;
-                    let event = [what, index, payload].map(|word| Val::I32(word as i32));
-                    self.invoke(callback, &event, &mut code).await?;
-                }
-            }
+impl<'p, H: Holds> Guest<'p, H> {
+    /// A call of a component, from when it may begin to its end.
+    pub(super) async fn run_job(
+        self: &Arc<Self>,
+        me: usize,
+        params: Vec<Value>,
+        at_once: bool,
+    ) -> Result<(), Fault> {
+        let function = self.it().task(me)?.function;
+        let lifted: &'p Lifted = &self.plan.lifts[function];
+        if !at_once && !self.until(|it| it.may_begin(me, lifted.options.component)).await? {
+            self.it().tasks[me] = None;
+            return Ok(());
         }
-        let answer = self.tasks.last_mut().and_then(|task| task.answer.take());
-        answer.ok_or_else(|| trap("it ended without giving a result"))
+        let params = self.it().begin_task(me, lifted, params)?;
+        match lifted.options.abi {
+            Abi::Sync => self.run_sync(me, lifted, &params).await?,
+            Abi::Async => self.run_async(me, lifted, &params).await?,
+        }
+        self.it().end_task(me)
+    }
+
+    /// A function that answers with `task.return`.
+    async fn run_async(
+        self: &Arc<Self>,
+        me: usize,
+        lifted: &'p Lifted,
+        params: &[Val],
+    ) -> Result<(), Fault> {
+        let Lifted { core, options, .. } = lifted;
+        let func = self.it().func(core)?;
+        let Some(callback) = &options.callback else {
+            return self.invoke(me, func, params, &mut []).await;
+        };
+        let component = options.component;
+        let callback = self.it().func(callback)?;
+        let mut code = [Val::I32(0)];
+        self.it().components[component].exclusive = true;
+        self.invoke(me, func, params, &mut code).await?;
+        self.it().components[component].exclusive = false;
+        while let Some(event) = self.next_event(me, component, &code[0]).await? {
+            let Event { code: what, index, payload } = event;
+            let event = [what, index, payload].map(|word| Val::I32(word as i32));
+            self.it().components[component].exclusive = true;
+            self.invoke(me, callback, &event, &mut code).await?;
+            self.it().components[component].exclusive = false;
+        }
+        Ok(())
     }
 
     /// What a callback is called with next; `None` if there is nothing more to call it for.
-    async fn next_event(&mut self, component: usize, code: &Val) -> Result<Option<Event>, Fault> {
-        // Whoever called the outermost component has what it wanted.
-        let outermost = self.tasks.len() == 1;
-        let answered = self.tasks.last().is_some_and(|task| task.answer.is_some());
-        match Next::of(cell(code) as u32)? {
+    async fn next_event(
+        &self,
+        me: usize,
+        component: usize,
+        code: &Val,
+    ) -> Result<Option<Event>, Fault> {
+        let next = Next::of(cell(code) as u32)?;
+        self.it().moved = true;
+        match next {
             Next::Exit => Ok(None),
-            _ if outermost && answered => Ok(None),
             Next::Yield => {
-                self.give_way().await?;
-                Ok(Some(Event::NONE))
+                if self.it().may_wait(me).is_ok() {
+                    self.give_way().await;
+                }
+                let free =
+                    |it: &mut Inner<'_>| Ok((!it.components[component].exclusive).then_some(()));
+                self.until(free).await?;
+                let event = self.it().asked_to_end(me).unwrap_or(Event::NONE);
+                Ok(Some(event))
             }
-            Next::Wait { set } => self.event(component, set).await.map(Some),
+            Next::Wait { set } => {
+                self.it().may_wait(me)?;
+                self.wait(me, component, set, true, true).await.map(Some)
+            }
         }
     }
 
     /// Waits until something happens in a set.
-    async fn event(&mut self, component: usize, set: u32) -> Result<Event, Fault> {
-        loop {
-            if let Some(event) = self.waitables(component).event(set)? {
-                return Ok(event);
-            }
-            if self.underway.is_empty() {
-                return Err(trap("it waits for what nobody will ever do"));
-            }
-            let ended = poll_fn(|context| self.poll_underway(context));
-            let ended = match timeout(limits::WAIT_IN_FULL, ended).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    self.give_back_zeroes().await;
-                    poll_fn(|context| self.poll_underway(context)).await
-                }
-            };
-            self.finish(ended)?;
-        }
-    }
-
-    /// Lets others go on: calls in the background, and the loop.
-    async fn give_way(&mut self) -> Result<(), Fault> {
-        turns::end().await;
-        let ended = poll_fn(|context| Poll::Ready(self.poll_underway(context))).await;
-        match ended {
-            Poll::Ready(ended) => self.finish(ended),
-            Poll::Pending => Ok(()),
-        }
-    }
-
-    /// The first call that has ended. Dropped, it leaves the calls as they are.
-    fn poll_underway(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<(Underway, Answer<Option<Value>>)> {
-        for index in 0..self.underway.len() {
-            if let Poll::Ready(answer) = self.underway[index].answering.as_mut().poll(context) {
-                return Poll::Ready((self.underway.remove(index), answer));
-            }
-        }
-        Poll::Pending
-    }
-
-    fn finish(&mut self, (ended, answer): (Underway, Answer<Option<Value>>)) -> Result<(), Fault> {
-        let result = self.fine(answer)?;
-        self.returned(&ended.call, ended.memory, &ended.lent, result, ended.at)?;
-        self.waitables(ended.call.options.component).end(ended.subtask);
-        Ok(())
-    }
-
-    fn waitables(&mut self, component: usize) -> &mut Waitables {
-        &mut self.components[component].handles.waitables
-    }
-
-    /// A call out that the guest does not wait for. One that can be answered at once is; its caller is told
-    /// how far it is, and its number if it is not at its end.
-    pub(super) async fn start_call(
-        &mut self,
-        call: Arc<Lowered>,
-        cells: &[u64],
-    ) -> Result<Option<Val>, Fault> {
-        let (options, at) = (&call.options, call.result_at(cells));
-        let memory = self.memory_of(options)?;
-        let (params, lent) = self.lift(memory, options).params(&call.ty, Abi::Async, cells)?;
-        let result = match &call.target {
-            Target::Host(place) => {
-                let mut answering = self.behind.functions[*place].call(&self.host, params);
-                match poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await {
-                    Poll::Ready(answer) => self.fine(answer)?,
-                    Poll::Pending => {
-                        let subtask = self.waitables(options.component).start()?;
-                        self.underway.push(Underway { subtask, call, memory, lent, at, answering });
-                        return Ok(word(Status::Started as u32 | subtask << 4));
-                    }
-                }
-            }
-            Target::Lifted(index) => Box::pin(self.call(*index, params)).await?,
-            Target::Missing(sentence) => return Err(trap(&**sentence)),
-        };
-        self.returned(&call, memory, &lent, result, at)?;
-        Ok(word(Status::Returned as u32))
-    }
-
-    /// Does what a guest called one of the component model's own functions for.
-    pub(super) async fn builtin(
-        &mut self,
+    async fn wait(
+        &self,
+        me: usize,
         component: usize,
-        builtin: &Builtin,
+        set: u32,
+        cancellable: bool,
+        returns: bool,
+    ) -> Result<Event, Fault> {
+        self.it().handles(component).wait_in(set, true)?;
+        let event = self
+            .until(|it| {
+                // A callback is called when no other code of its component runs.
+                if returns && it.components[component].exclusive {
+                    return Ok(None);
+                }
+                match cancellable.then(|| it.asked_to_end(me)).flatten() {
+                    Some(event) => Ok(Some(event)),
+                    None => it.handles(component).event(set),
+                }
+            })
+            .await?;
+        self.it().handles(component).wait_in(set, false)?;
+        Ok(event)
+    }
+
+    /// Does what a guest called one of the component model's own functions for. It is known by who calls: the task, its
+    /// component, and the function's own number.
+    pub(super) async fn builtin(
+        self: &Arc<Self>,
+        (me, component, by): (usize, usize, usize),
+        builtin: &'p Builtin,
         cells: &[u64],
     ) -> Result<Option<Val>, Fault> {
         let cell = |index: usize| cells.get(index).map_or(0, |cell| *cell as u32);
         let (first, second) = (cell(0), cell(1));
         match builtin {
-            Builtin::Return { ty, options } => self.answer_task(ty, options, cells)?,
-            Builtin::Cancel => return Err(trap("it ended a task that nobody asked it to end")),
+            Builtin::Wait { cancellable, memory } => {
+                self.it().may_wait(me)?;
+                let event = self.wait(me, component, first, *cancellable, false).await?;
+                return self.it().tell(memory, second, event);
+            }
+            Builtin::Yield { cancellable } => {
+                if self.it().may_wait(me).is_ok() {
+                    self.give_way().await;
+                }
+                let is_asked = *cancellable && self.it().asked_to_end(me).is_some();
+                return Ok(word(u32::from(is_asked)));
+            }
+            Builtin::CancelCall { waits } => {
+                return self.cancel(me, component, first, *waits).await;
+            }
+            Builtin::Copy(copying) => {
+                let what = [first, second, if copying.is_future() { 1 } else { cell(2) }];
+                return self.copy(me, by, copying, what).await;
+            }
+            _ => {}
+        }
+        let mut it = self.it();
+        match builtin {
+            Builtin::Return { ty, options } => it.answer_task(me, ty, options, cells)?,
+            Builtin::Cancel => it.end_cancelled(me)?,
             Builtin::Get { slot, flat } => {
-                let context = self.tasks.last().and_then(|task| task.context.get(*slot));
-                return Ok(Some(val(*flat, context.copied().unwrap_or(0))));
+                let context = it.task(me)?.context.get(*slot).copied();
+                return Ok(Some(val(*flat, context.unwrap_or(0))));
             }
             Builtin::Set { slot } => {
-                let context = self.tasks.last_mut().and_then(|task| task.context.get_mut(*slot));
-                if let (Some(context), Some(cell)) = (context, cells.first()) {
+                if let (Some(context), Some(cell)) =
+                    (it.task(me)?.context.get_mut(*slot), cells.first())
+                {
                     *context = *cell;
                 }
             }
-            Builtin::Backpressure => {}
-            Builtin::Yield => {
-                self.give_way().await?;
-                return Ok(word(0));
+            Builtin::Backpressure { more } => it.backpressure(component, *more)?,
+            Builtin::NewSet => return Ok(word(it.handles(component).new_set()?)),
+            Builtin::Poll { cancellable, memory } => {
+                let event = match cancellable.then(|| it.asked_to_end(me)).flatten() {
+                    Some(event) => Some(event),
+                    None => it.handles(component).event(first)?,
+                };
+                return it.tell(memory, second, event.unwrap_or(Event::NONE));
             }
-            Builtin::NewSet => return Ok(word(self.waitables(component).new_set()?)),
-            Builtin::Wait { memory } => {
-                let event = self.event(component, first).await?;
-                return self.tell(memory, second, event);
+            Builtin::DropSet => it.handles(component).drop_set(first)?,
+            Builtin::Join => it.handles(component).join(first, second)?,
+            Builtin::DropCall => it.handles(component).drop_subtask(first)?,
+            Builtin::Make { ty } => {
+                let (reads, writes) = it.handles(component).make(ty)?;
+                return Ok(Some(Val::I64((u64::from(reads) | u64::from(writes) << 32) as i64)));
             }
-            Builtin::Poll { memory } => {
-                self.give_way().await?;
-                let event = self.waitables(component).event(first)?;
-                return self.tell(memory, second, event.unwrap_or(Event::NONE));
+            Builtin::CancelCopy { way, ty, waits } => {
+                if *waits {
+                    it.may_wait(me)?;
+                }
+                return it.cancel_copy(component, (*way, ty, *waits), first);
             }
-            Builtin::DropSet => self.waitables(component).drop_set(first)?,
-            Builtin::Join => self.waitables(component).join(first, second)?,
-            Builtin::CancelCall => return self.cancel(component, first),
-            Builtin::DropCall => self.waitables(component).drop_subtask(first)?,
-            Builtin::Read { ty, options } => {
-                return self.read(ty, options, [first, second, cell(2)]);
-            }
-            Builtin::CancelRead => return Err(trap("it cancelled a read that had ended")),
-            Builtin::DropReadable { ty } => self.waitables(component).drop_readable(ty, first)?,
-            Builtin::Make => {
-                return Err(trap(
-                    "it made a stream or a future of its own, which cannot be interpreted: set engine = \"pulley\" and build an artifact with `pirn build`",
-                ));
-            }
-            Builtin::Writable => {
-                return Err(trap(format!("it used handle {first}, which it does not have")));
-            }
+            Builtin::DropEnd { way, ty } => it.drop_end(component, *way, ty, first)?,
+            Builtin::Wait { .. }
+            | Builtin::Yield { .. }
+            | Builtin::CancelCall { .. }
+            | Builtin::Copy(_) => {}
         }
         Ok(None)
     }
 
-    fn answer_task(
-        &mut self,
-        ty: &FuncType,
-        options: &Options,
-        cells: &[u64],
-    ) -> Result<(), Fault> {
-        let plan = self.plan;
-        let lifted = self.tasks.last().and_then(|task| plan.lifts.get(task.function));
-        let fits = |lifted: &&Arc<Lifted>| {
-            lifted.options.abi == Abi::Async
-                && lifted.options.component == options.component
-                && lifted.options.encoding == options.encoding
-                && is_result_of(ty, &lifted.ty)
-        };
-        if lifted.filter(fits).is_none() {
-            return Err(trap("it gave a result that is not its function's"));
-        }
-        let memory = self.memory_of(options)?;
-        let (values, _) = self.lift(memory, options).params(ty, Abi::Sync, cells)?;
-        self.nothing_kept()?;
-        let answer = self.tasks.last_mut().map(|task| &mut task.answer);
-        match answer {
-            Some(answer @ None) => {
-                *answer = Some(values.into_iter().next());
-                Ok(())
-            }
-            _ => Err(trap("it gave more than one result")),
-        }
-    }
-
-    /// An event, half returned and half in memory.
-    fn tell(&mut self, memory: &Core, at: u32, event: Event) -> Result<Option<Val>, Fault> {
-        let memory = self.memory(memory)?;
-        let mut words = [0; 8];
-        words[..4].copy_from_slice(&event.index.to_le_bytes());
-        words[4..].copy_from_slice(&event.payload.to_le_bytes());
-        let written = memory.write(&mut self.store, at as usize, &words);
-        written.map_err(|_| {
-            trap(format!("it wants events at {at:#x}, which is outside of its memory"))
-        })?;
-        Ok(word(event.code))
-    }
-
-    fn cancel(&mut self, component: usize, subtask: u32) -> Result<Option<Val>, Fault> {
-        let status = match self.waitables(component).cancel(subtask)? {
-            Status::Started => {
-                let mine = |call: &Underway| {
-                    call.subtask == subtask && call.call.options.component == component
-                };
-                if let Some(index) = self.underway.iter().position(mine) {
-                    let Underway { lent, .. } = self.underway.remove(index);
-                    let handles = &mut self.components[component].handles;
-                    lent.into_iter().for_each(|index| handles.give_back(index));
-                }
-                Status::Cancelled
-            }
-            ended => ended,
-        };
-        Ok(word(status as u32))
-    }
-
-    /// `[handle, address]` of a future, `[handle, address, how many at most]` of a stream.
-    fn read(
-        &mut self,
-        ty: &Type,
-        options: &Options,
-        [index, at, room]: [u32; 3],
+    /// A call is given up. Who does it may have to be asked, and may take its time.
+    async fn cancel(
+        &self,
+        me: usize,
+        component: usize,
+        subtask: u32,
+        waits: bool,
     ) -> Result<Option<Val>, Fault> {
-        let (item, room) = match ty.shape() {
-            Shape::Stream(item) => (item, room),
-            Shape::Future(item) => (item, 1),
-            _ => return Err(trap("it read from something else than a stream")),
-        };
-        let Taken { values, dropped } = self.waitables(options.component).read(ty, index, room)?;
-        let count = values.len() as u32;
-        if let Some(item) = item {
-            let memory = self.memory_of(options)?;
-            self.lower(memory, options, |lower| lower.items(item, values, at, room))?;
+        if waits {
+            self.it().may_wait(me)?;
         }
-        Ok(word(match (ty.shape(), dropped) {
-            (_, true) => DROPPED,
-            (Shape::Stream(_), _) => COMPLETED | count << 4,
-            _ => COMPLETED,
-        }))
+        let cancel = self.it().handles(component).cancel(subtask, waits)?;
+        match cancel {
+            Cancel::Was(status) => return Ok(word(status as u32)),
+            Cancel::Host => self.it().give_up(component, subtask),
+            Cancel::Task(task) => {
+                if self.it().ask_to_end(task)? {
+                    self.one_pass().await;
+                }
+            }
+        }
+        let ended = self.it().handles(component).ended(subtask);
+        match ended {
+            Some(status) => Ok(word(status as u32)),
+            None if !waits => Ok(word(BLOCKED)),
+            None => {
+                let status = self.until(|it| Ok(it.handles(component).ended(subtask))).await?;
+                Ok(word(status as u32))
+            }
+        }
     }
 }
 
-fn word(word: u32) -> Option<Val> {
+pub(super) fn word(word: u32) -> Option<Val> {
     Some(Val::I32(word as i32))
 }

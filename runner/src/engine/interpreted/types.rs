@@ -131,7 +131,7 @@ impl<'a> Types<'a> {
             true => None,
             false => Some(Type::new(Shape::Tuple(params.into()))?),
         };
-        Ok(FuncType { params, result: self.optional(func.result)? })
+        Ok(FuncType { params, result: self.optional(func.result)?, waits: func.async_ })
     }
 
     fn optional(&self, ty: Option<ComponentValType>) -> Result<Option<Type>, NoType> {

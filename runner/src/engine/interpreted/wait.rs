@@ -9,25 +9,34 @@ use rustix::mm::{Advice, madvise};
 use rustix::param::page_size;
 use wasmi::{Extern, Memory};
 
-use super::guest::Guest;
+use super::guest::{Guest, Inner};
 use crate::engine::door::Holds;
 use crate::engine::turns;
 use crate::limits::engine as limits;
 
 impl<H: Holds> Guest<'_, H> {
     /// Once for each size: what was in use when it was looked at stays so, mostly.
-    pub(super) async fn give_back_zeroes(&mut self) {
-        let memories = self.memories();
-        let bytes = memories.iter().map(|memory| memory.data_size(&self.store)).sum();
-        if std::mem::replace(&mut self.looked_through_bytes, bytes) == bytes {
-            return;
-        }
+    pub(super) async fn give_back_zeroes(&self) {
+        let memories = self.it().not_looked_through();
         for memory in memories {
             let mut at = 0;
-            while let Some(next) = give_back_zeroes(memory.data_mut(&mut self.store), at) {
+            loop {
+                let next = give_back_zeroes(memory.data_mut(&mut self.it().store), at);
+                let Some(next) = next else { break };
                 at = next;
                 turns::end_if_over().await;
             }
+        }
+    }
+}
+
+impl Inner<'_> {
+    fn not_looked_through(&mut self) -> Vec<Memory> {
+        let memories = self.memories();
+        let bytes = memories.iter().map(|memory| memory.data_size(&self.store)).sum();
+        match std::mem::replace(&mut self.looked_through_bytes, bytes) == bytes {
+            true => Vec::new(),
+            false => memories,
         }
     }
 

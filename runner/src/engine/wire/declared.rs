@@ -55,7 +55,7 @@ macro_rules! wire {
             ),*
         }
 
-        #[allow(dead_code, unused_variables, unreachable_patterns, reason = "not all cases need all")]
+        #[allow(dead_code, unused_variables, unreachable_patterns, irrefutable_let_patterns, reason = "not all cases need all")]
         #[allow(clippy::enum_variant_names, reason = "the names are the guest's")]
         const _: () = {
             use $crate::engine::canonical::{Type, Value};
@@ -83,6 +83,14 @@ macro_rules! wire {
                         return wire::wire!(@make payload $variant $($payload)?);
                     })*
                     None
+                }
+
+                fn connect<D: wire::Fated>(
+                    &mut self,
+                    store: &mut wire::StoreContextMut<'_, D>,
+                ) -> wire::Answer<()> {
+                    $(wire::wire!(@connect self store $variant $($payload)?);)*
+                    Ok(())
                 }
             }
         };
@@ -126,6 +134,14 @@ macro_rules! wire {
                     let Value::Fields(fields) = value else { return None };
                     let mut fields = fields.into_iter();
                     Some(Self { $($field: Wire::from_value(fields.next()?)?),* })
+                }
+
+                fn connect<D: wire::Fated>(
+                    &mut self,
+                    store: &mut wire::StoreContextMut<'_, D>,
+                ) -> wire::Answer<()> {
+                    $(self.$field.connect(store)?;)*
+                    Ok(())
                 }
             }
         };
@@ -179,6 +195,12 @@ macro_rules! wire {
             }
             other => other,
         };
+    };
+    (@connect $this:ident $store:ident $variant:ident) => {};
+    (@connect $this:ident $store:ident $variant:ident $payload:ty) => {
+        if let Self::$variant(payload) = $this {
+            payload.connect($store)?;
+        }
     };
     (@make $payload:ident $variant:ident) => { Some(Self::$variant) };
     (@make $payload:ident $variant:ident $ty:ty) => {

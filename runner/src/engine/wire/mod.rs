@@ -5,12 +5,15 @@
 mod declared;
 
 use bytes::Bytes;
+pub use wasmtime::StoreContextMut;
 use wasmtime::component::Resource;
 
 pub(crate) use declared::wire;
 pub use declared::{cases_fit, fields_fit, flags_fit};
 
 use super::canonical::{Handle, Shape, Type, Value};
+pub use super::door::Answer;
+pub use super::streams::Fated;
 
 /// A Rust type that stands for a type of the component model.
 pub trait Wire: Sized {
@@ -22,6 +25,11 @@ pub trait Wire: Sized {
 
     /// The value, from a guest; `None` if it is of another type.
     fn from_value(value: Value) -> Option<Self>;
+
+    /// Puts pipes to the streams and futures in it that come from a compiled guest.
+    fn connect<D: Fated>(&mut self, _: &mut StoreContextMut<'_, D>) -> Answer<()> {
+        Ok(())
+    }
 
     /// A list of it.
     fn list_into_value(list: Vec<Self>) -> Value {
@@ -168,6 +176,10 @@ impl<T: Wire> Wire for Vec<T> {
     fn from_value(value: Value) -> Option<Self> {
         T::list_from_value(value)
     }
+
+    fn connect<D: Fated>(&mut self, store: &mut StoreContextMut<'_, D>) -> Answer<()> {
+        self.iter_mut().try_for_each(|item| item.connect(store))
+    }
 }
 
 impl<T: Wire> Wire for Option<T> {
@@ -188,6 +200,10 @@ impl<T: Wire> Wire for Option<T> {
             Value::Case(1, Some(payload)) => T::from_value(*payload).map(Some),
             _ => None,
         }
+    }
+
+    fn connect<D: Fated>(&mut self, store: &mut StoreContextMut<'_, D>) -> Answer<()> {
+        self.iter_mut().try_for_each(|payload| payload.connect(store))
     }
 }
 
@@ -214,10 +230,17 @@ impl<T: Wire, E: Wire> Wire for Result<T, E> {
             _ => None,
         }
     }
+
+    fn connect<D: Fated>(&mut self, store: &mut StoreContextMut<'_, D>) -> Answer<()> {
+        match self {
+            Ok(payload) => payload.connect(store),
+            Err(payload) => payload.connect(store),
+        }
+    }
 }
 
 /// `()` in a result stands for no payload at all.
-fn payload_fits<T: Wire>(payload: Option<&Type>) -> bool {
+pub(super) fn payload_fits<T: Wire>(payload: Option<&Type>) -> bool {
     match payload {
         Some(ty) => T::fits(ty),
         None => T::from_value(Value::Fields(Vec::new())).is_some(),
@@ -271,6 +294,13 @@ macro_rules! tuples {
                 let mut values = values.into_iter();
                 let all = ($($member::from_value(values.next()?)?,)*);
                 values.next().is_none().then_some(all)
+            }
+
+            #[allow(non_snake_case, unused_variables, reason = "type parameters double as names")]
+            fn connect<Data: Fated>(&mut self, store: &mut StoreContextMut<'_, Data>) -> Answer<()> {
+                let ($($member,)*) = self;
+                $($member.connect(store)?;)*
+                Ok(())
             }
         }
     )*};

@@ -123,7 +123,7 @@ proptest! {
         ),
     ) {
         let params = tuple([Chance(bytes.iter()).some_type(4)]);
-        let function = FuncType { params: Some(params), result: None };
+        let function = FuncType { params: Some(params), result: None, waits: false };
         cells.truncate(function.flat_params(Abi::Sync).map_or(1, <[_]>::len));
         let mut handles = Handles::default();
         let lifted = Lift::new(&memory, Encoding::Compact, &mut handles).params(&function, Abi::Sync, &cells);
