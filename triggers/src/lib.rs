@@ -4,4 +4,5 @@ pub mod gpio;
 pub mod http;
 pub mod limits;
 pub mod mqtt;
+pub mod net;
 pub mod time;

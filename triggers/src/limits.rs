@@ -120,15 +120,6 @@ pub mod mqtt {
     /// Longest credentials, client id and path-like strings in the options.
     pub const NAME_BYTES_MAX: usize = 65_535;
 
-    /// Addresses tried for one name in one attempt.
-    pub const ADDRESSES_MAX: usize = 4;
-
-    /// Addresses of one name that are looked at, of which some may not be permitted.
-    pub const ADDRESSES_SEEN_MAX: usize = 64;
-
-    /// Looking a name up. The C library's resolver gives up by itself after about this long.
-    pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
-
     /// TCP connect, and again for the TLS handshake, and again for the broker's CONNACK.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -182,6 +173,59 @@ pub mod mqtt {
     const _: () = assert!(PACKET_OVERHEAD_BYTES_MAX >= TOPIC_BYTES_MAX + OVERSIZE_KEPT_BYTES);
     const _: () = assert!(DRAIN_TIMEOUT.as_millis() < LEAVE_TIMEOUT.as_millis());
     const _: () = assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);
+}
+
+/// What connections to other machines may hold and take.
+pub mod net {
+    use std::time::Duration;
+
+    /// Addresses tried for one name in one attempt.
+    pub const ADDRESSES_MAX: usize = 4;
+
+    /// Addresses of one name that are looked at, of which some may not be permitted.
+    pub const ADDRESSES_SEEN_MAX: usize = 64;
+
+    /// Looking a name up. The C library's resolver gives up by itself after about this long.
+    pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+    /// TCP connect to one address, and again for the TLS handshake, unless the asker says otherwise.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Threads of one app that look names up or read certificates; a resolver that hangs holds one for as long.
+    pub const THREADS_MAX: usize = 2;
+}
+
+/// What requests to other machines may hold and take.
+pub mod http {
+    use std::time::Duration;
+
+    /// Connections of one app that are kept for the next request. Each has its buffers and, with TLS, its session:
+    /// some 40 KiB together.
+    pub const IDLE_CONNECTIONS_MAX: usize = 4;
+
+    /// How long one is kept. Servers close theirs after 5 to 75 seconds.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+    /// Requests of one app that are under way; another waits for its turn.
+    pub const REQUESTS_MAX: usize = 16;
+
+    /// Until a request's answer begins, unless the asker says otherwise; a guest's deadline is mostly shorter.
+    pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// From one piece of an answer's body to the next, unless the asker says otherwise.
+    pub const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// A connection's buffer each way: what has arrived and nobody has taken. An answer's head must fit in it.
+    pub const BUFFER_BYTES: usize = 16 * 1024;
+
+    /// Headers of an answer, as many as hyper reads without an allocation.
+    pub const HEADERS_MAX: usize = 100;
+
+    /// One piece of a request's body on its way to the socket.
+    pub const PIECE_BYTES_MAX: usize = 16 * 1024;
+
+    const _: () = assert!(IDLE_CONNECTIONS_MAX <= REQUESTS_MAX);
+    const _: () = assert!(BUFFER_BYTES >= 8 * 1024, "hyper asks for this much");
 }
 
 /// What the GPIO lines may hold.

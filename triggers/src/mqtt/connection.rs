@@ -6,8 +6,8 @@ use super::notice::{Notice, State};
 use super::packet::Fault;
 use super::pump::{Ended, Pump};
 use super::shared::Shared;
-use super::stream::Stream;
 use crate::limits::mqtt as limits;
+use crate::net::Stream;
 use std::sync::Arc;
 use tokio::time::sleep;
 
