@@ -124,6 +124,13 @@ pub mod host {
     pub const REFUSAL_BYTES_MAX: usize = 512;
 }
 
+/// Caps of what one component may have from other machines.
+pub mod outbound {
+    /// The body of an answer that a guest gets in one piece: what its memory holds beside itself. Those who stream have
+    /// no such cap.
+    pub const FETCHED_BYTES_MAX: usize = 1 << 20;
+}
+
 /// Caps of WASI, for one invocation.
 pub mod wasi {
     use std::time::Duration;

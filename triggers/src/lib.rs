@@ -5,4 +5,5 @@ pub mod http;
 pub mod limits;
 pub mod mqtt;
 pub mod net;
+pub mod redis;
 pub mod time;

@@ -134,17 +134,6 @@ pub mod mqtt {
     /// The broker's answer to a SUBSCRIBE or an UNSUBSCRIBE: until it comes, nothing else is asked.
     pub const SUBACK_TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// First pause between attempts, doubled each time, before jitter.
-    pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-
-    /// Longest pause between attempts, before jitter. A board is to be back half a minute after its
-    /// broker is; and a thousand boards that try every 15 s on average are 67 connections a second, which
-    /// the smallest broker takes.
-    pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
-
-    /// A connection that lasted this long makes the next pause short again.
-    pub const STABLE_AFTER: Duration = Duration::from_secs(60);
-
     /// First pause before a refused subscription is tried again; doubled up to the second.
     pub const RESUBSCRIBE_FIRST: Duration = Duration::from_secs(60);
 
@@ -191,6 +180,17 @@ pub mod net {
     /// TCP connect to one address, and again for the TLS handshake, unless the asker says otherwise.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+    /// First pause between attempts, doubled each time, before jitter.
+    pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+
+    /// Longest pause between attempts, before jitter. A board is to be back half a minute after its
+    /// broker is; and a thousand boards that try every 15 s on average are 67 connections a second, which
+    /// the smallest broker takes.
+    pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+    /// A connection that lasted this long makes the next pause short again.
+    pub const STABLE_AFTER: Duration = Duration::from_secs(60);
+
     /// Threads of one app that look names up or read certificates; a resolver that hangs holds one for as long.
     pub const THREADS_MAX: usize = 2;
 }
@@ -225,7 +225,49 @@ pub mod http {
     pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 
     const _: () = assert!(IDLE_CONNECTIONS_MAX <= REQUESTS_MAX);
-    const _: () = assert!(BUFFER_BYTES >= 8 * 1024, "hyper asks for this much");
+    const _: () = assert!(BUFFER_BYTES >= 8 * 1024, "HTTP libraries ask for this much");
+}
+
+/// What Redis servers may say, and what is kept for them.
+pub mod redis {
+    use std::time::Duration;
+
+    /// A reply, with all that is in it: as much as a guest gets from anywhere else.
+    pub const REPLY_BYTES_MAX: usize = 1 << 20;
+
+    /// Elements of a reply, those of lists within lists too; each takes some 50 bytes beside its own.
+    pub const REPLY_ELEMENTS_MAX: usize = 16 * 1024;
+
+    /// Lists within lists. Commands that answer with more than three are few, and none needs eight.
+    pub const REPLY_DEPTH_MAX: usize = 8;
+
+    /// Connections of one app, those that wait for the next command included.
+    pub const CONNECTIONS_MAX: usize = 8;
+
+    /// Of those, how many may wait; each has its buffers in the kernel.
+    pub const IDLE_CONNECTIONS_MAX: usize = 2;
+
+    /// How long one waits for the next command.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// From a command to its reply; a guest's deadline is mostly shorter.
+    pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Longest kept text of a server's complaint.
+    pub const ERROR_BYTES_MAX: usize = 512;
+
+    /// A connection on which nothing comes is asked whether it is still there after this long, and given up after as
+    /// long again.
+    pub const PULSE: Duration = Duration::from_secs(30);
+
+    /// Channels of one subscription.
+    pub const CHANNELS_MAX: usize = 64;
+
+    /// Messages that have come and are not taken; while there are so many, nothing is read, and the server keeps what it
+    /// will (and then closes the connection: 32 MiB, unless it is told otherwise).
+    pub const MESSAGES_WAITING_MAX: usize = 64;
+
+    const _: () = assert!(IDLE_CONNECTIONS_MAX < CONNECTIONS_MAX);
 }
 
 /// What the GPIO lines may hold.

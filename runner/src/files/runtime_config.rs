@@ -32,6 +32,8 @@ pub struct RuntimeConfig {
     pub block_networks: BlockedNetworks,
     /// `[tool.pirn.mqtt]`.
     pub mqtt: MqttOverrides,
+    /// `[tool.pirn.outbound]`.
+    pub outbound: OutboundSettings,
     /// `[tool.pirn.gpio.<NAME>]`: this device's names for lines, and how lines may be driven.
     pub gpio: BTreeMap<String, PinSettings>,
     /// `[tool.pirn.policy]`.
@@ -74,6 +76,13 @@ pub struct MqttOverrides {
     pub client_key_file: Option<PathBuf>,
     /// Brokers that are shown the certificate, beside the app's own: a guest may open others.
     pub client_cert_hosts: Vec<HostPattern>,
+}
+
+/// `[tool.pirn.outbound]`: how components reach other machines but brokers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OutboundSettings {
+    /// Certificates to trust instead of the system's (PEM).
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[tool.pirn.policy]`: what this device grants at most. `None` is no opinion, an empty list is nothing.

@@ -22,6 +22,7 @@ use crate::flow::lanes::Entry;
 use crate::flow::unit::Unit;
 use crate::host::brokers::Brokers;
 use crate::host::gpio::Lines;
+use crate::host::outbound::Outbound;
 use crate::host::sqlite::Databases;
 use crate::limits::dispatch as limits;
 use crate::outbox::Ended;
@@ -117,6 +118,7 @@ impl Runner {
             store: &store,
             databases: &databases,
             brokers: &brokers,
+            outbound: &Arc::new(Outbound::for_app(&app)),
             lines: &lines,
             reporter: &reporter,
         };

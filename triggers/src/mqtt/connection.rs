@@ -1,6 +1,5 @@
 //! The session's task: connect, pump, wait, again, until the session stops.
 
-use super::backoff::{Backoff, Input, now, random, step};
 use super::dial::Dialer;
 use super::notice::{Notice, State};
 use super::packet::Fault;
@@ -8,6 +7,7 @@ use super::pump::{Ended, Pump};
 use super::shared::Shared;
 use crate::limits::mqtt as limits;
 use crate::net::Stream;
+use crate::net::backoff::{Backoff, Input, now, random, step};
 use std::sync::Arc;
 use tokio::time::sleep;
 

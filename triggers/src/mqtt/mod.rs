@@ -46,7 +46,6 @@
 //! gives reasons, it is told how long to keep the session, and it does not send retained messages again.
 //! But Spin apps name a broker and no version, and 3.1.1 is what every broker speaks.
 
-mod backoff;
 #[cfg(feature = "broker")]
 pub mod broker;
 mod codec;

@@ -4,11 +4,11 @@
 //! wakes it (the socket, the clock, a program that settles or publishes) it looks at all three. So what
 //! many handlers have settled and published since it last ran leaves in a single write.
 
-use super::backoff::now;
 use super::codec::{self, Reader};
 use super::packet::{Fault, Outgoing};
 use super::shared::Shared;
 use crate::limits::mqtt as limits;
+use crate::net::backoff::now;
 use crate::net::{Stream, explain};
 use bytes::{Buf, BytesMut};
 use std::future::{Future, poll_fn};

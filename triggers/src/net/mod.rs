@@ -10,6 +10,7 @@
 //! - [`stream`]: the connection's bytes.
 //! - [`http`]: requests over such connections.
 
+pub(crate) mod backoff;
 mod dial;
 pub mod http;
 mod lookup;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{MqttOverrides, Policy, ProviderConfig, RuntimeConfig, StoreConfig};
+use super::{MqttOverrides, OutboundSettings, Policy, ProviderConfig, RuntimeConfig, StoreConfig};
 use crate::files::config::{Bytes, Document, Error, Table, Value, unknown};
 use crate::files::manifest::{
     BlockedNetworks, HostPattern, Network, PrivateNetworks, label, topics,
@@ -34,6 +34,7 @@ pub(super) fn runtime_config(file: &str, text: &str) -> Result<RuntimeConfig, Er
         sqlite_databases: stores(&root, "sqlite_database")?,
         block_networks: block_networks(&root)?,
         mqtt: pirn_table("mqtt")?.map(mqtt).transpose()?.unwrap_or_default(),
+        outbound: pirn_table("outbound")?.map(outbound).transpose()?.unwrap_or_default(),
         gpio: pins::pins(pirn_table("gpio")?)?,
         policy: pirn_table("policy")?.map(policy).transpose()?.unwrap_or_default(),
         dead_letters: pirn_table("dead_letters")?.map(letters).transpose()?.unwrap_or_default(),
@@ -47,7 +48,7 @@ fn pirn<'a>(root: &Table<'a>) -> Result<Option<Table<'a>>, Error> {
     };
     tools
         .table("pirn")?
-        .map(|pirn| pirn.only(&["mqtt", "gpio", "policy", "dead_letters"]))
+        .map(|pirn| pirn.only(&["mqtt", "gpio", "outbound", "policy", "dead_letters"]))
         .transpose()
 }
 
@@ -194,6 +195,10 @@ fn mqtt(table: Table<'_>) -> Result<MqttOverrides, Error> {
             .transpose()?
             .unwrap_or_default(),
     })
+}
+
+fn outbound(table: Table<'_>) -> Result<OutboundSettings, Error> {
+    Ok(OutboundSettings { ca_file: path(&table.only(&["ca_file"])?, "ca_file")? })
 }
 
 fn policy(table: Table<'_>) -> Result<Policy, Error> {

@@ -153,11 +153,47 @@ pub enum Piece {
 
 /// An answer's body. Read to its end, its connection serves the next request; dropped before, it is closed.
 pub struct Incoming {
-    body: hyper::body::Incoming,
+    body: Source,
     /// Where the connection goes, and the request's place among those under way.
     rest: Option<(Back, OwnedSemaphorePermit)>,
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+}
+
+/// Where an answer comes from.
+enum Source {
+    /// From another machine.
+    Wire(hyper::body::Incoming),
+    /// From within this process: whoever answers there answers as if it had come over a connection.
+    Within(Outgoing),
+}
+
+impl Source {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        match self {
+            Self::Wire(body) => {
+                Pin::new(body).poll_frame(cx).map_err(|error| HttpError::of(&error))
+            }
+            Self::Within(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Wire(body) => body.is_end_stream(),
+            Self::Within(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Wire(body) => body.size_hint(),
+            Self::Within(body) => body.size_hint(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Incoming {
@@ -173,12 +209,18 @@ impl Incoming {
         place: OwnedSemaphorePermit,
         patience: Duration,
     ) -> Self {
+        let body = Source::Wire(body);
         let ended = body.is_end_stream();
         let mut incoming = Self { body, rest: Some((back, place)), patience, waiting: None };
         if ended {
             incoming.give_back();
         }
         incoming
+    }
+
+    /// The body of an answer that comes from within this process.
+    pub fn within(body: Outgoing, patience: Duration) -> Self {
+        Self { body: Source::Within(body), rest: None, patience, waiting: None }
     }
 
     /// The next piece; `None` is the end.
@@ -188,7 +230,7 @@ impl Incoming {
 
     /// The same, to be polled.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, HttpError>>> {
-        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+        let frame = match self.body.poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => return self.wait(cx),
         };
@@ -200,7 +242,7 @@ impl Incoming {
             }
             Some(Err(error)) => {
                 self.rest = None;
-                Some(Err(HttpError::of(&error)))
+                Some(Err(error))
             }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => Some(Ok(Piece::Data(data))),

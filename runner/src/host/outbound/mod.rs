@@ -1,0 +1,82 @@
+//! The way from an app's components to other machines: what they share of it, and who may go where.
+//!
+//! The manifest's grant is asked first, for the name as the guest wrote it; then the operator's
+//! `block_networks`, for each address that the name turns out to have, and only such an address is connected to.
+//!
+//! - [`asking`]: a request from a guest to whoever it is for: another machine, the app itself, another component.
+//! - [`http`]: `fermyon:spin/http`, for components made for Spin 1.
+
+mod asking;
+mod http;
+mod url;
+
+use std::sync::{Arc, OnceLock};
+
+use pirn_triggers::net::http::Client;
+use pirn_triggers::net::http::header::{self, HeaderName};
+use pirn_triggers::net::{AddressFilter, Connector, TlsOptions};
+
+pub use self::asking::{Answering, Ask, AskError, Inside, Inward};
+pub use self::url::{Url, UrlError};
+use super::{Door, Grants};
+use crate::engine::door::Answer;
+use crate::files::manifest::Hosts;
+use crate::plan::App;
+
+/// What an app's components share of the way out.
+pub struct Outbound {
+    http: Client,
+    /// The way back into the app, if anything serves requests within it.
+    inward: OnceLock<Arc<dyn Inward>>,
+}
+
+impl Outbound {
+    /// Connects to nothing yet. `tls` names the authorities to trust.
+    pub fn new(tls: TlsOptions) -> Self {
+        let connector = Connector::new(tls);
+        Self { http: Client::new(connector), inward: OnceLock::new() }
+    }
+
+    /// The same, as the operator has it for an app.
+    pub fn for_app(app: &App) -> Self {
+        let ca_file = app.runtime_config.outbound.ca_file.clone();
+        Self::new(TlsOptions { ca_file, client: None })
+    }
+
+    /// From here on requests to the app itself go this way. Called once, by whoever serves requests.
+    pub fn open_inward(&self, inward: Arc<dyn Inward>) {
+        // A second one would be a second server of the same app; the first stays.
+        let _ = self.inward.set(inward);
+    }
+}
+
+impl Grants {
+    /// Which addresses a name may turn out to have.
+    fn address_filter(&self) -> AddressFilter {
+        filter(&self.hosts)
+    }
+}
+
+fn filter(hosts: &Hosts) -> AddressFilter {
+    let hosts = hosts.clone();
+    Arc::new(move |ip| hosts.permits_address(ip))
+}
+
+pub(super) fn offer(door: &mut Door) -> Answer<()> {
+    http::offer(door)
+}
+
+/// Headers that are about a connection and not about a request: they are ours to write.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    const NAMES: [HeaderName; 8] = [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::HOST,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    NAMES.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
