@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::files::config::Error;
 use crate::files::manifest::{BlockedNetworks, HostPattern, TopicFilter};
 use crate::files::pins::PinSettings;
+use crate::files::url::Url;
 use crate::limits::bounds::LetterBounds;
 
 mod read;
@@ -32,6 +33,8 @@ pub struct RuntimeConfig {
     pub block_networks: BlockedNetworks,
     /// `[tool.pirn.mqtt]`.
     pub mqtt: MqttOverrides,
+    /// `[llm_compute]`.
+    pub llm_compute: Option<LlmCompute>,
     /// `[tool.pirn.outbound]`.
     pub outbound: OutboundSettings,
     /// `[tool.pirn.gpio.<NAME>]`: this device's names for lines, and how lines may be driven.
@@ -61,6 +64,27 @@ pub enum ProviderConfig {
 pub struct StoreConfig {
     /// Its file; within the state folder if absent.
     pub path: Option<PathBuf>,
+}
+
+/// `[llm_compute]` of `type = "remote_http"`: the server that models run on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LlmCompute {
+    /// Its address; paths of its API are appended.
+    pub url: Url,
+    /// Shown to it; empty for none.
+    pub auth_token: String,
+    /// How it is spoken to.
+    pub api: LlmApi,
+}
+
+/// How a model server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LlmApi {
+    /// In Spin's own way.
+    #[default]
+    Default,
+    /// As llama.cpp's server, Ollama and vLLM are.
+    OpenAi,
 }
 
 /// `[tool.pirn.mqtt]`: what belongs to the device rather than the app.
@@ -111,6 +135,13 @@ impl RuntimeConfig {
     /// Checks the text; `file` is its name in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
         read::runtime_config(file, text)
+    }
+}
+
+impl std::fmt::Debug for LlmCompute {
+    /// Never the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LlmCompute").field("url", &self.url).finish_non_exhaustive()
     }
 }
 

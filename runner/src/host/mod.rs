@@ -72,6 +72,8 @@ pub struct Grants {
     pub brokers: Arc<Brokers>,
     /// The app's way to other machines.
     pub outbound: Arc<Outbound>,
+    /// Models that it may ask.
+    pub ai_models: BTreeSet<String>,
     /// GPIO lines that it may open.
     pub pins: gpio::PinGrants,
     /// Where its output goes.
@@ -127,7 +129,8 @@ impl Grants {
             hosts: Hosts::default(),
             publish_topics: TopicGrant::default(),
             brokers: Arc::new(brokers),
-            outbound: Arc::new(Outbound::new(Default::default())),
+            outbound: Arc::new(Outbound::new(Default::default(), None)),
+            ai_models: BTreeSet::new(),
             pins: gpio::PinGrants::new(Default::default(), Default::default()),
             log: log::Log::new(component, rate, Arc::clone(&reporter)),
             reporter,

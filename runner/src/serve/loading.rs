@@ -239,6 +239,7 @@ impl Shared<'_> {
             publish_topics: may.publish_topics.clone(),
             brokers: Arc::clone(self.brokers),
             outbound: Arc::clone(self.outbound),
+            ai_models: may.ai_models.clone(),
             pins: PinGrants::new(may.pins.clone(), Arc::clone(self.lines)),
             log: Log::new(&plan.id, plan.limits.log_rate, Arc::clone(self.reporter)),
             reporter: Arc::clone(self.reporter),

@@ -289,6 +289,8 @@ pub struct Component {
     pub key_value_stores: Vec<String>,
     /// Labels of databases that it may open.
     pub sqlite_databases: Vec<String>,
+    /// Models that it may ask.
+    pub ai_models: Vec<String>,
     /// Environments that it says it can run in.
     pub targets: Vec<String>,
     /// How it is built.

@@ -5,42 +5,54 @@
 //!
 //! - [`asking`]: a request from a guest to whoever it is for: another machine, the app itself, another component.
 //! - [`http`]: `fermyon:spin/http`, for components made for Spin 1.
+//! - [`redis`]: commands to Redis servers.
+//! - [`llm`]: language models, on the server that the operator names; [`models`] is how that is spoken to.
 
 mod asking;
 mod http;
-mod url;
+mod json;
+mod llm;
+mod models;
+mod redis;
 
 use std::sync::{Arc, OnceLock};
 
 use pirn_triggers::net::http::Client;
 use pirn_triggers::net::http::header::{self, HeaderName};
 use pirn_triggers::net::{AddressFilter, Connector, TlsOptions};
+use pirn_triggers::redis::Pool;
 
 pub use self::asking::{Answering, Ask, AskError, Inside, Inward};
-pub use self::url::{Url, UrlError};
+use self::models::Models;
 use super::{Door, Grants};
 use crate::engine::door::Answer;
 use crate::files::manifest::Hosts;
+use crate::files::runtime_config::LlmCompute;
+pub use crate::files::url::{Url, UrlError};
 use crate::plan::App;
 
 /// What an app's components share of the way out.
 pub struct Outbound {
     http: Client,
+    redis: Pool,
+    models: Option<Models>,
     /// The way back into the app, if anything serves requests within it.
     inward: OnceLock<Arc<dyn Inward>>,
 }
 
 impl Outbound {
-    /// Connects to nothing yet. `tls` names the authorities to trust.
-    pub fn new(tls: TlsOptions) -> Self {
+    /// Connects to nothing yet. `tls` names the authorities to trust, `models` the server that models run on.
+    pub fn new(tls: TlsOptions, models: Option<LlmCompute>) -> Self {
         let connector = Connector::new(tls);
-        Self { http: Client::new(connector), inward: OnceLock::new() }
+        let http = Client::new(connector.clone());
+        let models = models.map(|server| Models::new(server, http.clone()));
+        Self { http, redis: Pool::new(connector), models, inward: OnceLock::new() }
     }
 
     /// The same, as the operator has it for an app.
     pub fn for_app(app: &App) -> Self {
         let ca_file = app.runtime_config.outbound.ca_file.clone();
-        Self::new(TlsOptions { ca_file, client: None })
+        Self::new(TlsOptions { ca_file, client: None }, app.runtime_config.llm_compute.clone())
     }
 
     /// From here on requests to the app itself go this way. Called once, by whoever serves requests.
@@ -63,7 +75,9 @@ fn filter(hosts: &Hosts) -> AddressFilter {
 }
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {
-    http::offer(door)
+    http::offer(door)?;
+    redis::offer(door)?;
+    llm::offer(door)
 }
 
 /// Headers that are about a connection and not about a request: they are ours to write.
