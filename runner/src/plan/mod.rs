@@ -33,6 +33,7 @@ mod exposed;
 mod http;
 mod limits;
 mod pins;
+mod redis;
 mod triggers;
 
 pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};

@@ -271,6 +271,7 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
             TriggerPlanKind::Gpio { .. } => WorldKind::Gpio,
             TriggerPlanKind::Http { .. } => WorldKind::Http,
             TriggerPlanKind::Command => WorldKind::Command,
+            TriggerPlanKind::Redis { .. } => WorldKind::Redis,
         };
         if let Some(of_component) = kinds.get_mut(trigger.component) {
             of_component.insert(kind);

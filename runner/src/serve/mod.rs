@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod at_work;
+mod channels;
 pub mod control;
 mod gate;
 pub mod link;

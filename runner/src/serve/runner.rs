@@ -37,6 +37,7 @@ pub struct Runner {
     wares: Vec<Arc<Ware>>,
     units: Vec<Arc<Unit>>,
     brokers: Arc<Brokers>,
+    outbound: Arc<Outbound>,
     lines: Arc<Lines>,
     store: Store,
     databases: Databases,
@@ -113,12 +114,13 @@ impl Runner {
         let brokers =
             Arc::new(Brokers::for_app(&app, client_id, store.clone(), Arc::clone(&reporter)));
         let lines = Arc::<Lines>::default();
+        let outbound = Arc::new(Outbound::for_app(&app));
         let shared = Shared {
             app: &app,
             store: &store,
             databases: &databases,
             brokers: &brokers,
-            outbound: &Arc::new(Outbound::for_app(&app)),
+            outbound: &outbound,
             lines: &lines,
             reporter: &reporter,
         };
@@ -129,6 +131,7 @@ impl Runner {
             false => app,
         });
         Ok(Self {
+            outbound,
             app,
             code_bytes,
             wares,
@@ -208,6 +211,10 @@ impl Runner {
 
     pub(super) fn reporter(&self) -> &Arc<dyn Reporter> {
         &self.reporter
+    }
+
+    pub(super) fn outbound(&self) -> &Outbound {
+        &self.outbound
     }
 
     pub(super) fn lines(&self) -> &Arc<Lines> {

@@ -46,6 +46,8 @@ pub struct Application {
     pub targets: Vec<String>,
     /// `[application.trigger.mqtt]`.
     pub mqtt: Option<MqttSettings>,
+    /// `[application.trigger.redis] address`: the server of triggers that name none.
+    pub redis_address: Option<Template>,
     /// `[application.tool.pirn.mqtt]`.
     pub mqtt_session: MqttSessionSettings,
     /// `[application.trigger.http]` and `[application.tool.pirn.http]`.
@@ -232,6 +234,13 @@ pub enum TriggerKind {
         expression: String,
         /// The zone that it is read in, a name of the IANA database; UTC if absent.
         zone: Option<String>,
+    },
+    /// A message of a Redis channel.
+    Redis {
+        /// The channel, as it is.
+        channel: Template,
+        /// The server; the application's if absent.
+        address: Option<Template>,
     },
     /// An edge on a GPIO line.
     Gpio {

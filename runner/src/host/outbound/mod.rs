@@ -33,6 +33,7 @@ use crate::plan::App;
 
 /// What an app's components share of the way out.
 pub struct Outbound {
+    connector: Connector,
     http: Client,
     redis: Pool,
     models: Option<Models>,
@@ -46,13 +47,19 @@ impl Outbound {
         let connector = Connector::new(tls);
         let http = Client::new(connector.clone());
         let models = models.map(|server| Models::new(server, http.clone()));
-        Self { http, redis: Pool::new(connector), models, inward: OnceLock::new() }
+        let redis = Pool::new(connector.clone());
+        Self { connector, http, redis, models, inward: OnceLock::new() }
     }
 
     /// The same, as the operator has it for an app.
     pub fn for_app(app: &App) -> Self {
         let ca_file = app.runtime_config.outbound.ca_file.clone();
         Self::new(TlsOptions { ca_file, client: None }, app.runtime_config.llm_compute.clone())
+    }
+
+    /// What the app's other connections are made with.
+    pub fn connector(&self) -> &Connector {
+        &self.connector
     }
 
     /// From here on requests to the app itself go this way. Called once, by whoever serves requests.
