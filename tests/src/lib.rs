@@ -15,6 +15,7 @@ pub mod outward;
 pub mod peer;
 pub mod pins;
 pub mod process;
+pub mod redis;
 pub mod served;
 pub mod traffic;
 pub mod web;

@@ -70,13 +70,18 @@ impl Setting<'_> {
 }
 
 impl Outward {
+    /// Has the guest do something that is not answered.
+    pub fn tell(&self, command: &str, payload: &str) {
+        self.outside.publish(&format!("ask/{command}"), payload);
+    }
+
     /// Has the guest do something, and says what it answered.
     ///
     /// # Panics
     /// If it answers something else than was asked.
     #[must_use]
     pub fn ask(&self, command: &str, payload: &str) -> String {
-        self.outside.publish(&format!("ask/{command}"), payload);
+        self.tell(command, payload);
         let (topic, answer) = self.outside.next();
         assert_eq!(topic, format!("answer/{command}"), "{}", self.pirnd.printed());
         answer
