@@ -196,7 +196,7 @@ pub mod net {
 }
 
 /// What requests to other machines may hold and take.
-pub mod http {
+pub mod asking {
     use std::time::Duration;
 
     /// Connections of one app that are kept for the next request. Each has its buffers and, with TLS, its session:

@@ -49,16 +49,18 @@ enum Twin {
     Async,
 }
 
+const SYNC_INTERFACE: &str = "fermyon:spin/inbound-redis";
+const ASYNC_INTERFACE: &str = "spin:redis/inbound-redis@3.0.0";
 const NAME: &str = "handle-message";
 const SYNC: &str = "func(list<u8>) -> result<_, enum { success, error }>";
 const ASYNC: &str = "func(list<u8>) -> result<_, variant { invalid-address, too-many-connections, type-error, other(string) }>";
 
 impl RedisWorld {
     pub(super) fn of<H: Holds>(component: &Component<H>) -> Result<Self, WorldError> {
-        if let Ok(export) = super::export(component, "redis", NAME, ASYNC) {
+        if let Ok(export) = super::member(component, "redis", (ASYNC_INTERFACE, NAME), ASYNC) {
             return Ok(Self { export, twin: Twin::Async });
         }
-        let export = super::export(component, "redis", NAME, SYNC)?;
+        let export = super::member(component, "redis", (SYNC_INTERFACE, NAME), SYNC)?;
         Ok(Self { export, twin: Twin::Sync })
     }
 

@@ -66,23 +66,29 @@ pub type Answering = Pin<Box<dyn Future<Output = Result<Response, HttpError>> + 
 const CHAINED: &str = ".spin.internal";
 
 impl Grants {
-    /// Sends a guest's request, if it may be sent, and waits for the head of the answer.
-    pub(in crate::host) async fn ask(&self, ask: Ask) -> Result<Response, AskError> {
-        let Ask { method, url, headers, body, timeouts } = ask;
+    /// Whom a request is sent to, if it may be sent.
+    pub(in crate::host) fn permits(&self, ask: &Ask) -> Result<Target, AskError> {
+        let url = &ask.url;
         let secure = match url.scheme.as_str() {
             "http" => false,
             "https" => true,
-            _ => return Err(AskError::Scheme(url.scheme)),
+            _ => return Err(AskError::Scheme(url.scheme.clone())),
         };
-        let inside = inside(&url.host);
         let asked = if url.host.is_empty() { "self" } else { &url.host };
         // The port that the scheme implies is what the grant is compared with, too.
         let port = url.port.unwrap_or(if secure { 443 } else { 80 });
-        let named = if inside.is_some() { url.port } else { Some(port) };
-        if !self.hosts.permits(&url.scheme, asked, named) {
-            return Err(AskError::Denied(format!("{}://{asked}:{port}", url.scheme)));
+        let named = if inside(&url.host).is_some() { url.port } else { Some(port) };
+        match self.hosts.permits(&url.scheme, asked, named) {
+            true => Ok(Target { host: asked.to_owned(), port, secure }),
+            false => Err(AskError::Denied(format!("{}://{asked}:{port}", url.scheme))),
         }
-        let target = Target { host: asked.to_owned(), port, secure };
+    }
+
+    /// Sends a guest's request, if it may be sent, and waits for the head of the answer.
+    pub(in crate::host) async fn ask(&self, ask: Ask) -> Result<Response, AskError> {
+        let target = self.permits(&ask)?;
+        let Ask { method, url, headers, body, timeouts } = ask;
+        let inside = inside(&url.host);
         let request = Request { method, target, path: url.path, headers, body, timeouts };
         match inside {
             Some(to) => {

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `…/fetch` | `METHOD ADDRESS`, lines `name: value`, an empty line, a body | the status, the headers sorted, an empty line, the body |
 //! | `…/redis` | `ADDRESS FUNCTION ARGUMENT…`, separated by blanks | what the function returned |
-//! | `…/infer` | `MODEL PROMPT` | the text, tokens asked and made |
+//! | `…/infer` | `MODEL PROMPT`, or `MODEL repeat:COUNT` | the text, tokens asked and made |
 //! | `…/embed` | `MODEL TEXT` | the number of vectors, the first's numbers, tokens asked |
 
 mod bindings {
@@ -60,7 +60,11 @@ fn obey(command: &str, text: &str) -> Result<String> {
         "redis" => redis::obey(text),
         "infer" => {
             let (model, prompt) = text.split_once(' ').context("a model and a prompt")?;
-            let result = llm::infer(llm::InferencingModel::Other(model), prompt)?;
+            let prompt = match prompt.strip_prefix("repeat:") {
+                Some(count) => "x".repeat(count.parse()?),
+                None => prompt.to_owned(),
+            };
+            let result = llm::infer(llm::InferencingModel::Other(model), &prompt)?;
             let usage = result.usage;
             let (asked, made) = (usage.prompt_token_count, usage.generated_token_count);
             Ok(format!("{} {asked} {made}", result.text))

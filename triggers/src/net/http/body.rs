@@ -17,9 +17,36 @@ use super::pool::Back;
 pub struct Outgoing(Pin<Box<dyn Body<Data = Bytes, Error = HttpError> + Send>>);
 
 impl Outgoing {
-    /// Of whatever streams.
-    pub fn of(body: impl Body<Data = Bytes, Error = HttpError> + Send + 'static) -> Self {
-        Self(Box::pin(body))
+    /// Of whatever streams. An error of its own means that whoever writes it did not finish.
+    pub fn of<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        Self(Box::pin(Told(Box::pin(body))))
+    }
+}
+
+/// A body whose errors are in our words.
+struct Told<B>(Pin<Box<B>>);
+
+impl<B: Body<Data = Bytes>> Body for Told<B> {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let frame = ready!(self.0.as_mut().poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map_err(|_| HttpError::Unfinished)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
     }
 }
 
@@ -139,6 +166,32 @@ impl Body for Written {
 
     fn size_hint(&self) -> SizeHint {
         self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let piece = ready!(self.poll_next(cx));
+        Poll::Ready(piece.map(|piece| {
+            piece.map(|piece| match piece {
+                Piece::Data(data) => Frame::data(data),
+                Piece::Trailers(trailers) => Frame::trailers(trailers),
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

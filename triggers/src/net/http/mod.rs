@@ -23,7 +23,7 @@ pub use hyper::{Method, StatusCode, Uri, header};
 
 use self::pool::{Open, Pool};
 use super::{AddressFilter, Connector, Target};
-use crate::limits::http as limits;
+use crate::limits::asking as limits;
 use crate::limits::net::CONNECT_TIMEOUT;
 
 /// Sends requests for one app; cheap to clone.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::body::Outgoing;
 use super::error::HttpError;
 use super::io::Io;
-use crate::limits::http as limits;
+use crate::limits::asking as limits;
 use crate::net::{Stream, Target};
 
 /// An open connection. Dropped, it is closed.
