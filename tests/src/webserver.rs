@@ -92,6 +92,34 @@ impl Web {
         Self { port, connections, asked }
     }
 
+    /// One that hands over each connection as it is.
+    ///
+    /// # Panics
+    /// If there is no port.
+    #[must_use]
+    pub fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
+        let port = listener.local_addr().expect("its number").port();
+        let serve = Arc::new(serve);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let serve = Arc::clone(&serve);
+                std::thread::spawn(move || serve(stream));
+            }
+        });
+        Self { port, connections: Arc::default(), asked: Arc::default() }
+    }
+
+    /// The address of one that is not there.
+    ///
+    /// # Panics
+    /// If there is no port.
+    #[must_use]
+    pub fn closed() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
+        format!("http://{}", listener.local_addr().expect("its address"))
+    }
+
     /// `http://127.0.0.1:…`.
     #[must_use]
     pub fn address(&self) -> String {

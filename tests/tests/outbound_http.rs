@@ -1,6 +1,8 @@
 //! Components ask web servers: what they may, what they get, and what becomes of answers that are none.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::io::{Read as _, Write as _};
+
 use pirn_tests::outward::Setting;
 use pirn_tests::webserver::{Asked, Client, Web};
 
@@ -22,6 +24,7 @@ fn web() -> Web {
                 client.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
                 client.cut();
             }
+            "/none-of-it" => client.cut(),
             "/nonsense" => {
                 client.say(b"what?\r\n\r\n");
                 client.cut();
@@ -57,6 +60,73 @@ fn a_component_of_spin_1_asks_a_server_on_every_engine() {
         assert_eq!(fetch("GET AT/cut"), "error: runtime-error");
         assert_eq!(fetch("GET AT/nonsense"), "error: runtime-error");
         assert!(fetch("GET AT/bytes").starts_with("200\ncontent-length: 2\nx-odd: caf"));
+    }
+}
+
+/// The SDK's own way: what a guest asks, what it gets, and the error codes of its interface.
+#[test]
+fn a_component_sends_requests_through_wasi_http_on_every_engine() {
+    for engine in ENGINES {
+        let web = web();
+        let at = web.address();
+        let gone = Web::closed();
+        let hosts = [at.as_str(), gone.as_str(), "http://*.invalid"];
+        let app = Setting { engine, hosts: &hosts, ..Setting::default() }.start();
+        let send = |what: &str| app.ask("send", &what.replace("AT", &at));
+        let answer = send("POST AT/echo?a=b\nx-own: 1\n\nbody");
+        assert_eq!(answer, "200\ncontent-length: 21\n\nPOST /echo?a=b [body]", "{engine}");
+        assert_eq!(web.asked()[0].header("x-own"), Some("1"));
+        assert_eq!(send("GET AT/moved"), "302\ncontent-length: 0\nlocation: /echo\n\n");
+        assert_eq!(send("GET AT/chunks"), "200\ntransfer-encoding: chunked\n\nabcde");
+        assert_eq!(send("REPORT AT/echo"), "200\ncontent-length: 15\n\nREPORT /echo []");
+        assert!(send("GET AT/too-large").ends_with("\n1048577 bytes"), "it streams: no cap");
+        for (what, code) in [
+            ("GET http://127.0.0.1:1/", "HttpRequestDenied"),
+            ("POST http://127.0.0.1:1/\n\nwith a body", "HttpRequestDenied"),
+            ("GET ftp://127.0.0.1/", "HttpProtocolError"),
+            ("GET http://name.invalid/", "DnsError"),
+            ("GET AT/nonsense", "HttpProtocolError"),
+            ("GET AT/none-of-it", "HttpResponseIncomplete"),
+        ] {
+            let said = send(what);
+            assert!(said.contains(code), "{what} on {engine}: {said}");
+        }
+        let said = app.ask("send", &format!("GET {gone}/"));
+        assert!(said.contains("ConnectionRefused"), "{said}");
+        let said = app.ask("send", &format!("POST {gone}/\n\n{}", "x".repeat(40_000)));
+        assert!(
+            said.contains("ConnectionRefused"),
+            "the reason, not that the body was not read: {said}"
+        );
+        // The end of a body that is cut is no end.
+        assert!(send("GET AT/cut").starts_with("error: "));
+    }
+}
+
+#[test]
+fn what_is_larger_than_a_guest_passes_through_it_both_ways() {
+    for (engine, bytes) in [("native", 64 << 20), ("interpreted", 8 << 20)] {
+        let web = Web::raw(|mut stream| {
+            // The head, then whatever comes goes back as it came: a chunked body is its own answer.
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                if stream.write_all(&buffer[..count]).is_err() {
+                    return;
+                }
+            }
+        });
+        let at = web.address();
+        let app = Setting { engine, hosts: &[&at], ..Setting::default() }.start();
+        let port = web.port();
+        let said = app.ask("pump", &format!("127.0.0.1:{port}/echo {bytes}"));
+        assert_eq!(said, format!("wrote all, read {bytes}"), "{engine}");
     }
 }
 

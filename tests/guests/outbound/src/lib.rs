@@ -4,6 +4,8 @@
 //! | topic | payload | answer |
 //! |---|---|---|
 //! | `…/fetch` | `METHOD ADDRESS`, lines `name: value`, an empty line, a body | the status, the headers sorted, an empty line, the body |
+//! | `…/send` | the same, through `wasi:http` | the same |
+//! | `…/pump` | `HOST:PORT/PATH BYTES` | what became of posting so many bytes, and how many came back |
 //! | `…/redis` | `ADDRESS FUNCTION ARGUMENT…`, separated by blanks | what the function returned |
 //! | `…/infer` | `MODEL PROMPT`, or `MODEL repeat:COUNT` | the text, tokens asked and made |
 //! | `…/embed` | `MODEL TEXT` | the number of vectors, the first's numbers, tokens asked |
@@ -26,6 +28,7 @@ mod bindings {
 }
 
 mod redis;
+mod send;
 
 use anyhow::{Context, Result, bail};
 use bindings::fermyon::spin::http::{Request, send_request};
@@ -57,6 +60,8 @@ fn handle(payload: &[u8], topic: &str) -> Result<()> {
 fn obey(command: &str, text: &str) -> Result<String> {
     match command {
         "fetch" => fetch(text),
+        "send" => send::fetch(text),
+        "pump" => send::pump(text),
         "redis" => redis::obey(text),
         "infer" => {
             let (model, prompt) = text.split_once(' ').context("a model and a prompt")?;

@@ -4,16 +4,21 @@
 //! A request runs in a task of its own from the moment it is handed over, because its guest may be busy writing its
 //! body, and waits for that to be read. It ends with the guest, or when the guest drops what stands for its answer.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::uri::{Authority, PathAndQuery};
-use pirn_triggers::http::Source;
 use pirn_triggers::http::pipe::Reader;
+use pirn_triggers::http::{Broken, Source};
 use pirn_triggers::net::DialError;
 use pirn_triggers::net::TlsFailure;
-use pirn_triggers::net::http::{HttpError, Outgoing, Response, Timeouts, empty};
+use pirn_triggers::net::http::{
+    Body, Frame, HttpError, Outgoing, Response, SizeHint, Timeouts, empty,
+};
 use tokio::task::JoinHandle;
 use wasmtime::component::Resource;
 
@@ -62,6 +67,41 @@ struct Asked(JoinHandle<Result<Response, AskError>>);
 impl Drop for Asked {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// A request's body on its way. When nobody reads it any more, for whatever reason, what the guest still writes goes
+/// nowhere: why is told by the answer, or by what is there instead of it.
+struct Sent(Option<Reader>);
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(reader) = self.0.take() {
+            reader.drain();
+        }
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut self.0 {
+            Some(reader) => Pin::new(reader).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }
 
@@ -316,7 +356,7 @@ fn handle(host: &Host, (request, options): (Request, Option<Options>)) -> Answer
         method,
         url,
         headers: request.fields,
-        body: request.body.map_or_else(empty, Outgoing::of),
+        body: request.body.map_or_else(empty, |body| Outgoing::of(Sent(Some(body)))),
         timeouts: options.timeouts(),
     };
     let grants = Arc::clone(&host.0.grants);
