@@ -28,11 +28,16 @@ pub struct Setting<'a> {
     pub more: &'a str,
     /// The operator's file.
     pub config: &'a str,
+    /// Guests beside it, each in a file of its name; `more` has their tables. One of them takes requests.
+    pub beside: &'a [&'a str],
+    /// How long it may take for one event.
+    pub deadline: &'a str,
 }
 
 impl Default for Setting<'_> {
     fn default() -> Self {
-        Self { guest: "outbound", engine: "native", hosts: &[], more: "", config: "" }
+        let (guest, engine, deadline) = ("outbound", "native", "20s");
+        Self { guest, engine, hosts: &[], more: "", config: "", beside: &[], deadline }
     }
 }
 
@@ -45,7 +50,7 @@ impl Setting<'_> {
     pub fn start(self) -> Outward {
         let broker = Mosquitto::start();
         let address = broker.address();
-        let Self { guest: name, engine, hosts, more, config } = self;
+        let Self { guest: name, engine, hosts, more, config, beside, deadline } = self;
         let hosts: String = hosts.iter().map(|host| format!(", \"{host}\"")).collect();
         let app = ScratchApp::with_manifest(&format!(
             "spin_manifest_version = 2\n[application]\nname = \"scratch\"\n\
@@ -55,16 +60,21 @@ impl Setting<'_> {
              [component.app]\nsource = \"guest.wasm\"\n\
              allowed_outbound_hosts = [\"{address}\"{hosts}]\n{more}\n\
              [component.app.variables]\nbroker = \"{{{{ broker }}}}\"\n\
-             [component.app.tool.pirn]\nengine = \"{}\"\ndeadline = \"20s\"\nmemory = \"16MiB\"\n",
+             [component.app.tool.pirn]\nengine = \"{}\"\ndeadline = \"{deadline}\"\nmemory = \"16MiB\"\n",
             machine::engine(engine)
         ));
         app.copy(&guest(name), "guest.wasm");
+        for name in beside {
+            app.copy(&guest(name), &format!("{name}.wasm"));
+        }
         let file = app.file("runtime-config.toml");
         std::fs::write(&file, config).expect("the operator's file");
         let app = app.built();
         let outside = Peer::subscribed(broker.port(), "answer/#");
         let file = file.display().to_string();
-        let pirnd = app.connected(&["--runtime-config-file", &file, "--verbose"]);
+        let listen: &[&str] = if beside.is_empty() { &[] } else { &["--listen", "127.0.0.1:0"] };
+        let words = [&["--runtime-config-file", &file, "--verbose"], listen].concat();
+        let pirnd = app.connected(&words);
         Outward { outside, pirnd, _app: app, _broker: broker }
     }
 }

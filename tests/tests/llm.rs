@@ -124,7 +124,8 @@ fn a_server_that_misbehaves_is_an_error_of_the_guest_s_interface() {
 fn a_model_that_thinks_for_too_long_ends_with_its_guest() {
     let server = model_server();
     let config = format!("[llm_compute]\ntype = \"remote_http\"\nurl = \"{}\"\n", server.address());
-    let app = Setting { more: MODELS, config: &config, ..Setting::default() }.start();
+    let setting = Setting { more: MODELS, config: &config, ..Setting::default() };
+    let app = Setting { deadline: "1s", ..setting }.start();
     app.tell("infer", "small slow");
     app.pirnd.wait_for("deadline");
 }

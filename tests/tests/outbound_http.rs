@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 
+use pirn_tests::machine;
 use pirn_tests::outward::Setting;
 use pirn_tests::webserver::{Asked, Client, Web};
 
@@ -182,4 +183,50 @@ fn nobody_answers_within_an_app_that_has_no_routes() {
         assert_eq!(answer, "error: runtime-error", "{own}");
     }
     app.pirnd.wait_for("nothing in this app answers requests");
+}
+
+/// Two components that answer requests, one of them only to others of the app.
+const ANSWERING: &str = "
+[[trigger.http]]
+route = \"/...\"
+component = \"web\"
+[[trigger.http]]
+route = { private = true }
+component = \"hidden\"
+[component.web]
+source = \"http.wasm\"
+[component.hidden]
+source = \"http.wasm\"
+";
+
+#[test]
+fn a_component_asks_its_own_app_and_others_of_it() {
+    for engine in ENGINES {
+        let answering: String = ["web", "hidden"]
+            .map(|id| {
+                format!("[component.{id}.tool.pirn]\nengine = \"{}\"\n", machine::engine(engine))
+            })
+            .concat();
+        let more = format!("{ANSWERING}{answering}");
+        let setting = Setting { engine, more: &more, beside: &["http"], ..Setting::default() };
+        let hosts = ["http://self", "http://*.spin.internal"];
+        let app = Setting { hosts: &hosts, ..setting }.start();
+        for own in ["/say?a=b", "http://self/say?a=b"] {
+            let answer = app.ask("fetch", &format!("GET {own}\nx-own: 1"));
+            for said in ["200\n", "spin-path-info: /say", "spin-matched-route: /...", "x-own: 1"] {
+                assert!(answer.contains(said), "{said:?} on {engine}: {answer}");
+            }
+        }
+        let answer =
+            app.ask("fetch", "POST http://web.spin.internal/echo\n\nfrom one to the other");
+        assert!(answer.ends_with("\nfrom one to the other"), "{engine}: {answer}");
+        let answer = app.ask("send", "GET http://hidden.spin.internal/say");
+        assert!(answer.contains("spin-path-info: /say"), "{engine}: {answer}");
+        let answer = app.ask("send", "GET http://hidden.spin.internal/trap");
+        assert!(answer.starts_with("500\n"), "{engine}: {answer}");
+        let answer = app.ask("send", "GET http://none.spin.internal/");
+        assert!(answer.contains("DestinationNotFound"), "{engine}: {answer}");
+        let said = app.ask("pump", &format!("web.spin.internal/echo {}", 4 << 20));
+        assert_eq!(said, format!("wrote all, read {}", 4 << 20), "{engine}");
+    }
 }

@@ -9,6 +9,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::channels;
 use super::gate::{Gate, OpenGate};
+use super::inward::Within;
 use super::link::Link;
 use super::loading::LoadAppError;
 use super::readiness;
@@ -128,7 +129,12 @@ impl Runner {
             self.reporter().report(&Report::Note(&note));
         }
         let http = gate.zip(self.app().http.as_ref());
-        let gate = http.map(|(gate, plan)| gate.open(plan, Site::new(plan, lanes)));
+        let gate = http.map(|(gate, plan)| {
+            let site = Arc::new(Site::new(plan, lanes));
+            let within = Within::new(&site, gate.address());
+            self.outbound().open_inward(Arc::new(within));
+            gate.open(plan, site)
+        });
         Ok(AtWork { feeds, timers, gate, outputs, driving })
     }
 

@@ -5,6 +5,7 @@ pub mod at_work;
 mod channels;
 pub mod control;
 mod gate;
+mod inward;
 pub mod link;
 mod loading;
 pub mod log_files;

@@ -9,7 +9,7 @@ use pirn_triggers::net::http::header::HeaderMap;
 use pirn_triggers::net::http::{HttpError, Method, Outgoing, Request, Response, Timeouts};
 
 use super::Url;
-use crate::host::Grants;
+use crate::host::{Grants, locked};
 
 /// What a guest asks.
 pub struct Ask {
@@ -92,8 +92,9 @@ impl Grants {
         let request = Request { method, target, path: url.path, headers, body, timeouts };
         match inside {
             Some(to) => {
-                let inward = self.outbound.inward.get().ok_or(AskError::NobodyInside)?;
-                Ok(inward.ask(to, request).ok_or(AskError::NobodyInside)?.await?)
+                let inward = locked(&self.outbound.inward).clone();
+                let answer = inward.and_then(|inward| inward.ask(to, request));
+                Ok(answer.ok_or(AskError::NobodyInside)?.await?)
             }
             None => Ok(self.outbound.http.send(request, Some(&self.address_filter())).await?),
         }

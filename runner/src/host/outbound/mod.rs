@@ -15,7 +15,7 @@ mod llm;
 mod models;
 mod redis;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use pirn_triggers::net::http::Client;
 use pirn_triggers::net::http::header::{self, HeaderName};
@@ -24,7 +24,7 @@ use pirn_triggers::redis::Pool;
 
 pub use self::asking::{Answering, Ask, AskError, Inside, Inward};
 use self::models::Models;
-use super::{Door, Grants};
+use super::{Door, Grants, locked};
 use crate::engine::door::Answer;
 use crate::files::manifest::Hosts;
 use crate::files::runtime_config::LlmCompute;
@@ -38,7 +38,7 @@ pub struct Outbound {
     redis: Pool,
     models: Option<Models>,
     /// The way back into the app, if anything serves requests within it.
-    inward: OnceLock<Arc<dyn Inward>>,
+    inward: Mutex<Option<Arc<dyn Inward>>>,
 }
 
 impl Outbound {
@@ -48,7 +48,7 @@ impl Outbound {
         let http = Client::new(connector.clone());
         let models = models.map(|server| Models::new(server, http.clone()));
         let redis = Pool::new(connector.clone());
-        Self { connector, http, redis, models, inward: OnceLock::new() }
+        Self { connector, http, redis, models, inward: Mutex::default() }
     }
 
     /// The same, as the operator has it for an app.
@@ -62,10 +62,10 @@ impl Outbound {
         &self.connector
     }
 
-    /// From here on requests to the app itself go this way. Called once, by whoever serves requests.
+    /// From here on requests to the app itself go this way; whoever serves its requests says so. What is given here must
+    /// not keep the app's components, which keep this.
     pub fn open_inward(&self, inward: Arc<dyn Inward>) {
-        // A second one would be a second server of the same app; the first stays.
-        let _ = self.inward.set(inward);
+        *locked(&self.inward) = Some(inward);
     }
 }
 
