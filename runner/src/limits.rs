@@ -124,6 +124,24 @@ pub mod host {
     pub const REFUSAL_BYTES_MAX: usize = 512;
 }
 
+/// Caps of what one component may have from other machines.
+pub mod outbound {
+    use std::time::Duration;
+
+    /// The body of an answer that a guest gets in one piece: what its memory holds beside itself. Those who stream have
+    /// no such cap.
+    pub const FETCHED_BYTES_MAX: usize = 1 << 20;
+    /// What a model is asked at once: more than small models take, and than small boards have to spare twice over.
+    pub const PROMPT_BYTES_MAX: usize = 256 << 10;
+    /// Questions of one app that a model server is asked at the same time; on small machines it answers them one after
+    /// the other anyway. Others wait, as long as their guests may.
+    pub const MODELS_ASKED_MAX: usize = 2;
+    /// How long a model may think; a guest's deadline is mostly shorter.
+    pub const MODEL_PATIENCE: Duration = Duration::from_secs(300);
+    /// Kept of what a server complains.
+    pub const COMPLAINT_BYTES_MAX: usize = 512;
+}
+
 /// Caps of WASI, for one invocation.
 pub mod wasi {
     use std::time::Duration;

@@ -11,12 +11,15 @@ pub mod footprint;
 pub mod guests;
 pub mod machine;
 pub mod neighbourhood;
+pub mod outward;
 pub mod peer;
 pub mod pins;
 pub mod process;
+pub mod redis;
 pub mod served;
 pub mod traffic;
 pub mod web;
+pub mod webserver;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -70,6 +70,7 @@ fn each_outside_library_is_named_in_its_own_rooms_only() {
     named_only_in("hyper", &["triggers/src/http/", "triggers/src/net/"]);
     named_only_in("rumqttc", &["triggers/src/mqtt/"]);
     named_only_in("rusqlite", &["runner/src/store"]);
+    named_only_in("hyper", &["triggers/src/http/", "triggers/src/net/"]);
     named_only_in("gpiocdev_uapi", &["triggers/src/gpio/"]);
     named_only_in("embassy_time", &["triggers/src/time/"]);
 }

@@ -4,4 +4,6 @@ pub mod gpio;
 pub mod http;
 pub mod limits;
 pub mod mqtt;
+pub mod net;
+pub mod redis;
 pub mod time;

@@ -120,15 +120,6 @@ pub mod mqtt {
     /// Longest credentials, client id and path-like strings in the options.
     pub const NAME_BYTES_MAX: usize = 65_535;
 
-    /// Addresses tried for one name in one attempt.
-    pub const ADDRESSES_MAX: usize = 4;
-
-    /// Addresses of one name that are looked at, of which some may not be permitted.
-    pub const ADDRESSES_SEEN_MAX: usize = 64;
-
-    /// Looking a name up. The C library's resolver gives up by itself after about this long.
-    pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
-
     /// TCP connect, and again for the TLS handshake, and again for the broker's CONNACK.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -142,17 +133,6 @@ pub mod mqtt {
 
     /// The broker's answer to a SUBSCRIBE or an UNSUBSCRIBE: until it comes, nothing else is asked.
     pub const SUBACK_TIMEOUT: Duration = Duration::from_secs(30);
-
-    /// First pause between attempts, doubled each time, before jitter.
-    pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-
-    /// Longest pause between attempts, before jitter. A board is to be back half a minute after its
-    /// broker is; and a thousand boards that try every 15 s on average are 67 connections a second, which
-    /// the smallest broker takes.
-    pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
-
-    /// A connection that lasted this long makes the next pause short again.
-    pub const STABLE_AFTER: Duration = Duration::from_secs(60);
 
     /// First pause before a refused subscription is tried again; doubled up to the second.
     pub const RESUBSCRIBE_FIRST: Duration = Duration::from_secs(60);
@@ -182,6 +162,112 @@ pub mod mqtt {
     const _: () = assert!(PACKET_OVERHEAD_BYTES_MAX >= TOPIC_BYTES_MAX + OVERSIZE_KEPT_BYTES);
     const _: () = assert!(DRAIN_TIMEOUT.as_millis() < LEAVE_TIMEOUT.as_millis());
     const _: () = assert!(PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_CEILING);
+}
+
+/// What connections to other machines may hold and take.
+pub mod net {
+    use std::time::Duration;
+
+    /// Addresses tried for one name in one attempt.
+    pub const ADDRESSES_MAX: usize = 4;
+
+    /// Addresses of one name that are looked at, of which some may not be permitted.
+    pub const ADDRESSES_SEEN_MAX: usize = 64;
+
+    /// Looking a name up. The C library's resolver gives up by itself after about this long.
+    pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+    /// TCP connect to one address, and again for the TLS handshake, unless the asker says otherwise.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// First pause between attempts, doubled each time, before jitter.
+    pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+
+    /// Longest pause between attempts, before jitter. A board is to be back half a minute after its
+    /// broker is; and a thousand boards that try every 15 s on average are 67 connections a second, which
+    /// the smallest broker takes.
+    pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+    /// A connection that lasted this long makes the next pause short again.
+    pub const STABLE_AFTER: Duration = Duration::from_secs(60);
+
+    /// Threads of one app that look names up or read certificates; a resolver that hangs holds one for as long.
+    pub const THREADS_MAX: usize = 2;
+}
+
+/// What requests to other machines may hold and take.
+pub mod asking {
+    use std::time::Duration;
+
+    /// Connections of one app that are kept for the next request. Each has its buffers and, with TLS, its session:
+    /// some 40 KiB together.
+    pub const IDLE_CONNECTIONS_MAX: usize = 4;
+
+    /// How long one is kept. Servers close theirs after 5 to 75 seconds.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+    /// Requests of one app that are under way; another waits for its turn.
+    pub const REQUESTS_MAX: usize = 16;
+
+    /// Until a request's answer begins, unless the asker says otherwise; a guest's deadline is mostly shorter.
+    pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// From one piece of an answer's body to the next, unless the asker says otherwise.
+    pub const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// A connection's buffer each way: what has arrived and nobody has taken. An answer's head must fit in it.
+    pub const BUFFER_BYTES: usize = 16 * 1024;
+
+    /// Headers of an answer, as many as hyper reads without an allocation.
+    pub const HEADERS_MAX: usize = 100;
+
+    /// One piece of a request's body on its way to the socket.
+    pub const PIECE_BYTES_MAX: usize = 16 * 1024;
+
+    const _: () = assert!(IDLE_CONNECTIONS_MAX <= REQUESTS_MAX);
+    const _: () = assert!(BUFFER_BYTES >= 8 * 1024, "HTTP libraries ask for this much");
+}
+
+/// What Redis servers may say, and what is kept for them.
+pub mod redis {
+    use std::time::Duration;
+
+    /// A reply, with all that is in it: as much as a guest gets from anywhere else.
+    pub const REPLY_BYTES_MAX: usize = 1 << 20;
+
+    /// Elements of a reply, those of lists within lists too; each takes some 50 bytes beside its own.
+    pub const REPLY_ELEMENTS_MAX: usize = 16 * 1024;
+
+    /// Lists within lists. Commands that answer with more than three are few, and none needs eight.
+    pub const REPLY_DEPTH_MAX: usize = 8;
+
+    /// Connections of one app, those that wait for the next command included.
+    pub const CONNECTIONS_MAX: usize = 8;
+
+    /// Of those, how many may wait; each has its buffers in the kernel.
+    pub const IDLE_CONNECTIONS_MAX: usize = 2;
+
+    /// How long one waits for the next command.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// From a command to its reply; a guest's deadline is mostly shorter.
+    pub const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Longest kept text of a server's complaint.
+    pub const ERROR_BYTES_MAX: usize = 512;
+
+    /// A connection on which nothing comes is asked whether it is still there after this long, and given up after as
+    /// long again.
+    pub const PULSE: Duration = Duration::from_secs(30);
+
+    /// Channels of one subscription.
+    pub const CHANNELS_MAX: usize = 64;
+
+    /// Messages that have come and are not taken; while there are so many, nothing is read, and the server keeps what it
+    /// will (and then closes the connection: 32 MiB, unless it is told otherwise).
+    pub const MESSAGES_WAITING_MAX: usize = 64;
+
+    const _: () = assert!(IDLE_CONNECTIONS_MAX < CONNECTIONS_MAX);
 }
 
 /// What the GPIO lines may hold.

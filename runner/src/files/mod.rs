@@ -6,4 +6,5 @@ pub mod config;
 pub mod manifest;
 pub mod pins;
 pub mod runtime_config;
+pub mod url;
 pub mod variables;

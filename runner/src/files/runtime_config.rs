@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::files::config::Error;
 use crate::files::manifest::{BlockedNetworks, HostPattern, TopicFilter};
 use crate::files::pins::PinSettings;
+use crate::files::url::Url;
 use crate::limits::bounds::LetterBounds;
 
 mod read;
@@ -32,6 +33,10 @@ pub struct RuntimeConfig {
     pub block_networks: BlockedNetworks,
     /// `[tool.pirn.mqtt]`.
     pub mqtt: MqttOverrides,
+    /// `[llm_compute]`.
+    pub llm_compute: Option<LlmCompute>,
+    /// `[tool.pirn.outbound]`.
+    pub outbound: OutboundSettings,
     /// `[tool.pirn.gpio.<NAME>]`: this device's names for lines, and how lines may be driven.
     pub gpio: BTreeMap<String, PinSettings>,
     /// `[tool.pirn.policy]`.
@@ -61,6 +66,27 @@ pub struct StoreConfig {
     pub path: Option<PathBuf>,
 }
 
+/// `[llm_compute]` of `type = "remote_http"`: the server that models run on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LlmCompute {
+    /// Its address; paths of its API are appended.
+    pub url: Url,
+    /// Shown to it; empty for none.
+    pub auth_token: String,
+    /// How it is spoken to.
+    pub api: LlmApi,
+}
+
+/// How a model server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LlmApi {
+    /// In Spin's own way.
+    #[default]
+    Default,
+    /// As llama.cpp's server, Ollama and vLLM are.
+    OpenAi,
+}
+
 /// `[tool.pirn.mqtt]`: what belongs to the device rather than the app.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MqttOverrides {
@@ -74,6 +100,13 @@ pub struct MqttOverrides {
     pub client_key_file: Option<PathBuf>,
     /// Brokers that are shown the certificate, beside the app's own: a guest may open others.
     pub client_cert_hosts: Vec<HostPattern>,
+}
+
+/// `[tool.pirn.outbound]`: how components reach other machines but brokers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OutboundSettings {
+    /// Certificates to trust instead of the system's (PEM).
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[tool.pirn.policy]`: what this device grants at most. `None` is no opinion, an empty list is nothing.
@@ -102,6 +135,13 @@ impl RuntimeConfig {
     /// Checks the text; `file` is its name in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
         read::runtime_config(file, text)
+    }
+}
+
+impl std::fmt::Debug for LlmCompute {
+    /// Never the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LlmCompute").field("url", &self.url).finish_non_exhaustive()
     }
 }
 

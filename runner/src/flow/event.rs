@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use pirn_triggers::gpio::{Edge, EdgeKind};
 use pirn_triggers::mqtt::{Delivery, Message, Qos};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -91,6 +92,18 @@ impl Event {
         let urgency = Urgency::Lasting;
         let (whole_bytes, letter) = (None, None);
         Self { source, what, urgency, whole_bytes, letter, open, settled, _room: None }
+    }
+
+    /// A message that nobody sends again, and that takes so much of the memory for events that wait.
+    pub fn heard(
+        source: Arc<str>,
+        payload: Bytes,
+        lanes: usize,
+        settled: Arc<Notify>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        let what = Happening::Message { payload, qos: Qos::AtMostOnce };
+        Self { _room: room, ..Self::local(source, what, lanes, settled) }
     }
 
     /// One that was written down; `None` if this version does not know its kind.

@@ -1,4 +1,4 @@
-//! What brings events to the lanes: one feed for each connection with a broker, one for each watched line; for timers and
+//! What brings events to the lanes: one feed for each connection with a broker or a Redis server, one for each watched line; for timers and
 //! times of the day it is the clock. No feed waits for a lane: what one component does with its events is
 //! nobody else's business. Only the memory for all events that wait is bounded for all, and edges stay with the
 //! kernel when too many wait for their component.
@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use pirn_triggers::gpio::{EdgeKind, Edges, Input};
-use pirn_triggers::mqtt::{Inbox, Message};
+use pirn_triggers::mqtt::Inbox;
+use pirn_triggers::redis;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::flow::crew::Crew;
@@ -38,7 +39,7 @@ pub(crate) struct EdgeRoute {
 pub(crate) async fn messages(mut inbox: Inbox, router: Arc<Router>, crew: Arc<Crew>) {
     let (memory, settled) = (&crew.memory, &crew.settled);
     while let Some(message) = inbox.next().await {
-        let room = room(memory, &message).await;
+        let room = room(memory, message.topic.len() + message.payload.len()).await;
         let to = router.routes(&message.topic);
         // A message of a subscription that an earlier version of the app had: nobody's, so done.
         if to.is_empty() {
@@ -62,12 +63,30 @@ pub(crate) async fn messages(mut inbox: Inbox, router: Arc<Router>, crew: Arc<Cr
 }
 
 /// Waits for the memory that a message takes while it waits.
-async fn room(memory: &Arc<Semaphore>, message: &Message) -> Option<OwnedSemaphorePermit> {
-    let bytes = EVENT_OVERHEAD_BYTES + message.topic.len() + message.payload.len();
+async fn room(memory: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    let bytes = EVENT_OVERHEAD_BYTES + bytes;
     let bytes = u32::try_from(bytes.min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX);
     match Arc::clone(memory).try_acquire_many_owned(bytes) {
         Ok(room) => Some(room),
         Err(_) => Arc::clone(memory).acquire_many_owned(bytes).await.ok(),
+    }
+}
+
+/// Hands messages of Redis channels to the lanes that take them, once for each trigger. Ends when the subscription does.
+pub(crate) async fn heard(
+    mut messages: redis::Messages,
+    routes: Vec<(Arc<str>, Route)>,
+    crew: Arc<Crew>,
+) {
+    while let Some(redis::Message { channel, payload }) = messages.next().await {
+        let room = room(&crew.memory, channel.len() + payload.len()).await;
+        let to = routes.iter().filter(|(of, _)| *of == channel);
+        let settled = Arc::clone(&crew.settled);
+        let event = Event::heard(Arc::clone(&channel), payload, to.clone().count(), settled, room);
+        let event = Arc::new(event);
+        for (_, Route { trigger, lane, .. }) in to {
+            lane.offer(Arc::clone(&event), *trigger);
+        }
     }
 }
 

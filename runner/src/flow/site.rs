@@ -1,6 +1,7 @@
 //! An app's site: which component answers which request, and what a guest is told of how it was found. What needs no
 //! component is answered here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::header::{self, HeaderName, HeaderValue};
@@ -11,11 +12,15 @@ use pirn_triggers::http::{Answer, Head, Outgoing, Request};
 use super::all::Lanes;
 use super::lanes::Entry;
 use crate::files::manifest::StaticRoute;
-use crate::plan::{HttpPlan, HttpRoute, HttpTarget};
+use crate::plan::{HttpPlan, HttpRoute, HttpTarget, TriggerPlan, TriggerPlanKind};
 
 /// An app's site.
 pub struct Site {
     router: Router<Target>,
+    /// Components that answer requests, whether they have routes or not.
+    components: BTreeMap<String, (Entry, u32)>,
+    /// All paths, as a component sees them that is asked by its name.
+    any: Route,
     base: String,
     waiting_max: u32,
     /// What `/.well-known/spin/info` says.
@@ -58,7 +63,9 @@ impl Site {
             quoted("version"),
             quoted(&plan.version)
         );
-        Self { router, base: plan.base.clone(), waiting_max: plan.waiting_max, info }
+        let any = Route::parse("/...").unwrap_or_default();
+        let (base, waiting_max) = (plan.base.clone(), plan.waiting_max);
+        Self { router, components: components(lanes), any, base, waiting_max, info }
     }
 
     /// Answers a request, or sees to it that it is answered. Never waits.
@@ -83,6 +90,17 @@ impl Site {
         }
     }
 
+    /// Has one component of the app answer, whatever its routes: service chaining. `None` if there is none of this name.
+    pub fn ask(&self, component: &str, mut request: Request) -> Option<()> {
+        let (entry, trigger) = self.components.get(component)?;
+        let rest = request.head.path().to_owned();
+        let found = Found { to: &(), route: &self.any, captures: Vec::new(), rest };
+        describe(&mut request.head, "", &self.any, &found);
+        request.head.fields.remove(header::HOST);
+        entry.ask(*trigger, self.waiting_max, request);
+        Some(())
+    }
+
     fn well_known(&self, name: &str) -> Answer {
         let (kind, body) = match name {
             "health" => ("text/plain", "OK".to_owned()),
@@ -93,6 +111,16 @@ impl Site {
         let fields = fields.into_iter().collect();
         Answer { status: StatusCode::OK, fields, body: Outgoing::Whole(body.into()) }
     }
+}
+
+/// Those that have a trigger for requests.
+fn components(lanes: &Lanes) -> BTreeMap<String, (Entry, u32)> {
+    let one = |(number, trigger): (u32, &TriggerPlan)| {
+        let TriggerPlanKind::Http { .. } = trigger.kind else { return None };
+        let id = lanes.app.components.get(trigger.component)?.id.clone();
+        Some((id, (lanes.entries.get(trigger.component)?.clone(), number)))
+    };
+    (0..).zip(&lanes.app.triggers).filter_map(one).collect()
 }
 
 fn component(lanes: &Lanes, number: u32, raw: &Route) -> Option<Target> {
@@ -115,7 +143,7 @@ fn fixed(route: &StaticRoute) -> Fixed {
 }
 
 /// Tells the guest how it was found. What a client says of that is not believed.
-fn describe(head: &mut Head, base: &str, raw: &Route, found: &Found<'_, Target>) {
+fn describe<T>(head: &mut Head, base: &str, raw: &Route, found: &Found<'_, T>) {
     let fields = &mut head.fields;
     let is_ours = |name: &&HeaderName| name.as_str().starts_with("spin-");
     let claimed: Vec<HeaderName> = fields.keys().filter(is_ours).cloned().collect();
@@ -164,6 +192,6 @@ fn quoted(text: &str) -> String {
 }
 
 /// Who hands requests to the site.
-pub(crate) fn handler(site: Site) -> pirn_triggers::http::Handler {
+pub(crate) fn handler(site: Arc<Site>) -> pirn_triggers::http::Handler {
     Arc::new(move |request| site.take(request))
 }

@@ -9,6 +9,7 @@ pub mod gpio;
 pub mod key_value;
 pub mod log;
 pub mod mqtt;
+pub mod outbound;
 #[cfg(feature = "sqlite-guest")]
 pub mod sqlite;
 #[cfg(not(feature = "sqlite-guest"))]
@@ -26,6 +27,7 @@ use std::time::Duration;
 use wasmtime::component::{Resource, ResourceTable};
 
 use self::brokers::Brokers;
+use self::outbound::Outbound;
 use crate::engine::door::{Answer, Holds};
 use crate::engine::fault::Fault;
 use crate::files::manifest::Hosts;
@@ -68,6 +70,10 @@ pub struct Grants {
     pub publish_topics: TopicGrant,
     /// The app's sessions with brokers.
     pub brokers: Arc<Brokers>,
+    /// The app's way to other machines.
+    pub outbound: Arc<Outbound>,
+    /// Models that it may ask.
+    pub ai_models: BTreeSet<String>,
     /// GPIO lines that it may open.
     pub pins: gpio::PinGrants,
     /// Where its output goes.
@@ -123,6 +129,8 @@ impl Grants {
             hosts: Hosts::default(),
             publish_topics: TopicGrant::default(),
             brokers: Arc::new(brokers),
+            outbound: Arc::new(Outbound::new(Default::default(), None)),
+            ai_models: BTreeSet::new(),
             pins: gpio::PinGrants::new(Default::default(), Default::default()),
             log: log::Log::new(component, rate, Arc::clone(&reporter)),
             reporter,
@@ -235,5 +243,6 @@ pub fn offer(door: &mut Door) -> Answer<()> {
     sqlite::offer(door)?;
     mqtt::offer(door)?;
     gpio::offer(door)?;
+    outbound::offer(door)?;
     wasi::offer(door)
 }

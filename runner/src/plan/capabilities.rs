@@ -51,6 +51,7 @@ pub(super) fn of(
             policy.sqlite_databases.as_deref(),
             &mut warnings,
         )?,
+        ai_models: component.ai_models.iter().cloned().collect(),
         environment,
         files: component.files.clone(),
         exclude_files: component.exclude_files.clone(),
@@ -62,6 +63,12 @@ pub(super) fn of(
         ),
         pins: pins.grants(hands, component, &mut warnings)?,
     };
+    if !component.ai_models.is_empty() && hands.operator.llm_compute.is_none() {
+        warnings.push(format!(
+            "[component.{}] ai_models: this device has no model server; in runtime-config.toml write one, like [llm_compute] type = \"remote_http\", url = \"http://10.0.0.7:8080\", api_type = \"open_ai\" (llama.cpp, Ollama, vLLM)",
+            component.id
+        ));
+    }
     Ok((capabilities, warnings))
 }
 

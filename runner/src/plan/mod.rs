@@ -4,7 +4,7 @@
 //! Nothing here runs anything or opens a connection, and only the bundle knows an engine. What the plan says is the
 //! intersection of three hands: what the manifest asks, what the board can, what the operator allows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ mod exposed;
 mod http;
 mod limits;
 mod pins;
+mod redis;
 mod triggers;
 
 pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};
@@ -150,6 +151,8 @@ pub struct Capabilities {
     pub key_value_stores: BTreeMap<String, PathBuf>,
     /// Databases by label, each with its file.
     pub sqlite_databases: BTreeMap<String, PathBuf>,
+    /// Models that it may ask.
+    pub ai_models: BTreeSet<String>,
     /// Environment variables.
     pub environment: BTreeMap<String, String>,
     /// Files, as the manifest lists them; relative to [`App::dir`].

@@ -1,10 +1,12 @@
 //! The triggers with their templates filled in and their lines found.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pirn_triggers::gpio::Edges;
 use pirn_triggers::http::routes::Route;
 use pirn_triggers::mqtt::Qos;
+use pirn_triggers::redis::Address;
 use pirn_triggers::time::{Cron, Zone};
 
 use super::capabilities::shown;
@@ -63,6 +65,13 @@ pub enum TriggerPlanKind {
         /// What it answers, without the base; `None` if only components of the app ask it.
         route: Option<Route>,
     },
+    /// A message of a Redis channel.
+    Redis {
+        /// The server.
+        server: Box<Address>,
+        /// The channel.
+        channel: Arc<str>,
+    },
     /// An edge on a line.
     Gpio {
         /// Index into [`Pins::inputs`].
@@ -103,6 +112,9 @@ fn kind(hands: &Hands<'_>, trigger: &Trigger, pins: &mut Pins) -> Result<Trigger
             Ok(TriggerPlanKind::Http { route: route.clone() })
         }
         TriggerKind::Command => Ok(TriggerPlanKind::Command),
+        TriggerKind::Redis { channel, address } => {
+            super::redis::trigger(hands, trigger, channel, address.as_ref())
+        }
         TriggerKind::Gpio { line, edges, debounce, bias } => {
             let place = Place::of_trigger(trigger);
             pins::check_watched(hands, &place, line)?;
@@ -127,6 +139,9 @@ impl App {
             TriggerPlanKind::Http { route: Some(route) } => format!("requests of {route}"),
             TriggerPlanKind::Http { route: None } => "requests of its own app".to_owned(),
             TriggerPlanKind::Command => "its start, once".to_owned(),
+            TriggerPlanKind::Redis { server, channel } => {
+                format!("channel {channel} of {server}")
+            }
             TriggerPlanKind::Gpio { input, edges } => {
                 let line = self.pins.inputs.get(*input).map_or("?", |pin| &pin.options.line.name);
                 match edges {

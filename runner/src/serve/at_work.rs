@@ -7,7 +7,9 @@ use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler
 use pirn_triggers::http::Address;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::channels;
 use super::gate::{Gate, OpenGate};
+use super::inward::Within;
 use super::link::Link;
 use super::loading::LoadAppError;
 use super::readiness;
@@ -120,13 +122,19 @@ impl Runner {
         }
         let driven = (!outputs.options().is_empty()).then(|| outputs.clone());
         let driving = driven.map(|driven| tokio::spawn(async move { driven.run().await }));
-        let (feeds, timers) = (self.edges(inputs, lanes), self.timers(lanes)?);
+        let (mut feeds, timers) = (self.edges(inputs, lanes), self.timers(lanes)?);
+        channels::listen(self, lanes, &mut feeds);
         if let Some(gate) = gate.as_ref().filter(|_| self.process().is_shared()) {
             let note = format!("takes requests at {}", gate.address());
             self.reporter().report(&Report::Note(&note));
         }
         let http = gate.zip(self.app().http.as_ref());
-        let gate = http.map(|(gate, plan)| gate.open(plan, Site::new(plan, lanes)));
+        let gate = http.map(|(gate, plan)| {
+            let site = Arc::new(Site::new(plan, lanes));
+            let within = Within::new(&site, gate.address());
+            self.outbound().open_inward(Arc::new(within));
+            gate.open(plan, site)
+        });
         Ok(AtWork { feeds, timers, gate, outputs, driving })
     }
 
@@ -254,7 +262,12 @@ impl Runner {
             && counters.iter().any(|(_, _, did)| did.runs() > did.done.load(Relaxed))
     }
 
-    fn route(&self, number: u32, trigger: &TriggerPlan, entries: &[Entry]) -> Option<Route> {
+    pub(super) fn route(
+        &self,
+        number: u32,
+        trigger: &TriggerPlan,
+        entries: &[Entry],
+    ) -> Option<Route> {
         let lane = entries.get(trigger.component)?.clone();
         Some(Route { trigger: number, lane, late: trigger.durable == Durable::Late })
     }

@@ -80,7 +80,7 @@ impl Gate {
     }
 
     /// Requests are answered from here on.
-    pub(super) fn open(self, plan: &HttpPlan, site: Site) -> OpenGate {
+    pub(super) fn open(self, plan: &HttpPlan, site: Arc<Site>) -> OpenGate {
         let Self { listener, claim } = self;
         let server = Server::start(listener, plan.options, handler(site));
         OpenGate { server, _claim: claim }

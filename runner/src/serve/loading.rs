@@ -15,6 +15,7 @@ use crate::flow::counters::ComponentCounters;
 use crate::flow::unit::{Code, Unit};
 use crate::host::brokers::Brokers;
 use crate::host::gpio::{Lines, PinGrants};
+use crate::host::outbound::Outbound;
 use crate::host::sqlite::Databases;
 use crate::host::{AppState, Grants, log::Log, sqlite, wasi};
 use crate::plan::bundle::{self, Lock};
@@ -169,6 +170,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) store: &'a Store,
     pub(crate) databases: &'a Databases,
     pub(crate) brokers: &'a Arc<Brokers>,
+    pub(crate) outbound: &'a Arc<Outbound>,
     pub(crate) lines: &'a Arc<Lines>,
     pub(crate) reporter: &'a Arc<dyn Reporter>,
 }
@@ -236,6 +238,8 @@ impl Shared<'_> {
             hosts: may.hosts.clone(),
             publish_topics: may.publish_topics.clone(),
             brokers: Arc::clone(self.brokers),
+            outbound: Arc::clone(self.outbound),
+            ai_models: may.ai_models.clone(),
             pins: PinGrants::new(may.pins.clone(), Arc::clone(self.lines)),
             log: Log::new(&plan.id, plan.limits.log_rate, Arc::clone(self.reporter)),
             reporter: Arc::clone(self.reporter),
@@ -267,6 +271,7 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
             TriggerPlanKind::Gpio { .. } => WorldKind::Gpio,
             TriggerPlanKind::Http { .. } => WorldKind::Http,
             TriggerPlanKind::Command => WorldKind::Command,
+            TriggerPlanKind::Redis { .. } => WorldKind::Redis,
         };
         if let Some(of_component) = kinds.get_mut(trigger.component) {
             of_component.insert(kind);

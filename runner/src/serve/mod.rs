@@ -2,8 +2,10 @@
 
 pub mod apps;
 pub mod at_work;
+mod channels;
 pub mod control;
 mod gate;
+mod inward;
 pub mod link;
 mod loading;
 pub mod log_files;

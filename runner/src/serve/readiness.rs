@@ -152,7 +152,8 @@ pub(crate) fn rule(kind: &TriggerPlanKind) -> Option<Rule> {
         TriggerPlanKind::Mqtt { .. }
         | TriggerPlanKind::Gpio { .. }
         | TriggerPlanKind::Http { .. }
-        | TriggerPlanKind::Command => return None,
+        | TriggerPlanKind::Command
+        | TriggerPlanKind::Redis { .. } => return None,
     })
 }
 

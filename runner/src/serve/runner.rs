@@ -22,6 +22,7 @@ use crate::flow::lanes::Entry;
 use crate::flow::unit::Unit;
 use crate::host::brokers::Brokers;
 use crate::host::gpio::Lines;
+use crate::host::outbound::Outbound;
 use crate::host::sqlite::Databases;
 use crate::limits::dispatch as limits;
 use crate::outbox::Ended;
@@ -36,6 +37,7 @@ pub struct Runner {
     wares: Vec<Arc<Ware>>,
     units: Vec<Arc<Unit>>,
     brokers: Arc<Brokers>,
+    outbound: Arc<Outbound>,
     lines: Arc<Lines>,
     store: Store,
     databases: Databases,
@@ -112,11 +114,13 @@ impl Runner {
         let brokers =
             Arc::new(Brokers::for_app(&app, client_id, store.clone(), Arc::clone(&reporter)));
         let lines = Arc::<Lines>::default();
+        let outbound = Arc::new(Outbound::for_app(&app));
         let shared = Shared {
             app: &app,
             store: &store,
             databases: &databases,
             brokers: &brokers,
+            outbound: &outbound,
             lines: &lines,
             reporter: &reporter,
         };
@@ -127,6 +131,7 @@ impl Runner {
             false => app,
         });
         Ok(Self {
+            outbound,
             app,
             code_bytes,
             wares,
@@ -206,6 +211,10 @@ impl Runner {
 
     pub(super) fn reporter(&self) -> &Arc<dyn Reporter> {
         &self.reporter
+    }
+
+    pub(super) fn outbound(&self) -> &Outbound {
+        &self.outbound
     }
 
     pub(super) fn lines(&self) -> &Arc<Lines> {

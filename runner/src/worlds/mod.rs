@@ -6,6 +6,7 @@ mod cron;
 mod gpio;
 mod http;
 mod mqtt;
+mod redis;
 mod timer;
 
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower, Resource};
@@ -60,6 +61,8 @@ pub enum WorldKind {
     Http,
     /// Starts.
     Command,
+    /// Messages of Redis channels.
+    Redis,
 }
 
 /// The worlds that a component's triggers call.
@@ -71,6 +74,7 @@ pub struct Worlds {
     gpio: Option<gpio::GpioWorld>,
     http: Option<http::HttpWorld>,
     command: Option<command::CommandWorld>,
+    redis: Option<redis::RedisWorld>,
 }
 
 impl Worlds {
@@ -90,6 +94,7 @@ impl Worlds {
                 WorldKind::Command => {
                     worlds.command = Some(command::CommandWorld::of(component)?);
                 }
+                WorldKind::Redis => worlds.redis = Some(redis::RedisWorld::of(component)?),
             }
         }
         Ok(worlds)
@@ -108,6 +113,9 @@ impl Worlds {
         match (what, self) {
             (Happening::Message { payload, .. }, Self { mqtt: Some(world), .. }) => {
                 world.handle(call, source, payload).await
+            }
+            (Happening::Message { payload, .. }, Self { redis: Some(world), .. }) => {
+                world.handle(call, payload).await
             }
             (Happening::Tick, Self { timer: Some(world), .. }) => world.handle(call).await,
             (Happening::Time { timestamp }, Self { cron: Some(world), .. }) => {

@@ -40,7 +40,8 @@ struct State {
     /// Bytes that came so far.
     came: u64,
     bytes_max: u64,
-    slow: Slow,
+    /// `None` for a body that may come as slowly as it likes: somebody else looks at the clock.
+    slow: Option<Slow>,
     end: Option<Result<Option<HeaderMap>, Broken>>,
 }
 
@@ -82,6 +83,17 @@ impl Source {
         Self::with(Some(inner), Bytes::new(), bytes_max)
     }
 
+    /// Of a body of any length whose sender somebody else keeps an eye on: an answer to a request of ours.
+    pub fn patient<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: fmt::Display,
+    {
+        let source = Self::new(body, u64::MAX);
+        source.state().slow = None;
+        source
+    }
+
     /// All of it is here.
     pub fn whole(bytes: Bytes) -> Self {
         Self::with(None, bytes, u64::MAX)
@@ -90,7 +102,7 @@ impl Source {
     fn with(inner: Option<Inner>, piece: Bytes, bytes_max: u64) -> Self {
         let end = inner.is_none().then_some(Ok(None));
         let came = piece.len() as u64;
-        Self(Mutex::new(State { inner, piece, came, bytes_max, slow: Slow::default(), end }))
+        Self(Mutex::new(State { inner, piece, came, bytes_max, slow: Some(Slow::default()), end }))
     }
 
     /// At most so many bytes, if there are any now.
@@ -174,7 +186,7 @@ impl State {
             };
             let frame = match frame {
                 Poll::Ready(frame) => frame,
-                Poll::Pending if self.slow.poll_too_slow(context).is_ready() => {
+                Poll::Pending if poll_too_slow(&mut self.slow, context).is_ready() => {
                     Some(Err(Broken::TooSlow))
                 }
                 Poll::Pending => return Poll::Pending,
@@ -190,7 +202,7 @@ impl State {
             Some(Err(broken)) => self.end = Some(Err(broken)),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
-                    self.slow.moved(data.len());
+                    self.slow.iter_mut().for_each(|slow| slow.moved(data.len()));
                     self.came = self.came.saturating_add(data.len() as u64);
                     match self.came > self.bytes_max {
                         true => self.end = Some(Err(Broken::TooLarge(self.bytes_max))),
@@ -209,6 +221,10 @@ impl State {
             self.inner = None;
         }
     }
+}
+
+fn poll_too_slow(slow: &mut Option<Slow>, context: &mut Context<'_>) -> Poll<()> {
+    slow.as_mut().map_or(Poll::Pending, |slow| slow.poll_too_slow(context))
 }
 
 impl Slow {

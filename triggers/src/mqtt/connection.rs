@@ -1,13 +1,13 @@
 //! The session's task: connect, pump, wait, again, until the session stops.
 
-use super::backoff::{Backoff, Input, now, random, step};
 use super::dial::Dialer;
 use super::notice::{Notice, State};
 use super::packet::Fault;
 use super::pump::{Ended, Pump};
 use super::shared::Shared;
-use super::stream::Stream;
 use crate::limits::mqtt as limits;
+use crate::net::Stream;
+use crate::net::backoff::{Backoff, Input, now, random, step};
 use std::sync::Arc;
 use tokio::time::sleep;
 

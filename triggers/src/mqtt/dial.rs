@@ -1,30 +1,20 @@
-//! From the options to a connection, on which nothing has been said yet.
+//! From the options to a connection, on which nothing has been said yet: what [`net`](crate::net) does for
+//! everybody, one step at a time, since each address is tried until the broker accepts us on it.
 //!
-//! The name is looked up once for each attempt, and what is connected to is an address, so that no
-//! second look-up can lead elsewhere. Of what it resolves to, the addresses that the filter allows may be
-//! tried, and nothing else.
-//!
-//! The C library looks names up in its own time, and nothing can hurry it. So it does that on a thread
-//! of its own, which nobody waits for at the end (the runtime waits for those of its pool), one at a
-//! time: an attempt that finds the last one's look-up still under way waits for that.
+//! One look-up at a time: an attempt that finds the last one's still under way waits for that.
 
 use super::options::{Options, Security};
-use super::stream::Stream;
-use super::tls::{Tls, TlsConfigError};
 use crate::limits::mqtt as limits;
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use crate::net::{
+    DialError, Lookup, Stream, Tls, TlsConfigError, look_up, permitted, server_name, tcp,
+};
+use std::net::{IpAddr, SocketAddr};
 
 /// Makes connections.
 pub(super) struct Dialer {
     tls: Option<Tls>,
     lookup: Option<Lookup>,
 }
-
-type Lookup = oneshot::Receiver<io::Result<Vec<SocketAddr>>>;
 
 impl Dialer {
     /// Reads certificates, if there are any to read.
@@ -37,44 +27,12 @@ impl Dialer {
     pub(super) async fn addresses(&mut self, options: &Options) -> Result<Vec<SocketAddr>, String> {
         let (host, port) = (options.address.host.as_str(), options.address.port);
         let found = match host.parse::<IpAddr>() {
-            Ok(ip) => vec![SocketAddr::new(ip, port)],
-            Err(_) => self.look_up(host, port).await?,
+            Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+            Err(_) => look_up(&mut self.lookup, host, port).await,
         };
-        let mut allowed = Vec::new();
-        let mut refused = None;
-        for address in found {
-            let filter = options.address_filter.as_ref();
-            match filter.is_none_or(|allows| allows(address.ip())) {
-                false => refused = Some(address.ip()),
-                true if allowed.len() < limits::ADDRESSES_MAX && !allowed.contains(&address) => {
-                    allowed.push(address);
-                }
-                true => {}
-            }
-        }
-        match (allowed.is_empty(), refused) {
-            (false, _) => Ok(allowed),
-            (true, Some(ip)) => Err(format!("address {ip} of `{host}` is not permitted")),
-            (true, None) => Err(format!("`{host}` has no address")),
-        }
-    }
-
-    async fn look_up(&mut self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-        let lookup = match self.lookup.take() {
-            Some(under_way) => under_way,
-            None => start_lookup(host.to_owned(), port)
-                .map_err(|error| format!("cannot look up `{host}`: {error}"))?,
-        };
-        let answer = timeout(limits::RESOLVE_TIMEOUT, &mut *self.lookup.insert(lookup)).await;
-        match answer {
-            Err(_) => Err(format!("looking up `{host}` took too long")),
-            Ok(answer) => {
-                self.lookup = None;
-                let gone = |_| io::Error::other("the look-up broke down");
-                let found = answer.map_err(gone).and_then(|found| found);
-                found.map_err(|error| format!("cannot look up `{host}`: {error}"))
-            }
-        }
+        let allowed =
+            found.and_then(|found| permitted(found, host, options.address_filter.as_ref()));
+        allowed.map_err(|error| error.to_string())
     }
 
     /// Connects to one address, and shakes hands if that is asked for. Dropped half-way, what was begun is
@@ -84,11 +42,12 @@ impl Dialer {
         options: &Options,
         address: SocketAddr,
     ) -> Result<Stream, String> {
-        let tcp = match timeout(limits::CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(tcp) => tcp.map_err(|error| error.to_string())?,
-            Err(_) => return Err("no answer in time".into()),
-        };
-        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        let tcp = tcp(address, limits::CONNECT_TIMEOUT).await.map_err(|error| match error {
+            // Whoever tries several says which.
+            DialError::Failed { why, .. } => why,
+            DialError::Timeout { .. } => "no answer in time".into(),
+            other => other.to_string(),
+        })?;
         if options.address.security == Security::Plain {
             return Ok(Stream::Plain(tcp));
         }
@@ -98,28 +57,22 @@ impl Dialer {
             Some(tls) => tls,
             None => load(options).map_err(|e| e.to_string())?.ok_or("TLS is not set up")?,
         };
-        let stream = tls.handshake(tcp).await?;
+        let host = server_name(&options.address.host).map_err(|error| error.to_string())?;
+        let stream = tls.handshake(host, tcp, limits::CONNECT_TIMEOUT).await;
+        let stream = stream.map_err(|error| error.to_string())?;
         self.tls = Some(tls);
-        Ok(Stream::Tls(Box::new(stream)))
+        Ok(Stream::Tls(Box::new((stream, None))))
     }
 }
 
 fn load(options: &Options) -> Result<Option<Tls>, TlsConfigError> {
     match &options.address.security {
         Security::Plain => Ok(None),
-        Security::Tls(tls) => Tls::load(tls, &options.address.host).map(Some),
+        Security::Tls(tls) => {
+            server_name(&options.address.host)?;
+            Tls::load(tls).map(Some)
+        }
     }
-}
-
-fn start_lookup(host: String, port: u16) -> io::Result<Lookup> {
-    let (answer, lookup) = oneshot::channel();
-    let work = move || {
-        let found = (host.as_str(), port).to_socket_addrs();
-        // Nobody waits for it if the session has stopped.
-        let _ = answer.send(found.map(|found| found.take(limits::ADDRESSES_SEEN_MAX).collect()));
-    };
-    std::thread::Builder::new().name("mqtt look-up".into()).spawn(work)?;
-    Ok(lookup)
 }
 
 #[cfg(test)]
@@ -128,6 +81,7 @@ mod tests {
 
     use super::*;
     use crate::mqtt::options::Address;
+    use tokio::sync::oneshot;
 
     fn options(host: &str) -> Options {
         let address = Address { host: host.into(), port: 1883, security: Security::Plain };

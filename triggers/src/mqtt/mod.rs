@@ -46,7 +46,6 @@
 //! gives reasons, it is told how long to keep the session, and it does not send retained messages again.
 //! But Spin apps name a broker and no version, and 3.1.1 is what every broker speaks.
 
-mod backoff;
 #[cfg(feature = "broker")]
 pub mod broker;
 mod codec;
@@ -64,20 +63,18 @@ mod pulse;
 mod pump;
 mod session;
 mod shared;
-mod stream;
 mod subscriptions;
-mod tls;
 pub mod topic;
 
+pub use crate::net::{AddressFilter, ClientCertificate, TlsConfigError, TlsOptions};
 pub use filters::Filters;
 pub use message::{
     Delivery, DeliveryError, Message, Publish, PublishError, Qos, Receipt, TryPublishError,
 };
 pub use notice::{Counters, Notice, RefusedSubscription, State};
 pub use options::{
-    Address, AddressFilter, ClientCertificate, Credentials, NoticeHandler, Options, OptionsError,
-    Persistence, Protocol, Security, SubscribeError, Subscription, TlsOptions,
+    Address, Credentials, NoticeHandler, Options, OptionsError, Persistence, Protocol, Security,
+    SubscribeError, Subscription,
 };
 pub use session::{Inbox, Session};
-pub use tls::TlsConfigError;
 pub use topic::{TopicError, filter_covers, topic_matches, validate_filter, validate_topic};

@@ -4,14 +4,10 @@ use super::message::{Publish, Qos};
 use super::notice::Notice;
 use super::topic::{TopicError, validate_filter, validate_topic};
 use crate::limits::mqtt as limits;
+use crate::net::{AddressFilter, TlsConfigError, TlsOptions};
 use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Says whether an address may be connected to. Asked once for each address of each attempt.
-pub type AddressFilter = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// Called with everything an operator may want to read. Must not block.
 pub type NoticeHandler = Arc<dyn Fn(Notice) + Send + Sync>;
@@ -188,24 +184,6 @@ pub enum Security {
     Tls(TlsOptions),
 }
 
-/// Certificates. The files are read when the session starts and again after a failed handshake.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TlsOptions {
-    /// PEM file of the authorities to trust; `None` for the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Our own certificate, if the broker asks for one.
-    pub client: Option<ClientCertificate>,
-}
-
-/// A certificate that tells the broker who we are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// PEM file: our certificate, then the chain.
-    pub certificate_file: PathBuf,
-    /// PEM file: the private key.
-    pub key_file: PathBuf,
-}
-
 /// User name and password. The password is not shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -332,7 +310,7 @@ pub enum OptionsError {
     },
     /// Certificates or keys that cannot be used.
     #[error(transparent)]
-    Tls(#[from] super::tls::TlsConfigError),
+    Tls(#[from] TlsConfigError),
     /// `start` was called outside a tokio runtime.
     #[error("the session needs a running tokio runtime")]
     NoRuntime,

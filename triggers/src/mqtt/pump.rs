@@ -4,12 +4,12 @@
 //! wakes it (the socket, the clock, a program that settles or publishes) it looks at all three. So what
 //! many handlers have settled and published since it last ran leaves in a single write.
 
-use super::backoff::now;
 use super::codec::{self, Reader};
 use super::packet::{Fault, Outgoing};
 use super::shared::Shared;
-use super::stream::{Stream, fault};
 use crate::limits::mqtt as limits;
+use crate::net::backoff::now;
+use crate::net::{Stream, explain};
 use bytes::{Buf, BytesMut};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -17,6 +17,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Sleep, sleep_until, timeout};
+
+/// What broke a connection.
+fn fault(error: &std::io::Error) -> Fault {
+    Fault::Broken(explain(error))
+}
 
 /// How a connection ended.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! What the session's ends and its task share: the core behind its lock, and the ways to wait.
 
-use super::backoff::now;
 use super::codec::Reader;
 use super::core::{Core, Done, News, NotTaken};
 use super::message::{
@@ -11,6 +10,7 @@ use super::options::{Options, SubscribeError, Subscription};
 use super::packet::{Arrival, Fault};
 use super::topic::validate_topic;
 use crate::limits::mqtt as limits;
+use crate::net::backoff::now;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};

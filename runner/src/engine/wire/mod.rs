@@ -113,6 +113,23 @@ impl Wire for bool {
     }
 }
 
+impl Wire for f32 {
+    fn fits(ty: &Type) -> bool {
+        *ty.shape() == Shape::F32
+    }
+
+    fn into_value(self) -> Value {
+        Value::Bits(self.to_bits().into())
+    }
+
+    fn from_value(value: Value) -> Option<Self> {
+        match value {
+            Value::Bits(bits) => Some(Self::from_bits(u32::try_from(bits).ok()?)),
+            _ => None,
+        }
+    }
+}
+
 impl Wire for f64 {
     fn fits(ty: &Type) -> bool {
         *ty.shape() == Shape::F64

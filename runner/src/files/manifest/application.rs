@@ -8,7 +8,7 @@ use pirn_triggers::mqtt::Qos;
 use super::read::Reader;
 use super::{
     Application, BrokerAddress, MqttMessage, MqttOnline, MqttProtocol, MqttSessionSettings,
-    MqttSettings, Retain, Template, Trigger, TriggerKind, check_topic, http, tool, trigger,
+    MqttSettings, Retain, Template, Trigger, TriggerKind, check_topic, fires, http, tool, trigger,
 };
 use crate::files::config::{Error, Table, Value};
 use crate::limits::KEEP_ALIVE_SECONDS_MAX;
@@ -29,13 +29,14 @@ pub(super) fn application(reader: &Reader<'_>, root: &Table<'_>) -> Result<Appli
         authors: table.strings("authors")?,
         targets: table.strings("targets")?,
         mqtt: mqtt(reader, &table)?,
+        redis_address: redis(reader, &table)?,
         mqtt_session: session(reader, &table)?,
         tool: tool::application_tool(&table)?,
         http: http::settings(&table)?,
     })
 }
 
-/// Settings of other triggers are theirs; only MQTT's are read.
+/// Settings of other triggers are theirs; only MQTT's and Redis's are read.
 fn mqtt(reader: &Reader<'_>, application: &Table<'_>) -> Result<Option<MqttSettings>, Error> {
     let Some(triggers) = application.table("trigger")? else {
         return Ok(None);
@@ -60,6 +61,18 @@ fn mqtt(reader: &Reader<'_>, application: &Table<'_>) -> Result<Option<MqttSetti
             .map_err(|error| address.error(format!("{literal:?}: {error}")))?;
     }
     Ok(Some(settings))
+}
+
+fn redis(reader: &Reader<'_>, application: &Table<'_>) -> Result<Option<Template>, Error> {
+    let Some(triggers) = application.table("trigger")? else {
+        return Ok(None);
+    };
+    let Some(table) = triggers.table("redis")? else {
+        return Ok(None);
+    };
+    let table = table.only(&["address"])?;
+    let address = table.require("address", "the server's address, like redis://localhost:6379")?;
+    fires::redis_address(reader, &address).map(Some)
 }
 
 fn keep_alive(reader: &Reader<'_>, value: &Value<'_>) -> Result<Template, Error> {
@@ -185,6 +198,27 @@ pub(super) fn check_broker(
                 trigger.id
             );
             let help = r#"write: [application.trigger.mqtt] and below it: address = "mqtt://localhost:1883""#;
+            Err(root.error("application", message).with_help(help))
+        }
+        _ => check_redis(root, application, triggers),
+    }
+}
+
+/// A Redis trigger has a server, its own or the application's.
+fn check_redis(
+    root: &Table<'_>,
+    application: &Application,
+    triggers: &[Trigger],
+) -> Result<(), Error> {
+    let lacks =
+        |trigger: &&Trigger| matches!(trigger.kind, TriggerKind::Redis { address: None, .. });
+    match (triggers.iter().find(lacks), &application.redis_address) {
+        (Some(trigger), None) => {
+            let message = format!(
+                "missing [application.trigger.redis]; trigger {:?} names no server of its own",
+                trigger.id
+            );
+            let help = r#"write: [application.trigger.redis] and below it: address = "redis://localhost:6379""#;
             Err(root.error("application", message).with_help(help))
         }
         _ => Ok(()),

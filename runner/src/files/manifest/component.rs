@@ -33,7 +33,6 @@ pub(super) fn component(
     table: &Table<'_>,
 ) -> Result<Component, Error> {
     let table = table.clone().only(KEYS)?;
-    refuse_ai_models(&table)?;
     let mut component = Component {
         id: id.to_owned(),
         line: table.line(),
@@ -46,6 +45,7 @@ pub(super) fn component(
         allowed_outbound_hosts: hosts(reader, id, &table)?,
         key_value_stores: labels(&table, "key_value_stores")?,
         sqlite_databases: labels(&table, "sqlite_databases")?,
+        ai_models: table.strings("ai_models")?,
         targets: table.strings("targets")?,
         build: table.table("build")?.map(build).transpose()?,
         dependencies: dependency::dependencies(&table)?,
@@ -60,15 +60,6 @@ pub(super) fn component(
         reader.profiles.insert(profile.name);
     }
     Ok(component)
-}
-
-fn refuse_ai_models(table: &Table<'_>) -> Result<(), Error> {
-    match table.strings("ai_models")?.is_empty() {
-        true => Ok(()),
-        false => {
-            Err(table.error("ai_models", "models are not supported by this build; remove them"))
-        }
-    }
 }
 
 fn variables(reader: &Reader<'_>, table: &Table<'_>) -> Result<BTreeMap<String, Template>, Error> {

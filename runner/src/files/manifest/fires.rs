@@ -1,12 +1,14 @@
 //! What fires a trigger that needs no broker: `[[trigger.timer]]`, `[[trigger.cron]]`,
-//! `[[trigger.gpio]]`, `[[trigger.command]]`.
+//! `[[trigger.gpio]]`, `[[trigger.command]]`, `[[trigger.redis]]`.
 
 use std::time::Duration;
 
 use pirn_triggers::gpio::Edges;
+use pirn_triggers::redis::Address;
 use pirn_triggers::time::{Cron, First, Interval, IntervalError, Zone};
 
-use super::{Durable, FirstTick, TriggerKind};
+use super::read::Reader;
+use super::{Durable, FirstTick, Template, TriggerKind};
 use crate::files::config::{Error, Table, Value};
 use crate::files::pins;
 use crate::limits::time as limits;
@@ -19,6 +21,8 @@ pub(super) const GPIO_KEYS: &[&str] =
     &["id", "component", "line", "edge", "debounce", "bias", "durable"];
 
 pub(super) const COMMAND_KEYS: &[&str] = &["id", "component"];
+
+pub(super) const REDIS_KEYS: &[&str] = &["id", "component", "channel", "address"];
 
 pub(super) fn timer(table: &Table<'_>) -> Result<TriggerKind, Error> {
     let (key, interval) = interval(table)?;
@@ -87,4 +91,24 @@ pub(super) fn gpio(table: &Table<'_>) -> Result<TriggerKind, Error> {
         debounce: pins::debounce(table)?,
         bias: table.get("bias").map(|value| pins::bias(&value)).transpose()?,
     })
+}
+
+pub(super) fn redis(reader: &Reader<'_>, table: &Table<'_>) -> Result<TriggerKind, Error> {
+    let channel = table.require("channel", "the channel to subscribe to")?;
+    let address = table.get("address").map(|value| redis_address(reader, &value)).transpose()?;
+    let written = reader.template(&channel)?;
+    match written.literal() {
+        Some("") => Err(channel.error("a channel's name cannot be empty")),
+        _ => Ok(TriggerKind::Redis { channel: written, address }),
+    }
+}
+
+/// A server's address; one that is written out is checked here.
+pub(super) fn redis_address(reader: &Reader<'_>, value: &Value<'_>) -> Result<Template, Error> {
+    let template = reader.template(value)?;
+    if let Some(literal) = template.literal() {
+        // It may hold a password: not shown.
+        Address::parse(literal).map_err(|error| value.error(error.to_string()))?;
+    }
+    Ok(template)
 }

@@ -46,6 +46,8 @@ pub struct Application {
     pub targets: Vec<String>,
     /// `[application.trigger.mqtt]`.
     pub mqtt: Option<MqttSettings>,
+    /// `[application.trigger.redis] address`: the server of triggers that name none.
+    pub redis_address: Option<Template>,
     /// `[application.tool.pirn.mqtt]`.
     pub mqtt_session: MqttSessionSettings,
     /// `[application.trigger.http]` and `[application.tool.pirn.http]`.
@@ -233,6 +235,13 @@ pub enum TriggerKind {
         /// The zone that it is read in, a name of the IANA database; UTC if absent.
         zone: Option<String>,
     },
+    /// A message of a Redis channel.
+    Redis {
+        /// The channel, as it is.
+        channel: Template,
+        /// The server; the application's if absent.
+        address: Option<Template>,
+    },
     /// An edge on a GPIO line.
     Gpio {
         /// The line, by a name of the board's or the operator's file.
@@ -289,6 +298,8 @@ pub struct Component {
     pub key_value_stores: Vec<String>,
     /// Labels of databases that it may open.
     pub sqlite_databases: Vec<String>,
+    /// Models that it may ask.
+    pub ai_models: Vec<String>,
     /// Environments that it says it can run in.
     pub targets: Vec<String>,
     /// How it is built.

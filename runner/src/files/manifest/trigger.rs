@@ -11,10 +11,10 @@ use super::{
 use crate::files::config::{Error, Table, Value, unknown};
 
 /// Types that this build offers.
-const OFFERED: &[&str] = &["command", "cron", "gpio", "http", "mqtt", "timer"];
+const OFFERED: &[&str] = &["command", "cron", "gpio", "http", "mqtt", "redis", "timer"];
 
 /// Types that are known to exist, here later or in Spin: not a typo, so not to be corrected.
-const KNOWN_ELSEWHERE: &[&str] = &["redis", "sqs"];
+const KNOWN_ELSEWHERE: &[&str] = &["sqs"];
 
 pub(super) fn triggers(
     reader: &mut Reader<'_>,
@@ -88,6 +88,7 @@ fn trigger(
         "gpio" => fires::GPIO_KEYS,
         "http" => http::KEYS,
         "command" => fires::COMMAND_KEYS,
+        "redis" => fires::REDIS_KEYS,
         _ => MQTT_KEYS,
     };
     let table = table.clone().only(keys)?;
@@ -109,6 +110,7 @@ fn trigger(
         "gpio" => fires::gpio(&table)?,
         "http" => http::trigger(&table)?,
         "command" => TriggerKind::Command,
+        "redis" => fires::redis(reader, &table)?,
         _ => mqtt(reader, &table)?,
     };
     let durable = fires::durable(&table)?;

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{MqttOverrides, Policy, ProviderConfig, RuntimeConfig, StoreConfig};
+use super::{
+    LlmApi, LlmCompute, MqttOverrides, OutboundSettings, Policy, ProviderConfig, RuntimeConfig,
+    StoreConfig,
+};
 use crate::files::config::{Bytes, Document, Error, Table, Value, unknown};
 use crate::files::manifest::{
     BlockedNetworks, HostPattern, Network, PrivateNetworks, label, topics,
 };
 use crate::files::pins;
+use crate::files::url::Url;
 use crate::limits::bounds::{LetterBounds, WhenFull};
 use crate::limits::store as caps;
 
@@ -21,6 +25,7 @@ pub(super) fn runtime_config(file: &str, text: &str) -> Result<RuntimeConfig, Er
         "key_value_store",
         "sqlite_database",
         "outbound_networking",
+        "llm_compute",
         "tool",
     ])?;
     let pirn = pirn(&root)?;
@@ -34,6 +39,8 @@ pub(super) fn runtime_config(file: &str, text: &str) -> Result<RuntimeConfig, Er
         sqlite_databases: stores(&root, "sqlite_database")?,
         block_networks: block_networks(&root)?,
         mqtt: pirn_table("mqtt")?.map(mqtt).transpose()?.unwrap_or_default(),
+        llm_compute: root.table("llm_compute")?.map(llm_compute).transpose()?,
+        outbound: pirn_table("outbound")?.map(outbound).transpose()?.unwrap_or_default(),
         gpio: pins::pins(pirn_table("gpio")?)?,
         policy: pirn_table("policy")?.map(policy).transpose()?.unwrap_or_default(),
         dead_letters: pirn_table("dead_letters")?.map(letters).transpose()?.unwrap_or_default(),
@@ -47,7 +54,7 @@ fn pirn<'a>(root: &Table<'a>) -> Result<Option<Table<'a>>, Error> {
     };
     tools
         .table("pirn")?
-        .map(|pirn| pirn.only(&["mqtt", "gpio", "policy", "dead_letters"]))
+        .map(|pirn| pirn.only(&["mqtt", "gpio", "outbound", "policy", "dead_letters"]))
         .transpose()
 }
 
@@ -194,6 +201,47 @@ fn mqtt(table: Table<'_>) -> Result<MqttOverrides, Error> {
             .transpose()?
             .unwrap_or_default(),
     })
+}
+
+fn llm_compute(table: Table<'_>) -> Result<LlmCompute, Error> {
+    let kind = table.require("type", "where models run")?;
+    match kind.string()? {
+        "remote_http" => {}
+        "spin" => {
+            let message = "type \"spin\" would run models in this process, which is not supported";
+            return Err(kind.error(message).with_help("this build offers: remote_http"));
+        }
+        other => {
+            let message = unknown("type", other, &["remote_http"]);
+            return Err(kind.error(message).with_help("this build offers: remote_http"));
+        }
+    }
+    let table = table.only(&["type", "url", "auth_token", "api_type"])?;
+    let url = table.require("url", "the model server's address, like \"http://10.0.0.7:8080\"")?;
+    let parsed = Url::parse(url.string()?).map_err(|error| url.error(error.to_string()))?;
+    if parsed.host.is_empty() || !matches!(parsed.scheme.as_str(), "http" | "https") {
+        return Err(url.error("expected an address that begins with http:// or https://"));
+    }
+    if parsed.path.contains('?') {
+        return Err(url.error("paths are appended to it, so it can have no query"));
+    }
+    let api = match table.string("api_type")? {
+        None | Some("default") => LlmApi::Default,
+        Some("open_ai") => LlmApi::OpenAi,
+        Some(other) => {
+            let message = unknown("API type", other, &["default", "open_ai"]);
+            return Err(table.error("api_type", message));
+        }
+    };
+    let auth_token = table.string("auth_token")?.unwrap_or_default().to_owned();
+    if auth_token.contains(|c: char| !c.is_ascii_graphic()) {
+        return Err(table.error("auth_token", "has characters that no header can carry"));
+    }
+    Ok(LlmCompute { url: parsed, auth_token, api })
+}
+
+fn outbound(table: Table<'_>) -> Result<OutboundSettings, Error> {
+    Ok(OutboundSettings { ca_file: path(&table.only(&["ca_file"])?, "ca_file")? })
 }
 
 fn policy(table: Table<'_>) -> Result<Policy, Error> {

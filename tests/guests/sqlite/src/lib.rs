@@ -15,7 +15,7 @@
 
 mod bindings {
     wit_bindgen::generate!({
-        path: "../../../runner/wit",
+        path: ["../../../runner/wit/spin-1", "../../../runner/wit"],
         inline: "
             package pirn:sqlite-guest;
 
@@ -208,11 +208,17 @@ macro_rules! way {
 }
 
 way!(Sdk2, v2, v2::Connection::open, v2::Connection::execute, v2::Connection);
-way!(Sdk3, v3, v3::Connection::open, v3::Connection::execute, v3::Connection,
+way!(
+    Sdk3,
+    v3,
+    v3::Connection::open,
+    v3::Connection::execute,
+    v3::Connection,
     fn did(&mut self) -> Result<String> {
         let connection = self.0.as_ref().context("nothing is open")?;
         Ok(format!("{} {}", connection.last_insert_rowid(), connection.changes()))
-    });
+    }
+);
 
 /// A number, which somebody has to close.
 struct Number(u32);

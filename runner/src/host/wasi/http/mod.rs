@@ -1,9 +1,10 @@
-//! `wasi:http`: requests that come in. What goes out and comes in over HTTP has the same [`fields`], [`bodies`] and words
-//! whichever way it goes; requests of guests are another file's.
+//! `wasi:http`: requests that come in, and those of guests that go out. What goes over HTTP has the same [`fields`],
+//! [`bodies`] and words whichever way it goes.
 
 mod bodies;
 mod fields;
 mod incoming;
+mod outgoing;
 mod words;
 
 use super::{Door, Host, Interface};
@@ -16,5 +17,7 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     let mut types = fields::types(door)?;
     fields::offer(&mut types)?;
     bodies::offer(&mut types)?;
-    incoming::offer(&mut types)
+    incoming::offer(&mut types)?;
+    outgoing::offer(&mut types)?;
+    outgoing::offer_handler(door)
 }

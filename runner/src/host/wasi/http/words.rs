@@ -55,7 +55,6 @@ impl From<&HttpMethod> for Method {
 
 impl Method {
     /// As it goes over the wire; `None` if it is no token.
-    #[allow(dead_code, reason = "guests' own requests will need it")]
     pub(crate) fn token(&self) -> Option<HttpMethod> {
         Some(match self {
             Self::Get => HttpMethod::GET,

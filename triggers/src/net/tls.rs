@@ -3,15 +3,14 @@
 //! rustls over tokio's socket, and nothing of rumqttc's TLS, whose features bind an outdated
 //! rustls-webpki with open advisories.
 
-use super::options::TlsOptions;
-use crate::limits::mqtt as limits;
+use super::TlsOptions;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -39,17 +38,36 @@ pub enum TlsConfigError {
     Client(String),
 }
 
+/// Why a handshake failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsFailure {
+    /// The certificate is not accepted.
+    #[error("{0}")]
+    Certificate(String),
+    /// The two sides do not understand each other.
+    #[error("{0}")]
+    Protocol(String),
+    /// The connection broke.
+    #[error("{0}")]
+    Broken(String),
+    /// The other side said nothing.
+    #[error("TLS: no answer in time")]
+    Timeout,
+}
+
 /// What a handshake needs: certificates, read and parsed.
-pub(super) struct Tls {
+pub(crate) struct Tls {
     config: Arc<ClientConfig>,
-    host: ServerName<'static>,
+}
+
+/// What a certificate must be for.
+pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, TlsConfigError> {
+    ServerName::try_from(host.to_owned()).map_err(|_| TlsConfigError::Host(host.to_owned()))
 }
 
 impl Tls {
     /// Reads the files. Blocks for as long as that takes: they are small and local.
-    pub(super) fn load(options: &TlsOptions, host: &str) -> Result<Self, TlsConfigError> {
-        let name = ServerName::try_from(host.to_owned());
-        let host = name.map_err(|_| TlsConfigError::Host(host.to_owned()))?;
+    pub(crate) fn load(options: &TlsOptions) -> Result<Self, TlsConfigError> {
         let roots = match &options.ca_file {
             Some(path) => file_roots(path)?,
             None => system_roots()?,
@@ -69,16 +87,20 @@ impl Tls {
                 auth.map_err(|error| TlsConfigError::Client(error.to_string()))?
             }
         };
-        Ok(Self { config: Arc::new(config), host })
+        Ok(Self { config: Arc::new(config) })
     }
 
     /// Shakes hands over a connection. Dropped half-way, the connection is closed.
-    pub(super) async fn handshake(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, String> {
-        let connector = TlsConnector::from(self.config.clone());
-        let handshake = connector.connect(self.host.clone(), tcp);
-        match timeout(limits::CONNECT_TIMEOUT, handshake).await {
-            Ok(result) => result.map_err(|error| explain(&error)),
-            Err(_) => Err("TLS: no answer in time".into()),
+    pub(crate) async fn handshake(
+        &self,
+        host: ServerName<'static>,
+        tcp: TcpStream,
+        within: Duration,
+    ) -> Result<TlsStream<TcpStream>, TlsFailure> {
+        let handshake = TlsConnector::from(self.config.clone()).connect(host, tcp);
+        match timeout(within, handshake).await {
+            Ok(result) => result.map_err(|error| failure(&error)),
+            Err(_) => Err(TlsFailure::Timeout),
         }
     }
 }
@@ -116,23 +138,29 @@ fn file_error(path: &Path, error: &impl std::fmt::Display) -> TlsConfigError {
 }
 
 /// One sentence, with the usual cause where there is one.
-pub(super) fn explain(error: &io::Error) -> String {
+pub(crate) fn explain(error: &io::Error) -> String {
+    failure(error).to_string()
+}
+
+fn failure(error: &io::Error) -> TlsFailure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
-        Some(rustls::Error::InvalidCertificate(why)) => explain_certificate(why),
-        Some(other) => format!("TLS: {other}"),
-        None => error.to_string(),
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            TlsFailure::Certificate(explain_certificate(why))
+        }
+        Some(other) => TlsFailure::Protocol(format!("TLS: {other}")),
+        None => TlsFailure::Broken(error.to_string()),
     }
 }
 
 fn explain_certificate(why: &CertificateError) -> String {
     match why {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => format!(
-            "TLS: the broker's certificate is not valid yet. This device's clock says {}: if that \
+            "TLS: the server's certificate is not valid yet. This device's clock says {}: if that \
              is wrong, the clock is the problem",
             year(SystemTime::now())
         ),
-        other => format!("TLS: the broker's certificate is not accepted: {other}"),
+        other => format!("TLS: the server's certificate is not accepted: {other}"),
     }
 }
 

@@ -5,22 +5,22 @@
 //! whose broker restarts do not come back in step; the long memory, so that a broker which accepts
 //! and then drops us (a packet it cannot take, a second client with our id) is not hammered.
 
-use crate::limits::mqtt::{BACKOFF_FIRST, BACKOFF_MAX, STABLE_AFTER};
+use crate::limits::net::{BACKOFF_FIRST, BACKOFF_MAX, STABLE_AFTER};
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 /// What is remembered between attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     /// Attempts since the last stable connection.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
     connected: Option<Instant>,
 }
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Input {
-    /// The broker accepted us.
+pub(crate) enum Input {
+    /// The other side accepted us.
     Connected,
     /// The connection broke, or none came about.
     Lost,
@@ -29,7 +29,7 @@ pub(super) enum Input {
 }
 
 /// The next state, and after a loss the pause. `random` is evenly spread over all of `u64`.
-pub(super) fn step(
+pub(crate) fn step(
     state: Backoff,
     input: Input,
     now: Instant,
@@ -46,12 +46,12 @@ pub(super) fn step(
 }
 
 /// The time by tokio's clock, which is the monotonic clock, and stands still for tests that ask.
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
 /// Randomness that is good enough to spread devices: the standard library's hash keys.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0)
 }
 

@@ -1,23 +1,20 @@
-//! The bytes' way to the broker: a TCP connection, bare or under TLS.
+//! The bytes' way to the other side: a TCP connection, bare or under TLS.
 
-use super::packet::Fault;
-use super::tls::explain;
+use super::tls::Tls;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// A connection.
-pub(super) enum Stream {
+pub(crate) enum Stream {
+    /// As it is.
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// What broke a connection.
-pub(super) fn fault(error: &io::Error) -> Fault {
-    Fault::Broken(explain(error))
+    /// Under TLS; beside it, what other connections may need too.
+    Tls(Box<(TlsStream<TcpStream>, Option<Arc<Tls>>)>),
 }
 
 impl AsyncRead for Stream {
@@ -28,7 +25,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
-            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+            Stream::Tls(tls) => Pin::new(&mut tls.0).poll_read(cx, buffer),
         }
     }
 }
@@ -41,21 +38,21 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+            Stream::Tls(tls) => Pin::new(&mut tls.0).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(&mut tls.0).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(&mut tls.0).poll_shutdown(cx),
         }
     }
 }

@@ -1,0 +1,490 @@
+//! Requests of guests: `wasi:http/outgoing-handler`, and the types that only they have. They go the way of all requests
+//! (`Grants::ask`), which asks for the grant first.
+//!
+//! A request runs in a task of its own from the moment it is handed over, because its guest may be busy writing its
+//! body, and waits for that to be read. It ends with the guest, or when the guest drops what stands for its answer.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::uri::{Authority, PathAndQuery};
+use pirn_triggers::http::pipe::Reader;
+use pirn_triggers::http::{Broken, Source};
+use pirn_triggers::net::DialError;
+use pirn_triggers::net::TlsFailure;
+use pirn_triggers::net::http::{
+    Body, Frame, HttpError, Outgoing, Response, SizeHint, Timeouts, empty,
+};
+use tokio::task::JoinHandle;
+use wasmtime::component::Resource;
+
+use super::bodies::{IncomingBody, OutgoingBody};
+use super::fields::Fields;
+use super::words::{DnsError, ErrorCode, Method, Scheme};
+use super::{Door, Host, Interface};
+use crate::engine::door::Answer;
+use crate::host::outbound::{Ask, AskError, Url};
+use crate::host::wasi::underway::Underway;
+
+/// `resource outgoing-request`
+struct OutgoingRequest {
+    method: Method,
+    scheme: Option<Scheme>,
+    authority: Option<String>,
+    path: Option<String>,
+    fields: HeaderMap,
+    body: Option<Reader>,
+    is_body_taken: bool,
+}
+
+/// `resource request-options`
+#[derive(Clone, Copy, Default)]
+struct RequestOptions {
+    connect: Option<u64>,
+    first_byte: Option<u64>,
+    between_bytes: Option<u64>,
+}
+
+/// `resource future-incoming-response`
+struct FutureResponse {
+    coming: Arc<Underway<Result<Response, AskError>>>,
+}
+
+/// `resource incoming-response`
+struct IncomingResponse {
+    status: u16,
+    fields: HeaderMap,
+    body: Option<Arc<Source>>,
+}
+
+/// A request under way; it ends when nobody wants its answer any more.
+struct Asked(JoinHandle<Result<Response, AskError>>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A request's body on its way. When nobody reads it any more, for whatever reason, what the guest still writes goes
+/// nowhere: why is told by the answer, or by what is there instead of it.
+struct Sent(Option<Reader>);
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(reader) = self.0.take() {
+            reader.drain();
+        }
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut self.0 {
+            Some(reader) => Pin::new(reader).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+type Request = Resource<OutgoingRequest>;
+type Options = Resource<RequestOptions>;
+type Done = Answer<(Result<(), ()>,)>;
+
+pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
+    offer_request(types)?;
+    offer_options(types)?;
+    offer_response(types)
+}
+
+pub(super) fn offer_handler(door: &mut Door) -> Answer<()> {
+    let mut handler = super::super::interface(door, "http/outgoing-handler")?;
+    handler.at_once("handle", handle)
+}
+
+fn offer_request(types: &mut Interface<'_>) -> Answer<()> {
+    types.resource::<OutgoingRequest>("outgoing-request")?;
+    types.at_once(
+        "[constructor]outgoing-request",
+        |host: &Host, (fields,): (Resource<Fields>,)| {
+            let fields = host.take(fields)?.into_map();
+            Ok((host.push(OutgoingRequest::of(fields))?,))
+        },
+    )?;
+    types.at_once("[method]outgoing-request.body", body)?;
+    types.at_once("[method]outgoing-request.method", |host: &Host, (request,): (Request,)| {
+        Ok((host.with(&request, |request| request.method.clone())?,))
+    })?;
+    types.at_once(
+        "[method]outgoing-request.set-method",
+        |host: &Host, (request, method): (Request, Method)| -> Done {
+            let fits = method.token().is_some();
+            set(host, &request, fits, |request| request.method = method)
+        },
+    )?;
+    types.at_once(
+        "[method]outgoing-request.path-with-query",
+        |host: &Host, (request,): (Request,)| {
+            Ok((host.with(&request, |request| request.path.clone())?,))
+        },
+    )?;
+    types.at_once(
+        "[method]outgoing-request.set-path-with-query",
+        |host: &Host, (request, path): (Request, Option<String>)| -> Done {
+            let fits = path.as_deref().is_none_or(|path| path.parse::<PathAndQuery>().is_ok());
+            set(host, &request, fits, |request| request.path = path)
+        },
+    )?;
+    types.at_once("[method]outgoing-request.scheme", |host: &Host, (request,): (Request,)| {
+        Ok((host.with(&request, |request| request.scheme.clone())?,))
+    })?;
+    types.at_once(
+        "[method]outgoing-request.set-scheme",
+        |host: &Host, (request, scheme): (Request, Option<Scheme>)| -> Done {
+            let fits = match &scheme {
+                Some(Scheme::Other(other)) => other.parse::<http::uri::Scheme>().is_ok(),
+                _ => true,
+            };
+            set(host, &request, fits, |request| request.scheme = scheme)
+        },
+    )?;
+    types.at_once(
+        "[method]outgoing-request.authority",
+        |host: &Host, (request,): (Request,)| {
+            Ok((host.with(&request, |request| request.authority.clone())?,))
+        },
+    )?;
+    types.at_once(
+        "[method]outgoing-request.set-authority",
+        |host: &Host, (request, authority): (Request, Option<String>)| -> Done {
+            let fits = authority.as_deref().is_none_or(|text| place(text).is_some());
+            set(host, &request, fits, |request| request.authority = authority)
+        },
+    )?;
+    types.at_once("[method]outgoing-request.headers", |host: &Host, (request,): (Request,)| {
+        let fields = host.with(&request, |request| request.fields.clone())?;
+        Ok((host.push(Fields::frozen(fields))?,))
+    })
+}
+
+impl OutgoingRequest {
+    fn of(fields: HeaderMap) -> Self {
+        Self {
+            method: Method::Get,
+            scheme: None,
+            authority: None,
+            path: None,
+            fields,
+            body: None,
+            is_body_taken: false,
+        }
+    }
+}
+
+fn set(
+    host: &Host,
+    request: &Request,
+    fits: bool,
+    change: impl FnOnce(&mut OutgoingRequest),
+) -> Done {
+    host.with(request, |request| {
+        if fits {
+            change(request);
+        }
+    })?;
+    Ok((if fits { Ok(()) } else { Err(()) },))
+}
+
+fn body(host: &Host, (request,): (Request,)) -> Answer<(Result<Resource<OutgoingBody>, ()>,)> {
+    let moves = host.moves();
+    let body = host.with(&request, |request| {
+        if std::mem::replace(&mut request.is_body_taken, true) {
+            return None;
+        }
+        let (body, reader) = OutgoingBody::of(&request.fields, &moves);
+        request.body = Some(reader);
+        Some(body)
+    })?;
+    Ok((match body {
+        Some(body) => Ok(host.push(body)?),
+        None => Err(()),
+    },))
+}
+
+/// One of the three times, to be read or written.
+type Time = fn(&mut RequestOptions) -> &mut Option<u64>;
+
+fn offer_options(types: &mut Interface<'_>) -> Answer<()> {
+    types.resource::<RequestOptions>("request-options")?;
+    types.at_once("[constructor]request-options", |host: &Host, ()| {
+        Ok((host.push(RequestOptions::default())?,))
+    })?;
+    fn read(host: &Host, options: &Options, time: Time) -> Answer<(Option<u64>,)> {
+        Ok((host.with(options, |options| *time(options))?,))
+    }
+    fn write(host: &Host, options: &Options, time: Time, value: Option<u64>) -> Done {
+        host.with(options, |options| *time(options) = value)?;
+        Ok((Ok(()),))
+    }
+    types.at_once("[method]request-options.connect-timeout", |host, (options,): (Options,)| {
+        read(host, &options, |options| &mut options.connect)
+    })?;
+    types.at_once(
+        "[method]request-options.set-connect-timeout",
+        |host, (options, time): (Options, Option<u64>)| {
+            write(host, &options, |options| &mut options.connect, time)
+        },
+    )?;
+    types
+        .at_once("[method]request-options.first-byte-timeout", |host, (options,): (Options,)| {
+            read(host, &options, |options| &mut options.first_byte)
+        })?;
+    types.at_once(
+        "[method]request-options.set-first-byte-timeout",
+        |host, (options, time): (Options, Option<u64>)| {
+            write(host, &options, |options| &mut options.first_byte, time)
+        },
+    )?;
+    types.at_once(
+        "[method]request-options.between-bytes-timeout",
+        |host, (options,): (Options,)| read(host, &options, |options| &mut options.between_bytes),
+    )?;
+    types.at_once(
+        "[method]request-options.set-between-bytes-timeout",
+        |host, (options, time): (Options, Option<u64>)| {
+            write(host, &options, |options| &mut options.between_bytes, time)
+        },
+    )
+}
+
+impl RequestOptions {
+    fn timeouts(self) -> Timeouts {
+        let usual = Timeouts::default();
+        let of = |time: Option<u64>, usual| time.map_or(usual, Duration::from_nanos);
+        Timeouts {
+            connect: of(self.connect, usual.connect),
+            first_byte: of(self.first_byte, usual.first_byte),
+            between_bytes: of(self.between_bytes, usual.between_bytes),
+        }
+    }
+}
+
+fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
+    types.resource::<FutureResponse>("future-incoming-response")?;
+    types.at_once(
+        "[method]future-incoming-response.subscribe",
+        |host: &Host, (future,): (Resource<FutureResponse>,)| {
+            let pollable = host.with(&future, |future| future.coming.pollable())?;
+            Ok((host.push(pollable)?,))
+        },
+    )?;
+    types.at_once("[method]future-incoming-response.get", get)?;
+    types.resource::<IncomingResponse>("incoming-response")?;
+    types.at_once(
+        "[method]incoming-response.status",
+        |host: &Host, (response,): (Resource<IncomingResponse>,)| {
+            Ok((host.with(&response, |response| response.status)?,))
+        },
+    )?;
+    types.at_once(
+        "[method]incoming-response.headers",
+        |host: &Host, (response,): (Resource<IncomingResponse>,)| {
+            let fields = host.with(&response, |response| response.fields.clone())?;
+            Ok((host.push(Fields::frozen(fields))?,))
+        },
+    )?;
+    types.at_once(
+        "[method]incoming-response.consume",
+        |host: &Host, (response,): (Resource<IncomingResponse>,)| {
+            let moves = host.moves();
+            let body = host.with(&response, |response| response.body.take())?;
+            Ok((match body {
+                Some(source) => Ok(host.push(IncomingBody::new(source, moves))?),
+                None => Err(()),
+            },))
+        },
+    )
+}
+
+type Got = Result<Resource<IncomingResponse>, ErrorCode>;
+
+/// Once there, once.
+fn get(host: &Host, (future,): (Resource<FutureResponse>,)) -> Answer<(Option<Result<Got, ()>>,)> {
+    let coming = host.with(&future, |future| Arc::clone(&future.coming))?;
+    let answer = match coming.take() {
+        Some(Ok(response)) => {
+            let Response { status, headers, body } = response;
+            let body = Some(Arc::new(Source::patient(body)));
+            let response = IncomingResponse { status: status.as_u16(), fields: headers, body };
+            Some(Ok(Ok(host.push(response)?)))
+        }
+        Some(Err(error)) => Some(Ok(Err((&error).into()))),
+        None if coming.is_taken() => Some(Err(())),
+        None => None,
+    };
+    Ok((answer,))
+}
+
+type Handled = Result<Resource<FutureResponse>, ErrorCode>;
+
+fn handle(host: &Host, (request, options): (Request, Option<Options>)) -> Answer<(Handled,)> {
+    let options = options.map(|options| host.take(options)).transpose()?.unwrap_or_default();
+    let request = host.take(request)?;
+    let Some(url) = url(&request) else { return Ok((Err(ErrorCode::HttpRequestUriInvalid),)) };
+    let Some(method) = request.method.token() else {
+        return Ok((Err(ErrorCode::HttpRequestMethodInvalid),));
+    };
+    let ask = Ask {
+        method,
+        url,
+        headers: request.fields,
+        body: request.body.map_or_else(empty, |body| Outgoing::of(Sent(Some(body)))),
+        timeouts: options.timeouts(),
+    };
+    let grants = Arc::clone(&host.0.grants);
+    if let Err(error) = grants.permits(&ask) {
+        return Ok((Err((&error).into()),));
+    }
+    // Not the host itself: it would hold the work that holds it, for ever.
+    let mut asked = Asked(tokio::spawn(async move { grants.ask(ask).await }));
+    let coming = Underway::new(async move {
+        let broke = |_| Err(AskError::Http(HttpError::Cut));
+        (&mut asked.0).await.unwrap_or_else(broke)
+    });
+    Ok((Ok(host.push(FutureResponse { coming })?),))
+}
+
+/// Whom it is for. Without an authority it is for the app itself.
+fn url(request: &OutgoingRequest) -> Option<Url> {
+    let (host, port) = match &request.authority {
+        None => (String::new(), None),
+        Some(authority) => place(authority)?,
+    };
+    let scheme = match &request.scheme {
+        Some(Scheme::Http) => "http".to_owned(),
+        // An app asks itself without TLS, whatever it would be asked with.
+        None if host.is_empty() => "http".to_owned(),
+        Some(Scheme::Https) | None => "https".to_owned(),
+        Some(Scheme::Other(other)) => other.to_ascii_lowercase(),
+    };
+    let path = request.path.clone().unwrap_or_else(|| "/".to_owned());
+    let path = if path.starts_with('/') { path } else { format!("/{path}") };
+    Some(Url { scheme, host, port, path })
+}
+
+/// A host and perhaps a port; credentials have no place in it.
+fn place(text: &str) -> Option<(String, Option<u16>)> {
+    let authority: Authority = text.parse().ok()?;
+    let (host, port) = (authority.host(), authority.port_u16());
+    if text.contains('@') || host.is_empty() || (port.is_none() && text.len() != host.len()) {
+        return None;
+    }
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((bare.to_owned(), port))
+}
+
+impl From<&AskError> for ErrorCode {
+    fn from(error: &AskError) -> Self {
+        match error {
+            AskError::Denied(_) => Self::HttpRequestDenied,
+            AskError::Scheme(_) => Self::HttpProtocolError,
+            AskError::NobodyInside => Self::DestinationNotFound,
+            AskError::Http(error) => error.into(),
+        }
+    }
+}
+
+impl From<&HttpError> for ErrorCode {
+    fn from(error: &HttpError) -> Self {
+        match error {
+            HttpError::Dial(error) => error.into(),
+            HttpError::Busy => Self::ConnectionLimitReached,
+            HttpError::Timeout(_) => Self::ConnectionReadTimeout,
+            HttpError::Request(_) => Self::HttpRequestUriInvalid,
+            HttpError::Cut => Self::HttpResponseIncomplete,
+            HttpError::HeadTooLarge => Self::HttpResponseHeaderSectionSize(None),
+            HttpError::Protocol(_) => Self::HttpProtocolError,
+            HttpError::BodyTooLarge(most) => Self::HttpResponseBodySize(Some(*most as u64)),
+            HttpError::Unfinished => Self::HttpRequestBodySize(None),
+        }
+    }
+}
+
+impl From<&DialError> for ErrorCode {
+    fn from(error: &DialError) -> Self {
+        use std::io::ErrorKind;
+        let dns = |why: &str| DnsError { rcode: Some(why.to_owned()), info_code: None };
+        match error {
+            DialError::Unknown { why, .. } => Self::DnsError(dns(why)),
+            DialError::NoAddress { .. } => Self::DnsError(dns("no address")),
+            DialError::LookupTimeout { .. } => Self::DnsTimeout,
+            DialError::NotPermitted { .. } => Self::DestinationIpProhibited,
+            DialError::Timeout { .. } => Self::ConnectionTimeout,
+            DialError::Failed { kind: ErrorKind::ConnectionRefused, .. } => Self::ConnectionRefused,
+            DialError::Failed {
+                kind: ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable,
+                ..
+            } => Self::DestinationIpUnroutable,
+            DialError::Failed { kind: ErrorKind::TimedOut, .. } => Self::ConnectionTimeout,
+            DialError::Failed { .. } => Self::DestinationUnavailable,
+            DialError::Tls { why: TlsFailure::Certificate(_), .. } => Self::TlsCertificateError,
+            DialError::Tls { why: TlsFailure::Protocol(_), .. } => Self::TlsProtocolError,
+            DialError::Tls { why: TlsFailure::Broken(_), .. } => Self::ConnectionTerminated,
+            DialError::Tls { why: TlsFailure::Timeout, .. } => Self::ConnectionTimeout,
+            DialError::TlsConfig(_) => Self::ConfigurationError,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_a_host_and_a_port_and_nothing_else() {
+        for (text, host, port) in [
+            ("example.com", "example.com", None),
+            ("example.com:8080", "example.com", Some(8080)),
+            ("[::1]:80", "::1", Some(80)),
+        ] {
+            assert_eq!(place(text), Some((host.to_owned(), port)), "{text}");
+        }
+        for text in ["", "a b", "user@example.com", "example.com:", "example.com:99999", ":80"] {
+            assert_eq!(place(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn whom_a_request_is_for_is_put_together_from_its_parts() {
+        let mut request = OutgoingRequest::of(HeaderMap::new());
+        let of = |request: &OutgoingRequest| {
+            let url = url(request).unwrap();
+            (url.scheme, url.host, url.port, url.path)
+        };
+        assert_eq!(of(&request), ("http".into(), String::new(), None, "/".into()));
+        request.authority = Some("example.com".into());
+        request.path = Some("?x=1".into());
+        assert_eq!(of(&request), ("https".into(), "example.com".into(), None, "/?x=1".into()));
+        request.scheme = Some(Scheme::Http);
+        assert_eq!(of(&request).0, "http");
+    }
+}
