@@ -1,38 +1,35 @@
 //! The shop: code for all apps of a process. A component is loaded when it is first needed, once, whoever uses it; it
 //! stays at hand until others need its place. Engines, with their places for instances, are made once.
 
+mod ware;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
+use self::ware::Goods;
+pub(super) use self::ware::{Origin, Ware};
 use super::gate::Addresses;
 use super::loading::LoadAppError;
 use super::readiness::schedule_of;
-use crate::engine::artifact::{ArtifactError, digest};
 use crate::engine::compiled::{Pool, StartError};
-use crate::engine::private::{Private, Stamp};
-use crate::engine::{Engine, Form, config, interpreted};
-use crate::features;
+use crate::engine::private::Private;
+use crate::engine::{Engine, config, interpreted};
 use crate::files::board::{Board, BoardMemory, Overcommit};
 use crate::flow::clock::Clock;
 use crate::flow::crew::Crew;
 use crate::flow::ledger::Ledger;
-use crate::flow::unit::{self, Loaded};
+use crate::flow::unit::Loaded;
 use crate::host::{self, Component, Host};
-use crate::limits::engine::{ARTIFACT_BYTES_PER_BYTE, COMPONENT_BYTES, INTERPRETED_BYTES_PER_BYTE};
 use crate::limits::serve::{CODE_SHARE, LOADS_MAX};
 use crate::limits::store;
+use crate::plan::App;
 use crate::plan::bundle::LockedArtifact;
-use crate::plan::{App, ComponentPlan};
 use crate::report::Reporter;
 use crate::store::Desk;
-use crate::worlds::{WorldKind, Worlds};
 
 /// What the apps of a process have in common.
 pub struct Process {
@@ -178,167 +175,6 @@ impl Process {
     }
 }
 
-/// What a component is loaded from.
-pub(super) enum Origin {
-    /// An artifact of the lock file's, with its path.
-    Artifact(PathBuf, LockedArtifact),
-    /// The component itself, as it was when its app was planned. It is checked like any input, so nobody has to vouch
-    /// for it.
-    Component(PathBuf, Stamp),
-}
-
-/// What was read of an origin: the file or the bytes, and their digest.
-enum Goods {
-    Artifact(File, LockedArtifact),
-    Component(Vec<u8>, String),
-}
-
-impl Goods {
-    fn digest(&self) -> &str {
-        match self {
-            Self::Artifact(_, artifact) => &artifact.sha256,
-            Self::Component(_, digest) => digest,
-        }
-    }
-}
-
-impl Origin {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Artifact(path, _) | Self::Component(path, _) => path,
-        }
-    }
-
-    /// Reads it. Also where the same is loaded for others: we keep our own copy, and an altered file is an error.
-    fn goods(&self, private: &Private) -> Result<Goods, LoadAppError> {
-        Ok(match self {
-            Self::Artifact(path, artifact) => {
-                Goods::Artifact(private.open(path, &artifact.sha256)?, artifact.clone())
-            }
-            Self::Component(path, stamp) => {
-                let bytes = unaltered(path, stamp)?;
-                let digest = digest(&mut &*bytes).map_err(|error| unreadable(path, error))?;
-                Goods::Component(bytes, digest)
-            }
-        })
-    }
-}
-
-/// One component of an app: its code is at hand, or is loaded when it is needed.
-pub(super) struct Ware {
-    process: Arc<Process>,
-    component: String,
-    origin: Origin,
-    kinds: Box<[WorldKind]>,
-    memory_bytes_max: u64,
-    at_hand: Mutex<Weak<Loaded>>,
-}
-
-impl Ware {
-    /// Nothing is loaded yet.
-    pub(super) fn new(
-        process: Arc<Process>,
-        plan: &ComponentPlan,
-        origin: Origin,
-        kinds: impl IntoIterator<Item = WorldKind>,
-    ) -> Self {
-        Self {
-            process,
-            component: plan.id.clone(),
-            origin,
-            kinds: kinds.into_iter().collect(),
-            memory_bytes_max: plan.limits.memory_bytes_max,
-            at_hand: Mutex::default(),
-        }
-    }
-
-    /// How it runs, and from how much.
-    pub(super) fn form(&self) -> (Form, u64) {
-        match &self.origin {
-            Origin::Artifact(_, artifact) => (Form::Compiled(artifact.code), artifact.bytes),
-            Origin::Component(_, stamp) => (Form::Interpreted, stamp.bytes()),
-        }
-    }
-
-    /// The code, loaded first if it is not at hand. It stays until others need its place.
-    pub(super) fn load(&self) -> Result<Arc<Loaded>, LoadAppError> {
-        let mut at_hand = self.at_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = at_hand.upgrade() {
-            loaded.used.store(true, Relaxed);
-            return Ok(loaded);
-        }
-        // Files are read before the shop is held, which others need for their events.
-        let goods = self.origin.goods(&self.process.private)?;
-        let mut shop = self.process.shop();
-        let component = shop.component(&self.origin, goods)?;
-        let loaded = Arc::new(self.fitting(component)?);
-        *at_hand = Arc::downgrade(&loaded);
-        shop.keep(&loaded, self.bytes());
-        Ok(loaded)
-    }
-
-    /// What it takes in memory; code that is compiled is mapped from its file.
-    fn bytes(&self) -> u64 {
-        match &self.origin {
-            Origin::Artifact(_, made) => COMPONENT_BYTES + made.bytes / ARTIFACT_BYTES_PER_BYTE,
-            Origin::Component(_, stamp) => stamp.bytes().saturating_mul(INTERPRETED_BYTES_PER_BYTE),
-        }
-    }
-
-    fn digest(&self) -> Option<&str> {
-        match &self.origin {
-            Origin::Artifact(_, artifact) => Some(&artifact.sha256),
-            Origin::Component(..) => None,
-        }
-    }
-
-    fn fitting(&self, component: Arc<Component>) -> Result<Loaded, LoadAppError> {
-        let id = || self.component.clone();
-        let imports = component.missing_imports().iter();
-        let left_out = |import: &String| Some((import.clone(), features::left_out(import)?));
-        if let Some((import, feature)) = imports.clone().find_map(left_out) {
-            return Err(LoadAppError::LeftOut { component: id(), import, feature });
-        }
-        let worlds = Worlds::of(&component, self.kinds.iter().copied());
-        let worlds = worlds.map_err(|error| LoadAppError::World { component: id(), error })?;
-        let needed = component.memory_bytes_min().unwrap_or(0) as u64;
-        let limit = self.memory_bytes_max;
-        if needed > limit {
-            let (needed, limit) = (needed / 1024, limit / 1024);
-            return Err(LoadAppError::Memory { component: id(), needed, limit });
-        }
-        Ok(Loaded { component, worlds, used: AtomicBool::new(false) })
-    }
-}
-
-impl unit::Code for Ware {
-    fn at_hand(&self) -> Option<Arc<Loaded>> {
-        // Somebody who loads it may hold this for long.
-        let loaded = self.at_hand.try_lock().ok()?.upgrade()?;
-        loaded.used.store(true, Relaxed);
-        Some(loaded)
-    }
-
-    fn load(self: Arc<Self>) -> unit::Loading {
-        let loads = Arc::clone(&self.process.loads);
-        Box::pin(async move {
-            // It is never closed.
-            let _one_of_few = loads.acquire_owned().await;
-            let loaded = spawn_blocking(move || Ware::load(&self)).await;
-            loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-        })
-    }
-}
-
-impl Drop for Ware {
-    fn drop(&mut self) {
-        let at_hand = self.at_hand.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = at_hand.upgrade() {
-            self.process.shop().let_go(&loaded);
-        }
-    }
-}
-
 struct Shop {
     compiled: Vec<Engine<Host>>,
     interpreted: Option<interpreted::Engine<Host>>,
@@ -432,25 +268,4 @@ impl Shop {
         };
         Ok(self.interpreted.insert(engine))
     }
-}
-
-/// The component's bytes. One that was written over since its app was planned is another version of it, which comes in
-/// by `replace` or a restart and not by itself.
-fn unaltered(path: &Path, stamp: &Stamp) -> Result<Vec<u8>, LoadAppError> {
-    let read = || -> std::io::Result<(Stamp, Vec<u8>)> {
-        let mut file = File::open(path)?;
-        let stamp = Stamp::of(&file.metadata()?);
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok((stamp, bytes))
-    };
-    let (found, bytes) = read().map_err(|error| unreadable(path, error))?;
-    match found == *stamp {
-        true => Ok(bytes),
-        false => Err(LoadAppError::Altered { path: path.to_owned() }),
-    }
-}
-
-fn unreadable(path: &Path, error: std::io::Error) -> ArtifactError {
-    ArtifactError::Unreadable { path: path.display().to_string(), error }
 }
