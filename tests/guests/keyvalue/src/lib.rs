@@ -18,7 +18,7 @@
 
 mod bindings {
     wit_bindgen::generate!({
-        path: "../../../runner/wit",
+        path: ["../../../runner/wit/spin-1", "../../../runner/wit"],
         inline: "
             package pirn:keyvalue-guest;
 
