@@ -123,6 +123,12 @@ pub(crate) struct Up {
     /// Where requests are taken: IP:PORT or unix:/PATH [default: 127.0.0.1:3000]
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<pirn_triggers::http::Address>,
+    /// A certificate in PEM: requests come over TLS
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Take the next free port if somebody else has that one
     #[arg(long)]
     pub(crate) find_free_port: bool,

@@ -212,6 +212,10 @@ pub mod http {
     pub const FIELDS_BYTES_MAX: usize = 32 << 10;
     /// What a field counts beside its name and value, so that empty ones are not free.
     pub const FIELD_OVERHEAD_BYTES: usize = 32;
+    /// A body for a guest that takes it whole: it is in our memory and then in the guest's.
+    pub const WHOLE_BODY_BYTES_MAX: usize = 1 << 20;
+    /// How long a guest waits for its own client while others wait for its place.
+    pub const CLIENT_PATIENCE: Duration = Duration::from_secs(2);
     /// A request, however fast its bodies move: longer than a gigabyte takes over a slow line.
     pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(3_600);
 }

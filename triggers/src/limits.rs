@@ -360,9 +360,9 @@ pub mod time {
 pub mod http {
     use std::time::Duration;
 
-    /// Connections at the same time, if nobody says: a few browsers and a proxy's pool. An idle one costs its socket and
-    /// half a KiB, one with a request under way some 20 KiB. Who comes on top takes the place of the longest idle.
-    pub const CONNECTIONS_DEFAULT: u32 = 256;
+    /// Connections at the same time, if nobody says: ten browsers, or a proxy's pool. Who comes on top takes the place of
+    /// the longest idle.
+    pub const CONNECTIONS_DEFAULT: u32 = 64;
     /// The most that may be asked for: more than the ports that one peer has.
     pub const CONNECTIONS_MAX: u32 = 65_536;
 
@@ -375,6 +375,8 @@ pub mod http {
     pub const HEAD_TIME: Duration = Duration::from_secs(10);
     /// How long a connection may be idle between two requests: longer than most clients keep one.
     pub const IDLE_TIME: Duration = Duration::from_secs(75);
+    /// When there is no room for one more connection: a client that was waited for so long has to leave.
+    pub const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
     /// How long an idle connection keeps its buffers: a page with its pictures takes less.
     pub const QUIET_AFTER: Duration = Duration::from_secs(1);
 
@@ -390,7 +392,7 @@ pub mod http {
     pub const AHEAD_BYTES: usize = 16 << 10;
     /// Of an answer's body, what waits for the client: a page is whole in it, so that a slow reader of one holds nothing
     /// but its connection.
-    pub const PIPE_BYTES: usize = 64 << 10;
+    pub const PIPE_BYTES: usize = 32 << 10;
     /// What a piece of it takes beside its bytes: a guest may write one byte at a time.
     pub const PIECE_BYTES: usize = 64;
 
@@ -411,6 +413,10 @@ pub mod http {
     pub const ROUTES_MAX: usize = 1_024;
     /// A route.
     pub const ROUTE_BYTES_MAX: usize = 1_024;
+
+    /// What one connection may take: hyper's two buffers, what is read ahead of a body, what waits of an answer. An idle one
+    /// takes a KiB.
+    pub const CONNECTION_BYTES: usize = 2 * HEAD_BYTES_MAX + AHEAD_BYTES + PIPE_BYTES;
 
     const _: () = assert!(SLOW_BYTES < AHEAD_BYTES && AHEAD_BYTES <= PIPE_BYTES);
     const _: () = assert!(QUIET_AFTER.as_millis() < IDLE_TIME.as_millis());

@@ -69,6 +69,8 @@ fn up_with_defaults(app: &AppArgs) -> Up {
         sqlite: Vec::new(),
         key_values: Vec::new(),
         listen: None,
+        tls_cert: None,
+        tls_key: None,
         find_free_port: false,
         embedded_broker: EmbeddedBroker::Auto,
     }

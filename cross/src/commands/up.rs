@@ -10,6 +10,7 @@ use pirn_runner::serve::log_files::LogFiles;
 use pirn_runner::serve::runner::{Runner, Until};
 use pirn_runner::serve::tenant::{Claimed, Tenant};
 use pirn_runner::store::folder::ClaimError;
+use pirn_triggers::http::TlsFiles;
 use pirn_triggers::mqtt::broker::{Broker, BrokerEvent};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -30,7 +31,9 @@ pub(crate) fn run(options: &Up) -> Outcome {
     let files = super::app_files_with(&options.app, &options.operator);
     let port = if options.find_free_port { PortChoice::NextFree } else { PortChoice::Fixed };
     let listen = options.listen.clone();
-    let files = AppFiles { processor: Processor::Here, listen, port, ..files };
+    let tls = options.tls_cert.clone().zip(options.tls_key.clone());
+    let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
+    let files = AppFiles { processor: Processor::Here, listen, tls, port, ..files };
     let app = App::load(&files).map_err(Failure::wrong)?;
     app.warnings.iter().for_each(|warning| volume.warning(warning));
     build_what_is_missing(&app, options, volume)?;

@@ -107,6 +107,11 @@ impl Crew {
         locked(&self.line).in_use(app)
     }
 
+    /// Whether somebody waits for a hand.
+    pub(super) fn is_crowded(&self) -> bool {
+        locked(&self.line).is_waited_for()
+    }
+
     /// A run turns out to be long. Whether it may go on.
     fn is_long(&self, turn: &mut Turn) -> bool {
         // Nobody else is there who could wait.

@@ -140,6 +140,11 @@ impl<L> Fair<L> {
         self.apps.get(&app).map_or((0, 0), |share| (share.running, share.bytes))
     }
 
+    /// Whether a lane waits.
+    pub fn is_waited_for(&self) -> bool {
+        !self.order.is_empty()
+    }
+
     /// A run turns out to be long. Whether it may go on: there is a place for such.
     pub fn is_long(&mut self, turn: &mut Turn) -> bool {
         if turn.runs == Runs::Short {

@@ -28,3 +28,4 @@ pub(crate) mod spare;
 pub mod strikes;
 pub mod tries;
 pub mod unit;
+mod whole;

@@ -176,7 +176,7 @@ impl Entry {
         let begun = now();
         let outcome = tokio::select! {
             biased;
-            outcome = unit.answer(request) => outcome,
+            outcome = unit.answer(request, || house.crew.is_crowded()) => outcome,
             () = house.halt.notified() => Outcome::Refused("the runner stopped".into()),
         };
         let (took, attempt, retry_in) = (begun.elapsed(), 1, None);

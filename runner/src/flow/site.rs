@@ -11,8 +11,7 @@ use pirn_triggers::http::{Answer, Head, Outgoing, Request};
 
 use super::all::Lanes;
 use super::lanes::Entry;
-use crate::files::manifest::StaticRoute;
-use crate::plan::{HttpPlan, HttpRoute, HttpTarget, TriggerPlan, TriggerPlanKind};
+use crate::plan::{HttpPlan, HttpRoute, HttpTarget, StaticRoute, TriggerPlan, TriggerPlanKind};
 
 /// An app's site.
 pub struct Site {

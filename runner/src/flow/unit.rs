@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use pirn_triggers::http::Request;
-use tokio::time::{Instant, sleep_until};
+use pirn_triggers::http::{Answer, Broken, Request};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::counters::ComponentCounters;
 use super::event::Event;
+use super::whole;
 use crate::engine::outcome::Outcome;
 use crate::engine::{Allowance, Fault};
 use crate::host::wasi::Exchange;
 use crate::host::{Component, Grants, Host};
-use crate::limits::http::REQUEST_TIME_MAX;
+use crate::limits::http::{CLIENT_PATIENCE, REQUEST_TIME_MAX};
 use crate::outbox::Receipt;
 use crate::plan::ComponentLimits;
 use crate::report::Reporter;
@@ -64,10 +65,7 @@ impl Unit {
             Err(why) => return (Outcome::Faulted(Fault::Code(why)), Vec::new()),
         };
         let host = Host::for_event(Arc::clone(&self.grants), event.urgency());
-        let allowance = Allowance {
-            memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
-            deadline: self.limits.deadline,
-        };
+        let allowance = self.allowance(self.limits.deadline);
         let Loaded { component, worlds, .. } = &*code;
         let outcome =
             worlds.handle(component, host.clone(), allowance, &event.source, &event.what).await;
@@ -75,29 +73,28 @@ impl Unit {
     }
 
     /// Answers a request, on a fresh instance. A guest that neither answers nor moves a byte of a body for as long as its
-    /// deadline is ended; one that streams may take longer. Dropped half-way, the guest is gone, and what it had not
+    /// deadline is ended; one that streams may take longer, if nobody waits for its place while it waits for its client.
+    /// Dropped half-way, the guest is gone, and what it had not
     /// answered is answered with 500.
-    pub async fn answer(&self, request: Request) -> Outcome {
+    pub async fn answer(&self, request: Request, is_crowded: impl Fn() -> bool) -> Outcome {
         let code = match self.code().await {
             Ok(code) => code,
             Err(why) => return Outcome::Faulted(Fault::Code(why)),
         };
+        if code.worlds.takes_whole() {
+            return self.answer_whole(&code, request).await;
+        }
         let host = Host::new(Arc::clone(&self.grants));
         let exchange = host.exchange().clone();
         let Ok(handles) = host.receive(request) else {
             return Outcome::Faulted(Fault::Limit("no request fits its host".into()));
         };
-        let allowance = Allowance {
-            memory_bytes_max: usize::try_from(self.limits.memory_bytes_max).unwrap_or(usize::MAX),
-            deadline: REQUEST_TIME_MAX,
-        };
+        let allowance = self.allowance(REQUEST_TIME_MAX);
         let Loaded { component, worlds, .. } = &*code;
         let outcome = tokio::select! {
             biased;
             outcome = worlds.answer(component, host.clone(), allowance, handles) => outcome,
-            () = stands_still(&exchange, self.limits.deadline) => {
-                Outcome::Faulted(Fault::Deadline(self.limits.deadline))
-            }
+            outcome = stands_still(&exchange, self.limits.deadline, is_crowded) => outcome,
         };
         match outcome {
             Outcome::Done if !exchange.is_answered() => {
@@ -114,18 +111,56 @@ impl Unit {
         }
     }
 
+    /// The same for a guest that takes requests whole. Within its deadline the body has to be here, too.
+    async fn answer_whole(&self, code: &Loaded, request: Request) -> Outcome {
+        let Request { head, body, responder } = request;
+        let deadline = self.limits.deadline;
+        let body = match timeout(deadline, whole::read(&body)).await.unwrap_or(Err(Broken::TooSlow))
+        {
+            Ok(body) => body,
+            Err(broken) => {
+                responder.answer(Answer::broken(&broken));
+                return Outcome::Refused(format!("its request is not whole: {broken}"));
+            }
+        };
+        let allowance = self.allowance(deadline);
+        let host = Host::new(Arc::clone(&self.grants));
+        let Loaded { component, worlds, .. } = code;
+        let request = whole::request(&head, body);
+        let (outcome, answer) = worlds.answer_whole(component, host, allowance, request).await;
+        if let Some(answer) = answer {
+            responder.answer(whole::answer(answer));
+        }
+        outcome
+    }
+
+    fn allowance(&self, deadline: Duration) -> Allowance {
+        let memory_bytes_max = usize::try_from(self.limits.memory_bytes_max);
+        Allowance { memory_bytes_max: memory_bytes_max.unwrap_or(usize::MAX), deadline }
+    }
+
     pub(crate) fn reporter(&self) -> &dyn Reporter {
         &*self.grants.reporter
     }
 }
 
-/// Ready when nothing of a request moved for so long.
-async fn stands_still(exchange: &Exchange, deadline: Duration) {
+/// Ready when nothing of a request moved for so long, or its client is late and others want its place.
+async fn stands_still(
+    exchange: &Exchange,
+    deadline: Duration,
+    is_crowded: impl Fn() -> bool,
+) -> Outcome {
     loop {
         let due = exchange.moved() + deadline;
-        if due <= Instant::now() {
-            return;
+        let now = Instant::now();
+        if due <= now {
+            return Outcome::Faulted(Fault::Deadline(deadline));
         }
-        sleep_until(due).await;
+        let is_late = |since| now - since >= CLIENT_PATIENCE;
+        if exchange.client_is_late_since().is_some_and(is_late) && is_crowded() {
+            let sentence = "its client was slow, and others waited for its place";
+            return Outcome::Refused(sentence.into());
+        }
+        sleep_until(due.min(now + CLIENT_PATIENCE)).await;
     }
 }

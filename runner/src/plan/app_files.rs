@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pirn_triggers::http::Address;
+use pirn_triggers::http::{Address, TlsFiles};
 
 use super::{PortChoice, load};
 use crate::files::board::Board;
@@ -36,6 +36,8 @@ pub struct AppFiles {
     pub log_dir: Option<PathBuf>,
     /// `--listen`: where requests are taken, before anybody else's word.
     pub listen: Option<Address>,
+    /// `--tls-cert` and `--tls-key`.
+    pub tls: Option<TlsFiles>,
     /// `--find-free-port`.
     pub port: PortChoice,
     /// Whether the plan will be run.

@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
+use pirn_triggers::limits::http::CONNECTION_BYTES;
+
 use super::{App, ComponentPlan, TriggerPlan, TriggerPlanKind};
 use crate::files::board::{ArtifactKind, Board};
 use crate::files::config::Bytes;
@@ -44,6 +46,8 @@ pub struct BudgetRow {
 pub enum RowKind {
     /// The runner itself.
     Host,
+    /// Connections over which requests come, and what waits of them.
+    Connections,
     /// A component's artifact, and what is kept about it.
     Code,
     /// Linear memory of live instances.
@@ -63,7 +67,8 @@ pub struct OverBudget {
 }
 
 pub(super) fn of(app: &App, code: &[Option<u64>]) -> Budget {
-    sum(&app.board, codes(app, code), app.components.iter().map(|component| (app, component)))
+    let components = app.components.iter().map(|component| (app, component));
+    sum(&app.board, connections(app), codes(app, code), components)
 }
 
 /// What several apps need of a board, each with what its code takes.
@@ -78,12 +83,19 @@ pub(super) fn of_all<'a>(
         bytes: Some(bytes),
     };
     let codes = apps.clone().map(code).collect();
+    let connected = apps.clone().map(|(app, _)| connections(app)).sum();
     let components = |(app, _): (&'a App, u64)| app.components.iter().map(move |plan| (app, plan));
-    sum(board, codes, apps.flat_map(components))
+    sum(board, connected, codes, apps.flat_map(components))
+}
+
+/// Over which the app is asked, at most.
+fn connections(app: &App) -> u32 {
+    app.http.as_ref().map_or(0, |http| http.options.connections_max)
 }
 
 fn sum<'a>(
     board: &Board,
+    connected: u32,
     codes: Vec<BudgetRow>,
     components: impl Iterator<Item = (&'a App, &'a ComponentPlan)>,
 ) -> Budget {
@@ -97,6 +109,10 @@ fn sum<'a>(
     let instances = memories.iter().map(|row| row.count).sum();
     let each = |bytes: u64| bytes.saturating_mul(u64::from(instances));
     let mut rows = vec![row(RowKind::Host, 1, board.memory.host_bytes)];
+    if connected > 0 {
+        let bytes = u64::from(connected) * CONNECTION_BYTES as u64;
+        rows.push(row(RowKind::Connections, connected, bytes));
+    }
     rows.extend(codes);
     rows.extend(memories);
     rows.push(row(RowKind::Stacks, instances, each(board.memory.stack_bytes)));
@@ -205,6 +221,7 @@ impl BudgetRow {
         let Self { holder, count, .. } = self;
         match self.kind {
             RowKind::Host => "pirnd itself".to_owned(),
+            RowKind::Connections => format!("{count} connections of clients"),
             RowKind::Code if *count == 1 => format!("code of {holder}"),
             RowKind::Code => format!("code of {holder} and {} more", count - 1),
             RowKind::Memory if *count == 1 => format!("memory of {holder}"),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pirn_triggers::http::routes::Route;
-use pirn_triggers::http::{Address, ServerOptions};
+use pirn_triggers::http::{Address, ServerOptions, TlsFiles};
 use pirn_triggers::limits::http::{BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, ROUTES_MAX};
 
 use super::load::Hands;
@@ -17,6 +17,8 @@ use crate::limits::http::REQUESTS_WAITING_DEFAULT;
 pub struct HttpPlan {
     /// Where to listen.
     pub listen: Address,
+    /// The certificate, if it is to be over TLS.
+    pub tls: Option<TlsFiles>,
     /// Whether another port will do.
     pub port: PortChoice,
     /// What the listener may hold.
@@ -76,6 +78,7 @@ pub(super) fn of(
     let settings = &hands.manifest.application.http;
     let plan = HttpPlan {
         listen: listen(hands)?,
+        tls: hands.files.tls.clone(),
         port: hands.files.port,
         options: ServerOptions {
             connections_max: settings.connections_max.unwrap_or(CONNECTIONS_DEFAULT),
@@ -153,8 +156,9 @@ fn routes(
 impl App {
     /// Where it listens and what is found there, as Spin shows it.
     pub fn routes_shown(&self, (address, plan): (&Address, &HttpPlan)) -> String {
+        let scheme = if plan.tls.is_some() { "https" } else { "http" };
         let site = match address {
-            Address::Tcp(tcp) => format!("http://{tcp}"),
+            Address::Tcp(tcp) => format!("{scheme}://{tcp}"),
             Address::Unix(_) => address.to_string(),
         };
         let mut shown = format!("Serving {site}\nAvailable Routes:\n");

@@ -62,7 +62,7 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
     hands.warnings.extend(pins.warnings(&hands));
     let broker = broker::of(&hands)?;
     let http = http::of(&mut hands, &triggers)?;
-    let app = App {
+    let mut app = App {
         name: hands.manifest.application.name.clone(),
         components,
         triggers,
@@ -79,8 +79,27 @@ pub(super) fn load(files: &AppFiles) -> Result<App, AppError> {
         variables: hands.variables,
         warnings: hands.warnings,
     };
+    fit_requests(&mut app);
     app.budget(&[]).check()?;
     Ok(app)
+}
+
+/// A component that does not say how many of its requests run at the same time gets as many as fit the board.
+fn fit_requests(app: &mut App) {
+    while app.budget(&[]).check().is_err() {
+        let manifest = Arc::clone(&app.manifest);
+        let says = |id: &str| {
+            manifest.components.get(id).is_none_or(|component| component.tool.instances.is_some())
+        };
+        let may_have_less =
+            app.components.iter_mut().filter(|it| it.requests_max > 1 && !says(&it.id));
+        let Some(largest) = may_have_less
+            .max_by_key(|it| it.limits.memory_bytes_max.saturating_mul(it.requests_max.into()))
+        else {
+            return;
+        };
+        largest.requests_max -= 1;
+    }
 }
 
 fn read(files: &AppFiles) -> Result<Hands<'_>, Error> {

@@ -36,7 +36,7 @@ mod pins;
 mod redis;
 mod triggers;
 
-pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, Transport};
+pub use crate::files::manifest::{AddressError, BrokerAddress, Durable, StaticRoute, Transport};
 pub use app_files::{AppFiles, Known, Processor, Purpose, UnknownLines};
 pub use budget::{Budget, BudgetRow, OverBudget, RowKind};
 pub use http::{HttpPlan, HttpRoute, HttpTarget, PortChoice};

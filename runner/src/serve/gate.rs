@@ -68,6 +68,12 @@ impl Gate {
             };
             LoadAppError::Listen(format!("{error}{help}"))
         })?;
+        let listener = match &plan.tls {
+            None => listener,
+            Some(files) => listener
+                .with_tls(files)
+                .map_err(|error| LoadAppError::Listen(format!("--tls-cert, --tls-key: {error}")))?,
+        };
         let address = listener.address().clone();
         addresses.all().insert(address.clone(), app.to_owned());
         let claim = Claim { addresses: Arc::clone(addresses), address };

@@ -1,40 +1,172 @@
-//! The HTTP world: `wasi:http/incoming-handler@0.2`, whichever 0.2 a component was built for. The guest is given a request
-//! and a place for its answer; what these are is the host's business.
+//! The HTTP world. Two interfaces: `wasi:http/incoming-handler@0.2`, whichever 0.2 a component was built for, in which the
+//! guest is given a request and a place for its answer, both the host's; and `fermyon:spin/inbound-http` of old guests,
+//! in which both are values, whole.
 
-use wasmtime::component::Resource;
+use bytes::Bytes;
+use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::{Call, Outcome, WorldError};
+use crate::engine::wire::wire;
 use crate::engine::{Component, Export, Holds};
 
 /// A component that answers requests.
-pub(super) struct HttpWorld {
-    export: Export,
+pub(super) enum HttpWorld {
+    /// As WASI has it.
+    Handler(Export),
+    /// As Spin 1 had it.
+    Whole(Export),
 }
 
-const INTERFACE: &str = "wasi:http/incoming-handler@0.2.0";
+const HANDLER: &str = "wasi:http/incoming-handler@0.2.0";
+/// Of a draft in which bodies were something else.
+const DRAFT: &str = "wasi:http/incoming-handler@0.2.0-rc-2023-10-18";
+const WHOLE: &str = "fermyon:spin/inbound-http";
+
+wire! {
+    /// `enum method`, in the order of the WIT.
+    #[derive(Clone, Copy, Debug, ComponentType, Lower)]
+    #[component(enum)]
+    #[repr(u8)]
+    enum Method {
+        #[component(name = "get")]
+        Get,
+        #[component(name = "post")]
+        Post,
+        #[component(name = "put")]
+        Put,
+        #[component(name = "delete")]
+        Delete,
+        #[component(name = "patch")]
+        Patch,
+        #[component(name = "head")]
+        Head,
+        #[component(name = "options")]
+        Options,
+    }
+}
+
+type Pairs = Vec<(String, String)>;
+
+wire! {
+    /// `record request`.
+    #[derive(Clone, Debug, ComponentType, Lower)]
+    #[component(record)]
+    struct Request {
+        method: Method,
+        uri: String,
+        headers: Pairs,
+        params: Pairs,
+        body: Option<Bytes>,
+    }
+}
+
+wire! {
+    /// `record response`.
+    #[derive(Clone, Debug, ComponentType, Lift)]
+    #[component(record)]
+    struct Response {
+        status: u16,
+        headers: Option<Pairs>,
+        body: Option<Bytes>,
+    }
+}
+
+/// A request as a whole, for guests that take it so.
+#[derive(Clone, Debug)]
+pub struct WholeRequest {
+    /// What to do, in capitals.
+    pub method: String,
+    /// Path and query.
+    pub uri: String,
+    /// Fields that are text.
+    pub fields: Vec<(String, String)>,
+    /// What the query says.
+    pub params: Vec<(String, String)>,
+    /// All of it.
+    pub body: Bytes,
+}
+
+/// The answer of such a guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeAnswer {
+    /// How it went.
+    pub status: u16,
+    /// Fields.
+    pub fields: Vec<(String, String)>,
+    /// All of it.
+    pub body: Bytes,
+}
 
 impl HttpWorld {
     pub(super) fn of<H: Holds>(component: &Component<H>) -> Result<Self, WorldError> {
-        let shape = "func(own, own)";
-        let export = super::member(component, "http", (INTERFACE, "handle"), shape)?;
-        Ok(Self { export })
+        let names = component.export_names();
+        if names.iter().any(|name| name == DRAFT) {
+            let found = format!(
+                "it exports {DRAFT}, a draft that is not served; build it with a newer SDK"
+            );
+            return Err(WorldError {
+                trigger: "http",
+                found,
+                name: HANDLER,
+                shape: "func(own, own)",
+            });
+        }
+        if names.iter().any(|name| name == WHOLE) {
+            let shape = "func(record { method: enum { get, post, put, delete, patch, head, options }, uri: string, headers: list<tuple<string, string>>, params: list<tuple<string, string>>, body: option<list<u8>> }) -> record { status: u16, headers: option<list<tuple<string, string>>>, body: option<list<u8>> }";
+            let export = super::member(component, "http", (WHOLE, "handle-request"), shape)?;
+            return Ok(Self::Whole(export));
+        }
+        super::member(component, "http", (HANDLER, "handle"), "func(own, own)").map(Self::Handler)
     }
+}
 
-    /// The answer is not in what this returns: the guest has given it meanwhile, or has not.
-    pub(super) async fn handle<H, Q, A>(
-        &self,
-        call: Call<'_, H>,
-        request: Resource<Q>,
-        answer: Resource<A>,
-    ) -> Outcome
-    where
-        H: Holds,
-        Q: Send + 'static,
-        A: Send + 'static,
-    {
-        let Call { component, host, allowance } = call;
-        let params = (request, answer);
-        let ended = component.call::<_, ()>(self.export, host, allowance, params).await;
-        Outcome::of(ended.map(|()| Ok(())))
+/// Calls a guest that is given a place for its answer. The answer is not in what this returns: the guest has given it
+/// meanwhile, or has not.
+pub(super) async fn handle<H, Q, A>(
+    export: Export,
+    call: Call<'_, H>,
+    request: Resource<Q>,
+    answer: Resource<A>,
+) -> Outcome
+where
+    H: Holds,
+    Q: Send + 'static,
+    A: Send + 'static,
+{
+    let Call { component, host, allowance } = call;
+    let ended = component.call::<_, ()>(export, host, allowance, (request, answer)).await;
+    Outcome::of(ended.map(|()| Ok(())))
+}
+
+/// Calls a guest that takes a request whole. `None` is no answer.
+pub(super) async fn handle_whole<H: Holds>(
+    export: Export,
+    call: Call<'_, H>,
+    request: WholeRequest,
+) -> (Outcome, Option<WholeAnswer>) {
+    let method = match request.method.as_str() {
+        "GET" => Method::Get,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "PATCH" => Method::Patch,
+        "HEAD" => Method::Head,
+        "OPTIONS" => Method::Options,
+        // The interface has no word for any other.
+        _ => {
+            let answer = WholeAnswer { status: 405, fields: Vec::new(), body: Bytes::new() };
+            return (Outcome::Done, Some(answer));
+        }
+    };
+    let WholeRequest { uri, fields: headers, params, body, .. } = request;
+    let request = Request { method, uri, headers, params, body: Some(body) };
+    let Call { component, host, allowance } = call;
+    let ended = component.call::<_, (Response,)>(export, host, allowance, (request,)).await;
+    match ended {
+        Ok((Response { status, headers, body },)) => {
+            let (fields, body) = (headers.unwrap_or_default(), body.unwrap_or_default());
+            (Outcome::Done, Some(WholeAnswer { status, fields, body }))
+        }
+        Err(fault) => (Outcome::of(Err(fault)), None),
     }
 }

@@ -16,6 +16,8 @@ use crate::engine::wire::{Wire, wire};
 use crate::engine::{Allowance, Component, Export, Holds};
 use crate::happening::Happening;
 
+pub use http::{WholeAnswer, WholeRequest};
+
 /// What one call of a guest needs.
 struct Call<'a, H: Holds> {
     component: &'a Component<H>,
@@ -146,8 +148,35 @@ impl Worlds {
     {
         let call = Call { component, host, allowance };
         match &self.http {
-            Some(world) => world.handle(call, request, answer).await,
-            None => Outcome::Refused("the component has no trigger for requests".into()),
+            Some(http::HttpWorld::Handler(export)) => {
+                http::handle(*export, call, request, answer).await
+            }
+            _ => Outcome::Refused("the component has no trigger for such requests".into()),
+        }
+    }
+
+    /// Whether the guest takes requests whole, and answers so.
+    pub fn takes_whole(&self) -> bool {
+        matches!(self.http, Some(http::HttpWorld::Whole(_)))
+    }
+
+    /// The same for a guest that takes a request whole; without an answer if it failed.
+    pub async fn answer_whole<H: Holds>(
+        &self,
+        component: &Component<H>,
+        host: H,
+        allowance: Allowance,
+        request: WholeRequest,
+    ) -> (Outcome, Option<WholeAnswer>) {
+        let call = Call { component, host, allowance };
+        match &self.http {
+            Some(http::HttpWorld::Whole(export)) => {
+                http::handle_whole(*export, call, request).await
+            }
+            _ => {
+                let sentence = "the component has no trigger for such requests";
+                (Outcome::Refused(sentence.into()), None)
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::hall::Seat;
 use super::request::{Answer, Given, Head, Request, Responder, target};
 use super::source::Source;
+use super::tls::Tls;
 use super::wire::{Carrier, Pace, Part, Stage, Wire};
 use crate::limits::http as limits;
 
@@ -32,6 +33,7 @@ pub type Handler = Arc<dyn Fn(Request) + Send + Sync>;
 pub(super) struct Manner {
     pub(super) handler: Handler,
     pub(super) scheme: Scheme,
+    pub(super) tls: Option<Tls>,
     pub(super) body_bytes_max: u64,
 }
 
@@ -46,30 +48,22 @@ enum Ended {
 }
 
 /// Serves a connection to its end. Dropped half-way, the connection is cut.
-pub(super) async fn serve(
-    carrier: impl Carrier + 'static,
-    client: Option<SocketAddr>,
-    manner: Manner,
-    seat: Seat,
-) {
-    let pace = Pace::new();
-    let mut wire = Wire::new(carrier, &pace);
+pub(super) async fn serve(mut wire: Wire, client: Option<SocketAddr>, manner: Manner, seat: Seat) {
+    let pace = Arc::clone(&seat.pace);
     let mut patience = limits::HEAD_TIME;
     loop {
-        let begins = {
-            let idle = seat.idle();
-            tokio::select! {
-                begins = wire.begins() => matches!(begins, Ok(true)),
-                () = sleep(patience) => false,
-                () = idle.is_to_leave() => false,
-            }
+        let begins = tokio::select! {
+            begins = wire.begins() => matches!(begins, Ok(true)),
+            () = sleep(patience) => false,
+            () = seat.is_to_leave() => false,
         };
-        if !begins {
+        if !begins || seat.house_is_closed() {
             return;
         }
         patience = limits::IDLE_TIME;
         pace.enter(Stage::Head(Instant::now()));
-        match requests(wire, client, &manner, &pace, &seat).await {
+        // Apart, so that a connection that is idle is small.
+        match Box::pin(requests(wire, client, &manner, &pace, &seat)).await {
             Some(quiet) => wire = quiet,
             None => return,
         }
@@ -93,6 +87,7 @@ async fn requests(
         .serve_connection(wire, service);
     let ended = {
         let mut leave = pin!(seat.house_closes());
+        let mut make_room = pin!(seat.is_to_leave());
         let mut is_leaving = false;
         let mut alarm = pin!(sleep_until(Instant::now() + limits::HEAD_TIME));
         poll_fn(|context| {
@@ -102,6 +97,9 @@ async fn requests(
             }
             if connection.poll_without_shutdown(context).is_ready() {
                 return Poll::Ready(Ended::Over);
+            }
+            if make_room.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ended::Late);
             }
             ready!(poll_late(alarm.as_mut(), pace, context));
             Poll::Ready(match pace.stage() {
@@ -118,6 +116,7 @@ async fn requests(
         Ended::Quiet if parts.read_buf.is_empty() => return Some(wire),
         Ended::Over if pace.is_at_end() => {}
         Ended::Over => linger(&mut wire).await,
+        Ended::Late if matches!(stage, Stage::Idle(_)) && parts.read_buf.is_empty() => {}
         Ended::Quiet | Ended::Late if !matches!(stage, Stage::Request | Stage::Answered) => {
             let farewell = timeout(limits::LINGER_TIME, wire.carrier().write_all(LATE)).await;
             if matches!(farewell, Ok(Ok(()))) {
@@ -202,7 +201,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
                 Ok(answered) => answered
                     .await
                     .unwrap_or_else(|_| Answer::empty(StatusCode::INTERNAL_SERVER_ERROR)),
-                Err(answer) => answer,
+                Err(status) => Answer::empty(status),
             };
             let mut response = http::Response::new(Given::new(answer.body, part));
             *response.status_mut() = answer.status;
@@ -213,22 +212,24 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
 }
 
 impl Service {
-    /// Hands a request out; or the answer, if there is nothing to hand out.
+    /// Hands a request out; or how it is answered, if there is nothing to hand out.
     fn hand_out(
         &self,
         request: http::Request<Incoming>,
-    ) -> Result<oneshot::Receiver<Answer>, Answer> {
+    ) -> Result<oneshot::Receiver<Answer>, StatusCode> {
         let (parts, body) = request.into_parts();
-        let Manner { handler, scheme, body_bytes_max } = &self.manner;
+        let Manner { handler, scheme, body_bytes_max, .. } = &self.manner;
         let (authority, path_and_query) =
-            target(&parts.method, &parts.uri, parts.version, &parts.headers)
-                .map_err(Answer::empty)?;
+            target(&parts.method, &parts.uri, parts.version, &parts.headers)?;
         if body.size_hint().lower() > *body_bytes_max {
-            return Err(Answer::empty(StatusCode::PAYLOAD_TOO_LARGE));
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
         let body = match body.is_end_stream() {
             true => Source::whole(Bytes::new()),
-            false => Source::new(Coming { body, _part: Part::of(&self.pace) }, *body_bytes_max),
+            false => {
+                let (pace, part) = (Arc::clone(&self.pace), Part::of(&self.pace));
+                Source::new(Coming { body, pace, _part: part }, *body_bytes_max)
+            }
         };
         let (responder, answered) = Responder::new(&parts.method);
         let mut fields = parts.headers;
@@ -249,6 +250,7 @@ impl Service {
 /// A request's body, which keeps its connection from being idle.
 struct Coming {
     body: Incoming,
+    pace: Arc<Pace>,
     _part: Part,
 }
 
@@ -260,7 +262,9 @@ impl Body for Coming {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        self.pace.body(frame.is_pending());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,10 +1,14 @@
 //! Who is connected to a listener, and who has to leave when there is no room for one more: the connection that was idle
-//! for longest.
+//! for longest; if none is, the one that has been waited for longest, so that slow clients never keep others out.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::wire::{Awaited, Pace};
+use crate::limits::http::PATIENCE_WHEN_FULL;
 
 /// All connections of a listener.
 #[derive(Debug)]
@@ -17,22 +21,25 @@ pub(super) struct Hall {
 
 #[derive(Debug, Default)]
 struct Taken {
-    seats: usize,
-    /// Idle ones, longest first.
-    idle: BTreeMap<u64, Arc<Notify>>,
+    seats: BTreeMap<u64, Guest>,
     next: u64,
     is_closed: bool,
 }
 
+#[derive(Debug)]
+struct Guest {
+    pace: Arc<Pace>,
+    told: Arc<Notify>,
+    is_leaving: bool,
+}
+
 /// A connection's place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat(Arc<Hall>);
-
-/// It is idle, until this is dropped.
-pub(super) struct Idle<'a> {
-    seat: &'a Seat,
+pub(super) struct Seat {
+    hall: Arc<Hall>,
     number: u64,
     told: Arc<Notify>,
+    pub(super) pace: Arc<Pace>,
 }
 
 impl Hall {
@@ -45,29 +52,33 @@ impl Hall {
         self.seats_max
     }
 
-    /// A place for one more; for it an idle one may have to leave.
+    /// A place for one more; for it another may have to leave.
     pub(super) fn seat(self: &Arc<Self>) -> Option<Seat> {
         let mut taken = self.taken();
-        if taken.seats >= self.seats_max {
-            let (_, told) = taken.idle.pop_first()?;
-            told.notify_one();
+        if taken.seats.len() >= self.seats_max && !taken.make_room() {
+            return None;
         }
-        taken.seats += 1;
-        Some(Seat(Arc::clone(self)))
+        let (number, told, pace) = (taken.next, Arc::new(Notify::new()), Pace::new());
+        taken.next += 1;
+        let (its, is_leaving) = (Arc::clone(&pace), false);
+        taken.seats.insert(number, Guest { pace: its, told: Arc::clone(&told), is_leaving });
+        Some(Seat { hall: Arc::clone(self), number, told, pace })
     }
 
-    /// The longest idle leaves: the process has no descriptor for one more.
+    /// Somebody leaves: the process has no descriptor for one more.
     pub(super) fn make_room(&self) {
-        if let Some((_, told)) = self.taken().idle.pop_first() {
-            told.notify_one();
-        }
+        self.taken().make_room();
     }
 
     /// Idle ones leave, the others after what they are at.
     pub(super) fn close(&self) {
         let mut taken = self.taken();
         taken.is_closed = true;
-        std::mem::take(&mut taken.idle).into_values().for_each(|told| told.notify_one());
+        for guest in taken.seats.values() {
+            if matches!(guest.pace.awaited(), Some(Awaited::Idle(_))) {
+                guest.told.notify_one();
+            }
+        }
         drop(taken);
         self.closes.notify_waiters();
     }
@@ -85,65 +96,79 @@ impl Hall {
     }
 }
 
-impl Seat {
-    /// It has nothing to do.
-    pub(super) fn idle(&self) -> Idle<'_> {
-        let told = Arc::new(Notify::new());
-        let mut taken = self.0.taken();
-        let number = taken.next;
-        taken.next += 1;
-        match taken.is_closed {
-            true => told.notify_one(),
-            false => drop(taken.idle.insert(number, Arc::clone(&told))),
-        }
-        Idle { seat: self, number, told }
-    }
-
-    /// Waits until the house closes.
-    pub(super) async fn house_closes(&self) {
-        self.0.house_closes().await;
+impl Taken {
+    /// Whether somebody leaves who is in nobody's way any more.
+    fn make_room(&mut self) -> bool {
+        let now = Instant::now();
+        let rank = |guest: &Guest| match guest.pace.awaited()? {
+            Awaited::Idle(since) => Some((0, since)),
+            Awaited::Slow(since) if now - since >= PATIENCE_WHEN_FULL => Some((1, since)),
+            Awaited::Slow(_) => None,
+        };
+        let there = self.seats.values_mut().filter(|guest| !guest.is_leaving);
+        let ranked = there.filter_map(|guest| Some((rank(guest)?, guest)));
+        let Some((_, guest)) = ranked.min_by_key(|(rank, _)| *rank) else { return false };
+        guest.is_leaving = true;
+        guest.told.notify_one();
+        true
     }
 }
 
-impl Idle<'_> {
+impl Seat {
     /// Waits until somebody else needs the place.
     pub(super) async fn is_to_leave(&self) {
         self.told.notified().await;
     }
-}
 
-impl Drop for Idle<'_> {
-    fn drop(&mut self) {
-        self.seat.0.taken().idle.remove(&self.number);
+    /// Waits until the house closes.
+    pub(super) async fn house_closes(&self) {
+        self.hall.house_closes().await;
+    }
+
+    /// Whether it does.
+    pub(super) fn house_is_closed(&self) -> bool {
+        self.hall.taken().is_closed
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut taken = self.0.taken();
-        taken.seats = taken.seats.saturating_sub(1);
+        self.hall.taken().seats.remove(&self.number);
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::wire::Stage;
     use super::*;
 
-    #[tokio::test]
-    async fn who_comes_last_takes_the_place_of_who_was_idle_for_longest() {
-        let hall = Hall::new(2);
-        let (first, second) = (hall.seat().unwrap(), hall.seat().unwrap());
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_last_takes_the_place_of_who_was_idle_for_longest_then_of_who_is_slow() {
+        let hall = Hall::new(3);
+        let [slow, first, second] = [(); 3].map(|()| hall.seat().unwrap());
+        slow.pace.enter(Stage::Head(Instant::now()));
+        second.pace.enter(Stage::Idle(Instant::now() + PATIENCE_WHEN_FULL / 2));
+        drop(hall.seat().unwrap());
+        first.is_to_leave().await;
+        drop(hall.seat().unwrap());
+        second.is_to_leave().await;
+        // Nobody is idle, and the slow one is not late yet.
         assert!(hall.seat().is_none());
-        let (later, longest) = (second.idle(), first.idle());
-        drop(later);
-        let later = second.idle();
-        let third = hall.seat();
-        assert!(third.is_some());
-        longest.is_to_leave().await;
-        drop(longest);
+        tokio::time::advance(PATIENCE_WHEN_FULL).await;
+        drop(hall.seat().unwrap());
+        slow.is_to_leave().await;
+        assert!(hall.seat().is_none());
+    }
+
+    #[tokio::test]
+    async fn who_is_idle_leaves_when_the_house_closes() {
+        let hall = Hall::new(3);
+        let (idle, busy) = (hall.seat().unwrap(), hall.seat().unwrap());
+        busy.pace.enter(Stage::Request);
         hall.close();
-        later.is_to_leave().await;
-        second.house_closes().await;
+        idle.is_to_leave().await;
+        busy.house_closes().await;
+        assert!(busy.house_is_closed());
     }
 }

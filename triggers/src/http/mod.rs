@@ -12,6 +12,7 @@ mod request;
 pub mod routes;
 mod server;
 mod source;
+mod tls;
 mod wire;
 
 pub use address::{Address, AddressError};
@@ -19,3 +20,4 @@ pub use connection::Handler;
 pub use request::{Answer, Head, Outgoing, Request, Responder};
 pub use server::{ListenError, Listener, Server, ServerOptions};
 pub use source::{Broken, Source, Taken};
+pub use tls::{TlsError, TlsFiles};

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
+use tokio::time::Instant;
 
 use super::source::Broken;
 use crate::limits::http::{PIECE_BYTES, PIPE_BYTES};
@@ -45,6 +46,8 @@ struct Pipe {
     pieces: VecDeque<Bytes>,
     /// What they take, with what each piece takes beside its bytes.
     held: usize,
+    /// Since when there is no room.
+    full_since: Option<Instant>,
     is_read: bool,
     /// Whatever is written is dropped.
     is_drain: bool,
@@ -93,6 +96,9 @@ impl Writer {
         if !bytes.is_empty() {
             pipe.held += bytes.len() + PIECE_BYTES;
             pipe.pieces.push_back(bytes);
+            if pipe.held >= PIPE_BYTES {
+                pipe.full_since.get_or_insert_with(Instant::now);
+            }
             pipe.reader.take().into_iter().for_each(Waker::wake);
         }
         Ok(())
@@ -111,6 +117,11 @@ impl Drop for Writer {
 }
 
 impl Room {
+    /// Since when nobody took anything of a body that is full.
+    pub fn full_since(&self) -> Option<Instant> {
+        self.0.pipe().full_since
+    }
+
     /// Waits until there is room again, or nobody reads any more.
     pub async fn wait(self) {
         poll_fn(|context| {
@@ -138,6 +149,7 @@ impl Pipe {
     fn clear(&mut self) {
         self.pieces = VecDeque::new();
         self.held = 0;
+        self.full_since = None;
         self.writer.take().into_iter().for_each(Waker::wake);
     }
 }
@@ -163,6 +175,8 @@ impl Body for Reader {
         let mut pipe = self.0.pipe();
         if let Some(piece) = pipe.pieces.pop_front() {
             pipe.held = pipe.held.saturating_sub(piece.len() + PIECE_BYTES);
+            pipe.full_since =
+                pipe.full_since.filter(|_| pipe.held >= PIPE_BYTES).map(|_| Instant::now());
             pipe.writer.take().into_iter().for_each(Waker::wake);
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }

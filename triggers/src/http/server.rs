@@ -14,7 +14,9 @@ use tokio::time::{sleep, timeout};
 
 use super::address::Address;
 use super::connection::{self, Handler, Manner};
-use super::hall::Hall;
+use super::hall::{Hall, Seat};
+use super::tls::{Tls, TlsError, TlsFiles};
+use super::wire::Wire;
 use crate::limits::http as limits;
 
 /// A socket that listens. Connections wait in the kernel until it is served.
@@ -22,6 +24,7 @@ use crate::limits::http as limits;
 pub struct Listener {
     socket: Socket,
     address: Address,
+    tls: Option<Tls>,
 }
 
 #[derive(Debug)]
@@ -89,7 +92,16 @@ impl Listener {
             Socket::Tcp(tcp) => Address::Tcp(tcp.local_addr().map_err(failed)?),
             Socket::Unix(..) => address.clone(),
         };
-        Ok(Self { socket, address })
+        Ok(Self { socket, address, tls: None })
+    }
+
+    /// Over TLS, with this certificate. A Unix socket stays as it is.
+    pub fn with_tls(self, files: &TlsFiles) -> Result<Self, TlsError> {
+        let tls = match self.socket {
+            Socket::Tcp(_) => Some(files.load()?),
+            Socket::Unix(..) => None,
+        };
+        Ok(Self { tls, ..self })
     }
 
     /// Where it listens; with the port that the system chose, if it was to choose one.
@@ -129,8 +141,9 @@ impl Server {
     /// Serves a listener's connections: each request goes to `handler`.
     pub fn start(listener: Listener, options: ServerOptions, handler: Handler) -> Self {
         let hall = Hall::new(options.connections_max as usize);
-        let (scheme, body_bytes_max) = (Scheme::HTTP, options.body_bytes_max);
-        let manner = Manner { handler, scheme, body_bytes_max };
+        let scheme = if listener.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let (tls, body_bytes_max) = (listener.tls.clone(), options.body_bytes_max);
+        let manner = Manner { handler, scheme, tls, body_bytes_max };
         let accepting = tokio::spawn(accept(listener, manner, Arc::clone(&hall)));
         Self { hall, accepting }
     }
@@ -198,14 +211,28 @@ impl Listener {
 fn admit(accepted: Accepted, manner: &Manner, hall: &Arc<Hall>, guests: &mut JoinSet<()>) {
     match (accepted, hall.seat()) {
         (Accepted::Tcp(stream, client), Some(seat)) => {
-            guests.spawn(connection::serve(stream, Some(client), manner.clone(), seat));
+            guests.spawn(greet(stream, client, manner.clone(), seat));
         }
         (Accepted::Unix(stream), Some(seat)) => {
-            guests.spawn(connection::serve(stream, None, manner.clone(), seat));
+            let wire = Wire::new(stream, &seat.pace);
+            guests.spawn(connection::serve(wire, None, manner.clone(), seat));
         }
-        // Beyond what is turned away with a word, the rest is without.
-        _ if guests.len() >= 2 * hall.seats_max() => {}
+        // Beyond what is turned away with a word, the rest is without; and over TLS there are no words yet.
+        _ if guests.len() >= 2 * hall.seats_max() || manner.tls.is_some() => {}
         (Accepted::Tcp(stream, _), None) => drop(guests.spawn(connection::turn_away(stream))),
         (Accepted::Unix(stream), None) => drop(guests.spawn(connection::turn_away(stream))),
     }
+}
+
+/// Serves a connection, after a handshake if there is to be one.
+async fn greet(stream: TcpStream, client: SocketAddr, manner: Manner, seat: Seat) {
+    let wire = match &manner.tls {
+        None => Wire::new(stream, &seat.pace),
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => Wire::new(stream, &seat.pace),
+            // Whoever cannot shake hands cannot be told.
+            Err(_) => return,
+        },
+    };
+    connection::serve(wire, Some(client), manner, seat).await;
 }

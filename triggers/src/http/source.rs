@@ -162,6 +162,11 @@ impl Source {
         }
     }
 
+    /// Since when its sender is waited for.
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.state().slow.waiting.as_ref().map(|(since, _)| *since)
+    }
+
     /// How many bytes it has, if all of them were announced or are here.
     pub fn length(&self) -> Option<u64> {
         let state = self.state();

@@ -32,8 +32,10 @@ pub(super) struct Pace(Mutex<State>);
 #[derive(Debug)]
 struct State {
     stage: Stage,
-    /// Since the client was waited for to take bytes.
+    /// Since when the client is waited for to take bytes.
     stuck: Option<Instant>,
+    /// Since when it is waited for to send more of a body.
+    hungry: Option<Instant>,
     waited: Duration,
     written: usize,
     is_at_end: bool,
@@ -56,7 +58,7 @@ impl Drop for Part {
         let mut state = self.0.state();
         state.open = state.open.saturating_sub(1);
         if state.open == 0 {
-            state.stage = Stage::Answered;
+            (state.stage, state.hungry) = (Stage::Answered, None);
         }
     }
 }
@@ -74,12 +76,29 @@ pub(super) enum Stage {
     Idle(Instant),
 }
 
+/// A client that is waited for, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// To ask something.
+    Idle(Instant),
+    /// To send the rest of what it began, or to take what it asked for.
+    Slow(Instant),
+}
+
 impl Pace {
     pub(super) fn new() -> Arc<Self> {
         let stage = Stage::Idle(Instant::now());
         let (stuck, waited, written, open) = (None, Duration::ZERO, 0, 0);
         let is_at_end = false;
-        Arc::new(Self(Mutex::new(State { stage, stuck, waited, written, is_at_end, open })))
+        Arc::new(Self(Mutex::new(State {
+            stage,
+            stuck,
+            hungry: None,
+            waited,
+            written,
+            is_at_end,
+            open,
+        })))
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -88,6 +107,25 @@ impl Pace {
 
     pub(super) fn enter(&self, stage: Stage) {
         self.state().stage = stage;
+    }
+
+    /// Whether the client is waited for.
+    pub(super) fn awaited(&self) -> Option<Awaited> {
+        let state = self.state();
+        match state.stage {
+            Stage::Idle(since) => Some(Awaited::Idle(since)),
+            Stage::Head(since) => Some(Awaited::Slow(since)),
+            Stage::Request | Stage::Answered => state.stuck.or(state.hungry).map(Awaited::Slow),
+        }
+    }
+
+    /// More of a body is waited for, or came.
+    pub(super) fn body(&self, is_waited_for: bool) {
+        let mut state = self.state();
+        match is_waited_for {
+            true => drop(state.hungry.get_or_insert_with(Instant::now)),
+            false => state.hungry = None,
+        }
     }
 
     /// The client sends nothing more.

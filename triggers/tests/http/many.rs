@@ -46,6 +46,31 @@ async fn when_all_are_busy_one_more_is_told_to_come_again() {
     assert_eq!(statuses(&answer), [503], "{answer}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn slow_ones_leave_when_others_want_their_places() {
+    let options = ServerOptions { connections_max: 3, ..ServerOptions::default() };
+    let bench = Bench::with(options, |request| {
+        tokio::spawn(async move {
+            let _ = request.body.gather(99).await;
+            request.responder.answer(whole(200, "!"));
+        });
+    });
+    let mut slow = Vec::new();
+    for begin in ["GET / HT", "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nabc"] {
+        for _ in 0..3 {
+            let mut stream = bench.connect().await;
+            stream.write_all(begin.as_bytes()).await.unwrap();
+            slow.push(stream);
+            tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        }
+    }
+    for _ in 0..3 {
+        let mut stream = bench.connect().await;
+        stream.write_all(GET).await.unwrap();
+        read_until(&mut stream, "!").await;
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_stops_ends_what_is_under_way_and_accepts_nobody() {
     let bench = Bench::with(ServerOptions::default(), |request| {

@@ -1,21 +1,23 @@
 //! pirnd's command line. Flags that Spin has keep Spin's names.
 
 mod help;
+mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
-use pirn_runner::files::config::parse_duration;
 use pirn_runner::plan::{AppFiles, PortChoice};
 use pirn_runner::serve::control::Verb;
 use pirn_triggers::gpio::EdgeKind;
+use pirn_triggers::http::TlsFiles;
 
 use pirn_runner::serve::apps::Change;
 
 use crate::log::Format;
 use crate::serve::{App, Serve, Wish};
+use values::{duration, edge, log_format, output, pair};
 
 pub(crate) use help::HELP;
 
@@ -122,6 +124,7 @@ struct Words {
     letters: Letters,
     apps: Option<PathBuf>,
     name: Option<String>,
+    tls: (Option<PathBuf>, Option<PathBuf>),
 }
 
 /// What may be said about dead letters.
@@ -198,6 +201,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
                 words.common.files.variables.push(parser.value()?.parse_with(pair)?);
             }
             Arg::Long("listen") => words.common.files.listen = Some(parser.value()?.parse()?),
+            Arg::Long("tls-cert") => words.tls.0 = Some(parser.value()?.into()),
+            Arg::Long("tls-key") => words.tls.1 = Some(parser.value()?.into()),
             Arg::Long("find-free-port") => words.common.files.port = PortChoice::NextFree,
             Arg::Long("board") => words.common.files.board = Some(parser.value()?.string()?),
             Arg::Long("profile") => words.common.files.profile = Some(parser.value()?.string()?),
@@ -241,6 +246,7 @@ fn command(mut words: Words) -> Result<Command, lexopt::Error> {
     words.common.files.manifest = manifest;
     words.common.files = std::mem::take(&mut words.common.files).with_process_environment();
     words.only_for(&name)?;
+    words.common.files.tls = words.tls()?;
     Ok(match (name.as_str(), component) {
         ("up", _) => Command::Up(Up { common: words.common, once: words.once }),
         ("serve", _) => Command::Serve(Serve { common: words.common, apps: words.apps }),
@@ -308,10 +314,26 @@ impl Words {
         Ok(DeadLetters { common, verb, id, component, older_than, newer_than, output, file })
     }
 
+    /// Whether it is said where requests are taken.
+    fn listens(&self) -> bool {
+        let files = &self.common.files;
+        let is_tls = self.tls.0.is_some() || self.tls.1.is_some();
+        files.listen.is_some() || files.port != PortChoice::Fixed || is_tls
+    }
+
+    fn tls(&mut self) -> Result<Option<TlsFiles>, lexopt::Error> {
+        match std::mem::take(&mut self.tls) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+            _ => Err("--tls-cert and --tls-key go together".into()),
+        }
+    }
+
     /// Refuses options that belong to another command.
     fn only_for(&self, name: &str) -> Result<(), lexopt::Error> {
         let misplaced = [
             (self.once && name != "up", "--once", "up"),
+            (self.listens() && name != "up", "what says where to listen", "up"),
             (self.topic.is_some() && name != "invoke", "--topic", "invoke"),
             (self.payload.is_some() && name != "invoke", "--payload", "invoke"),
             (self.line.is_some() && name != "invoke", "--line", "invoke"),
@@ -394,41 +416,6 @@ fn verb(word: Option<String>) -> Result<Verb, lexopt::Error> {
 fn id(word: Option<String>) -> Result<i64, lexopt::Error> {
     let id = word.and_then(|word| word.parse().ok());
     id.ok_or_else(|| "which dead letter? give its number, as `list` shows it, or --all".into())
-}
-
-fn duration(text: &str) -> Result<Duration, &'static str> {
-    parse_duration(text)
-}
-
-fn edge(text: &str) -> Result<EdgeKind, String> {
-    match text {
-        "rising" => Ok(EdgeKind::Rising),
-        "falling" => Ok(EdgeKind::Falling),
-        _ => Err("expected rising or falling".into()),
-    }
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("expected NAME=VALUE".into()),
-    }
-}
-
-fn output(text: &str) -> Result<Output, String> {
-    match text {
-        "table" => Ok(Output::Table),
-        "json" => Ok(Output::Json),
-        _ => Err("expected table or json".into()),
-    }
-}
-
-fn log_format(text: &str) -> Result<Format, String> {
-    match text {
-        "text" => Ok(Format::Text),
-        "json" => Ok(Format::Json),
-        _ => Err("expected text or json".into()),
-    }
 }
 
 #[cfg(test)]

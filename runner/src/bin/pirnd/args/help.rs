@@ -51,6 +51,7 @@ Options:
   -v, --verbose                 log every event, not just what went wrong
   -q, --quiet                   no output of components
       --listen ADDR             where requests are taken: IP:PORT, unix:/PATH (127.0.0.1:3000)
+      --tls-cert F, --tls-key F certificate and key in PEM: requests come over TLS
       --find-free-port          the next free port, if somebody else has that one
       --once                    handle one event, then exit
       --format table|json       how status and dead-letters answer

@@ -140,6 +140,11 @@ impl OutgoingBody {
         first.then(|| BodyWriter(Arc::clone(&self.written)))
     }
 
+    /// What waits for room in it, for who looks at it from outside.
+    pub(crate) fn room(&self) -> Option<Room> {
+        locked(&self.written).writer.as_ref().map(Writer::waits)
+    }
+
     /// It is complete, unless it has another length than it said: then it is broken.
     fn finish(self, trailers: Option<HeaderMap>) -> Result<(), ErrorCode> {
         let mut written = locked(&self.written);

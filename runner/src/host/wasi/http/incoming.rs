@@ -1,12 +1,13 @@
 //! A request that came in, and its answer: `incoming-request`, `outgoing-response`, `response-outparam`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use pirn_triggers::http::pipe::Reader;
+use pirn_triggers::http::pipe::{Reader, Room};
 use pirn_triggers::http::{Answer as Reply, Head, Outgoing, Request, Responder, Source};
+use tokio::time::Instant;
 use wasmtime::component::Resource;
 
 use super::bodies::{IncomingBody, Moves, OutgoingBody};
@@ -14,18 +15,34 @@ use super::fields::Fields;
 use super::words::{ErrorCode, Method, Scheme};
 use super::{Host, Interface};
 use crate::engine::door::Answer;
+use crate::host::locked;
 
 /// What is known of a request while its guest runs, by whoever runs it; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Exchange {
     pub(super) moves: Moves,
     is_answered: Arc<AtomicBool>,
+    /// What the client sends, and what it is to take.
+    ways: Arc<Mutex<Ways>>,
+}
+
+#[derive(Debug, Default)]
+struct Ways {
+    body: Option<Arc<Source>>,
+    answer: Option<Room>,
 }
 
 impl Exchange {
     /// When something last moved, the guest's answer or a body.
-    pub fn moved(&self) -> tokio::time::Instant {
+    pub fn moved(&self) -> Instant {
         self.moves.last()
+    }
+
+    /// Since when the guest cannot go on because its client sends nothing or takes nothing.
+    pub fn client_is_late_since(&self) -> Option<Instant> {
+        let ways = locked(&self.ways);
+        let sends = ways.body.as_ref().and_then(|body| body.waits_since());
+        sends.or_else(|| ways.answer.as_ref().and_then(Room::full_since))
     }
 
     /// Whether the guest has given an answer.
@@ -72,6 +89,7 @@ impl Host {
     ) -> Answer<(Resource<IncomingRequest>, Resource<ResponseOutparam>)> {
         let Request { head, body, responder } = request;
         let moves = self.moves();
+        locked(&self.exchange().ways).body = Some(Arc::clone(&body));
         let request = self.push(IncomingRequest { head, body: Some(body), moves })?;
         let exchange = self.exchange().clone();
         Ok((request, self.push(ResponseOutparam { responder, exchange })?))
@@ -152,6 +170,7 @@ fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
                 return None;
             }
             let (body, reader) = OutgoingBody::of(&response.fields, &moves);
+            locked(&host.exchange().ways).answer = body.room();
             response.body = Some(reader);
             Some(body)
         })?;
