@@ -92,6 +92,19 @@ fn line(report: &Report<'_>) -> Option<Line> {
         Report::Event { component, what: Happening::Run, .. } => {
             ordinary("→", GOOD, format!("{component} runs"))
         }
+        // One line for a request, when it is over.
+        Report::Event { what: Happening::Request, .. } => return None,
+        Report::Outcome {
+            what: Happening::Request,
+            outcome: Outcome::Done,
+            component,
+            source,
+            took,
+            ..
+        } => {
+            let (source, took) = (ui::escaped(source), ui::time(*took));
+            ordinary("✓", GOOD, format!("{source}  {FAINT}{component}, in {took}{FAINT:#}"))
+        }
         Report::Event { component, source, payload, .. } => {
             ordinary("→", GOOD, message(source, payload, component))
         }

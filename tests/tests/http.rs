@@ -362,3 +362,44 @@ fn two_apps_of_a_process_do_not_share_an_address_and_one_that_goes_frees_it() {
     served.said(&words);
     assert_eq!(web::get(free, "/say").status, 200);
 }
+
+#[test]
+fn guests_of_spin_1_are_given_requests_whole() {
+    for engine in ENGINES {
+        let app = app(engine, "", "");
+        app.copy(&guest("http-whole"), "http.wasm");
+        let app = app.built();
+        let (running, port) = up(&app);
+        let answer = web::post(port, "/a?x=1&y=a+b%21", "body");
+        assert_eq!(
+            answer.text(),
+            "Method::Post /a?x=1&y=a+b%21 [(\"x\", \"1\"), (\"y\", \"a b!\")] Some(\"/...\") body\n",
+            "{engine}"
+        );
+        assert_eq!((answer.status, answer.field("connection")), (200, Some("close")), "{engine}");
+        assert_eq!(web::get(port, "/status/404").status, 404, "{engine}");
+        assert_eq!(web::get(port, "/status/99").status, 500, "{engine}");
+        assert_eq!(web::get(port, "/trap").status, 500, "{engine}");
+        let brew = "BREW / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+        assert_eq!(web::ask(port, brew).status, 405, "{engine}");
+        let large = web::post(port, "/", &"x".repeat((1 << 20) + 1));
+        assert_eq!(large.status, 413, "{engine}");
+        running.wait_for("GET /trap (request ");
+    }
+}
+
+#[test]
+fn the_example_says_hello_on_every_engine() {
+    for engine in ENGINES {
+        let app = ScratchApp::example("hello-http");
+        let manifest = std::fs::read_to_string(app.file("spin.toml")).unwrap();
+        let engine = machine::engine(engine);
+        let chosen = format!("{manifest}\n[component.hello.tool.pirn]\nengine = \"{engine}\"\n");
+        std::fs::write(app.file("spin.toml"), chosen).unwrap();
+        let app = app.built();
+        let (_running, port) = up(&app);
+        assert_eq!(web::get(port, "/hello").text(), "Hello, world!\n", "{engine}");
+        assert_eq!(web::get(port, "/hello/you").text(), "Hello, you!\n", "{engine}");
+        assert!(web::get(port, "/").text().contains("curl"), "{engine}");
+    }
+}

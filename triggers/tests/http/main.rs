@@ -5,5 +5,6 @@ mod cases;
 mod late;
 mod many;
 mod raw;
+mod secure;
 mod streams;
 mod support;
