@@ -164,7 +164,7 @@ impl Source {
 
     /// Since when its sender is waited for.
     pub fn waits_since(&self) -> Option<Instant> {
-        self.state().slow.waiting.as_ref().map(|(since, _)| *since)
+        self.state().slow.as_ref()?.waiting.as_ref().map(|(since, _)| *since)
     }
 
     /// How many bytes it has, if all of them were announced or are here.
