@@ -183,11 +183,16 @@ impl House {
         timeout(grace, all).await.is_ok()
     }
 
-    /// An event is settled: how often its lanes tried it is nobody's business any more.
-    pub(super) fn forget_tries(&self, tried: Vec<Forget>) {
+    /// Something was let go of: it may be so much that the kernel should have it again.
+    pub(crate) fn look_for_spare(&self) {
         if heap::has_spare() {
             self.crew.spare.notify_one();
         }
+    }
+
+    /// An event is settled: how often its lanes tried it is nobody's business any more.
+    pub(super) fn forget_tries(&self, tried: Vec<Forget>) {
+        self.look_for_spare();
         tried.into_iter().for_each(|forget| forget());
     }
 

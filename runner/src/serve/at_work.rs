@@ -133,7 +133,7 @@ impl Runner {
             let site = Arc::new(Site::new(plan, lanes));
             let within = Within::new(&site, gate.address());
             self.outbound().open_inward(Arc::new(within));
-            gate.open(plan, site)
+            gate.open(plan, site, Arc::clone(&lanes.house))
         });
         Ok(AtWork { feeds, timers, gate, outputs, driving })
     }

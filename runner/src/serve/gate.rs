@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pirn_triggers::http::{Address, ListenError, Listener, Server};
 
 use super::loading::LoadAppError;
+use crate::flow::house::House;
 use crate::flow::site::{Site, handler};
 use crate::plan::{HttpPlan, PortChoice};
 
@@ -86,8 +87,9 @@ impl Gate {
     }
 
     /// Requests are answered from here on.
-    pub(super) fn open(self, plan: &HttpPlan, site: Arc<Site>) -> OpenGate {
+    pub(super) fn open(self, plan: &HttpPlan, site: Arc<Site>, house: Arc<House>) -> OpenGate {
         let Self { listener, claim } = self;
+        let listener = listener.when_rested(move || house.look_for_spare());
         let server = Server::start(listener, plan.options, handler(site));
         OpenGate { server, _claim: claim }
     }

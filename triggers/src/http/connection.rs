@@ -34,7 +34,18 @@ pub(super) struct Manner {
     pub(super) handler: Handler,
     pub(super) scheme: Scheme,
     pub(super) tls: Option<Tls>,
+    pub(super) rested: Rested,
     pub(super) body_bytes_max: u64,
+}
+
+/// Who is told when a connection let go of its buffers.
+#[derive(Clone, Default)]
+pub(super) struct Rested(pub(super) Option<Arc<dyn Fn() + Send + Sync>>);
+
+impl std::fmt::Debug for Rested {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rested")
+    }
 }
 
 /// How a stretch of requests ended.
@@ -63,7 +74,11 @@ pub(super) async fn serve(mut wire: Wire, client: Option<SocketAddr>, manner: Ma
         patience = limits::IDLE_TIME;
         pace.enter(Stage::Head(Instant::now()));
         // Apart, so that a connection that is idle is small.
-        match Box::pin(requests(wire, client, &manner, &pace, &seat)).await {
+        let next = Box::pin(requests(wire, client, &manner, &pace, &seat)).await;
+        if let Some(tell) = &manner.rested.0 {
+            tell();
+        }
+        match next {
             Some(quiet) => wire = quiet,
             None => return,
         }

@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::address::Address;
-use super::connection::{self, Handler, Manner};
+use super::connection::{self, Handler, Manner, Rested};
 use super::hall::{Hall, Seat};
 use super::tls::{Tls, TlsError, TlsFiles};
 use super::wire::Wire;
@@ -25,6 +25,7 @@ pub struct Listener {
     socket: Socket,
     address: Address,
     tls: Option<Tls>,
+    rested: Rested,
 }
 
 #[derive(Debug)]
@@ -92,7 +93,12 @@ impl Listener {
             Socket::Tcp(tcp) => Address::Tcp(tcp.local_addr().map_err(failed)?),
             Socket::Unix(..) => address.clone(),
         };
-        Ok(Self { socket, address, tls: None })
+        Ok(Self { socket, address, tls: None, rested: Rested::default() })
+    }
+
+    /// Somebody wants to be told when a connection let go of its buffers.
+    pub fn when_rested(self, tell: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { rested: Rested(Some(Arc::new(tell))), ..self }
     }
 
     /// Over TLS, with this certificate. A Unix socket stays as it is.
@@ -143,7 +149,8 @@ impl Server {
         let hall = Hall::new(options.connections_max as usize);
         let scheme = if listener.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let (tls, body_bytes_max) = (listener.tls.clone(), options.body_bytes_max);
-        let manner = Manner { handler, scheme, tls, body_bytes_max };
+        let rested = listener.rested.clone();
+        let manner = Manner { handler, scheme, tls, rested, body_bytes_max };
         let accepting = tokio::spawn(accept(listener, manner, Arc::clone(&hall)));
         Self { hall, accepting }
     }
