@@ -161,9 +161,37 @@ fn read(stream: &mut TcpStream) -> Option<Asked> {
     let line = lines.next()?.trim_end_matches(" HTTP/1.1").to_owned();
     let mut asked =
         Asked { line, headers: lines.map(str::to_owned).collect(), body: String::new() };
-    let length = asked.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).ok()?;
+    let body = match asked.header("transfer-encoding") {
+        Some(_) => chunks(stream)?,
+        None => {
+            let length = asked.header("content-length").and_then(|text| text.parse().ok());
+            bytes(stream, length.unwrap_or(0))?
+        }
+    };
     asked.body = String::from_utf8(body).ok()?;
     Some(asked)
+}
+
+fn bytes(stream: &mut TcpStream, count: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A body of which nobody knew the length when it began.
+fn chunks(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.extend(bytes(stream, 1)?);
+        }
+        let size = std::str::from_utf8(&line).ok()?.trim();
+        let size = usize::from_str_radix(size, 16).ok()?;
+        body.extend(bytes(stream, size)?);
+        bytes(stream, 2)?;
+        if size == 0 {
+            return Some(body);
+        }
+    }
 }

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+mod kind;
 mod model;
 mod read;
 
@@ -32,6 +33,7 @@ pub(crate) use application::parse_keep_alive;
 pub(crate) use component::{is_environment, label};
 pub use hosts::{BlockedNetworks, HostError, HostPattern, Hosts, Network, PrivateNetworks};
 pub(crate) use id::is_variable_name;
+pub use kind::{FirstTick, TriggerKind};
 pub use model::*;
 pub use template::{Template, TemplateError};
 pub use tool::ApplicationTool;

@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// `XXXX`, or two of them for what does not fit in one. Half of two stands for nothing.
+    /// Four digits, or twice that for what does not fit in one. Half of a pair stands for nothing.
     fn unicode(&mut self) -> Read<char> {
         let first = self.four_digits()?;
         let unit = match first {

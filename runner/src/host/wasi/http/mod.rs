@@ -2,6 +2,7 @@
 //! [`bodies`] and words whichever way it goes.
 
 mod bodies;
+mod failures;
 mod fields;
 mod incoming;
 mod outgoing;

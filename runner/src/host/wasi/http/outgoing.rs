@@ -14,8 +14,6 @@ use http::HeaderMap;
 use http::uri::{Authority, PathAndQuery};
 use pirn_triggers::http::pipe::Reader;
 use pirn_triggers::http::{Broken, Source};
-use pirn_triggers::net::DialError;
-use pirn_triggers::net::TlsFailure;
 use pirn_triggers::net::http::{
     Body, Frame, HttpError, Outgoing, Response, SizeHint, Timeouts, empty,
 };
@@ -24,7 +22,7 @@ use wasmtime::component::Resource;
 
 use super::bodies::{IncomingBody, OutgoingBody};
 use super::fields::Fields;
-use super::words::{DnsError, ErrorCode, Method, Scheme};
+use super::words::{ErrorCode, Method, Scheme};
 use super::{Door, Host, Interface};
 use crate::engine::door::Answer;
 use crate::host::outbound::{Ask, AskError, Url};
@@ -399,59 +397,6 @@ fn place(text: &str) -> Option<(String, Option<u16>)> {
     }
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     Some((bare.to_owned(), port))
-}
-
-impl From<&AskError> for ErrorCode {
-    fn from(error: &AskError) -> Self {
-        match error {
-            AskError::Denied(_) => Self::HttpRequestDenied,
-            AskError::Scheme(_) => Self::HttpProtocolError,
-            AskError::NobodyInside => Self::DestinationNotFound,
-            AskError::Http(error) => error.into(),
-        }
-    }
-}
-
-impl From<&HttpError> for ErrorCode {
-    fn from(error: &HttpError) -> Self {
-        match error {
-            HttpError::Dial(error) => error.into(),
-            HttpError::Busy => Self::ConnectionLimitReached,
-            HttpError::Timeout(_) => Self::ConnectionReadTimeout,
-            HttpError::Request(_) => Self::HttpRequestUriInvalid,
-            HttpError::Cut => Self::HttpResponseIncomplete,
-            HttpError::HeadTooLarge => Self::HttpResponseHeaderSectionSize(None),
-            HttpError::Protocol(_) => Self::HttpProtocolError,
-            HttpError::BodyTooLarge(most) => Self::HttpResponseBodySize(Some(*most as u64)),
-            HttpError::Unfinished => Self::HttpRequestBodySize(None),
-        }
-    }
-}
-
-impl From<&DialError> for ErrorCode {
-    fn from(error: &DialError) -> Self {
-        use std::io::ErrorKind;
-        let dns = |why: &str| DnsError { rcode: Some(why.to_owned()), info_code: None };
-        match error {
-            DialError::Unknown { why, .. } => Self::DnsError(dns(why)),
-            DialError::NoAddress { .. } => Self::DnsError(dns("no address")),
-            DialError::LookupTimeout { .. } => Self::DnsTimeout,
-            DialError::NotPermitted { .. } => Self::DestinationIpProhibited,
-            DialError::Timeout { .. } => Self::ConnectionTimeout,
-            DialError::Failed { kind: ErrorKind::ConnectionRefused, .. } => Self::ConnectionRefused,
-            DialError::Failed {
-                kind: ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable,
-                ..
-            } => Self::DestinationIpUnroutable,
-            DialError::Failed { kind: ErrorKind::TimedOut, .. } => Self::ConnectionTimeout,
-            DialError::Failed { .. } => Self::DestinationUnavailable,
-            DialError::Tls { why: TlsFailure::Certificate(_), .. } => Self::TlsCertificateError,
-            DialError::Tls { why: TlsFailure::Protocol(_), .. } => Self::TlsProtocolError,
-            DialError::Tls { why: TlsFailure::Broken(_), .. } => Self::ConnectionTerminated,
-            DialError::Tls { why: TlsFailure::Timeout, .. } => Self::ConnectionTimeout,
-            DialError::TlsConfig(_) => Self::ConfigurationError,
-        }
-    }
 }
 
 #[cfg(test)]
