@@ -7,6 +7,7 @@ use std::process::Command;
 
 use pirn_tests::apps::ScratchApp;
 use pirn_tests::broker::Mosquitto;
+use pirn_tests::guests;
 use pirn_tests::pirn;
 use pirn_tests::process::{Ended, Running, run};
 
@@ -143,12 +144,13 @@ fn what_check_draws_is_the_budget_and_over_budget_has_exit_status_2() {
     let fits = workbench(&["check", "-f", path(&app)]);
     ends_with(&fits, 0, &["bench/in/#", "code of echo", "█", "granted by generic-x86_64"]);
     let manifest = std::fs::read_to_string(app.file("spin.toml")).unwrap();
-    let greedy = "[component.echo.tool.pirn]\ninstances = 12";
-    let manifest = manifest
-        .replace("[component.echo.tool.pirn]", greedy)
-        .replace("memory = \"1 MiB\"", "memory = \"128 MiB\"");
+    let manifest = manifest.replace("memory = \"1 MiB\"", "memory = \"128 MiB\"");
     std::fs::write(app.file("spin.toml"), manifest).unwrap();
-    let over = workbench(&["check", "-f", path(&app)]);
+    let board = guests::repository().join("board-configs/generic-x86_64.toml");
+    let board = std::fs::read_to_string(board).unwrap().replace("\"256MiB\"", "\"130MiB\"");
+    let small = app.file("generic-x86_64.toml");
+    std::fs::write(&small, board).unwrap();
+    let over = workbench(&["check", "-f", path(&app), "--board", small.to_str().unwrap()]);
     ends_with(&over, 2, &["memory of echo", "does not fit the board generic-x86_64"]);
 }
 
