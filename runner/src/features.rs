@@ -16,11 +16,14 @@ pub struct Feature {
 }
 
 /// All features that bring interfaces.
-pub const FEATURES: &[Feature] = &[Feature {
-    name: "sqlite-guest",
-    is_in: cfg!(feature = "sqlite-guest"),
-    interfaces: &["fermyon:spin/sqlite", "spin:sqlite/"],
-}];
+pub const FEATURES: &[Feature] = &[
+    Feature { name: "llm", is_in: cfg!(feature = "llm"), interfaces: &["fermyon:spin/llm"] },
+    Feature {
+        name: "sqlite-guest",
+        is_in: cfg!(feature = "sqlite-guest"),
+        interfaces: &["fermyon:spin/sqlite", "spin:sqlite/"],
+    },
+];
 
 /// The feature that this build would need for an import, written as `interface#name` or without the name.
 pub fn left_out(import: &str) -> Option<&'static str> {

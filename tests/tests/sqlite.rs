@@ -24,6 +24,7 @@ struct Scene {
 
 /// What a component asks for besides its grants.
 struct Asked<'a> {
+    guest: &'a str,
     engine: &'a str,
     databases: &'a str,
     tool: &'a str,
@@ -33,7 +34,7 @@ struct Asked<'a> {
 
 impl Default for Asked<'_> {
     fn default() -> Self {
-        Self { engine: "auto", databases: r#""default""#, tool: "", up: &[] }
+        Self { guest: "sqlite", engine: "auto", databases: r#""default""#, tool: "", up: &[] }
     }
 }
 
@@ -44,7 +45,7 @@ fn app(broker: &Mosquitto, asked: &Asked<'_>) -> ScratchApp {
         machine::engine(asked.engine),
         asked.tool
     );
-    ScratchApp::of(&broker.address(), &[Part::new("app", "sqlite", "cmd/#").with(&more)])
+    ScratchApp::of(&broker.address(), &[Part::new("app", asked.guest, "cmd/#").with(&more)])
 }
 
 fn scene(asked: &Asked<'_>) -> Scene {
@@ -133,6 +134,35 @@ fn every_interface_gives_the_same_answers_on_every_engine() {
                 ],
             );
         }
+    }
+}
+
+#[test]
+fn rows_come_as_a_stream_to_guests_of_spin_4_on_every_engine() {
+    for engine in ENGINES {
+        let scene = scene(&Asked { guest: "sqlite-async", engine, ..Asked::default() });
+        let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000) SELECT i, randomblob(100) FROM n";
+        scene.check(
+            "steps",
+            &[
+                ("open secret", "error: Error::AccessDenied"),
+                ("open default", "ok"),
+                ("did", "0 0"),
+                ("CREATE TABLE t (i INTEGER PRIMARY KEY, x)", ""),
+                ("INSERT INTO t (x) VALUES (0.5), ('ß'), (x'00ff'), (NULL)", ""),
+                ("did", "4 4"),
+                ("SELECT i, x FROM t", "i, x: 1, 0.5: 2, 'ß': 3, 2 bytes: 4, null"),
+                ("SELECT i FROM t WHERE i > 9", "i"),
+                ("SELEC", "error: Error::Io(\"near \\\"SELEC\\\": syntax error…"),
+                (&format!("two {many}"), "1, 100 bytes, 'meanwhile', 2999 more"),
+                (&format!("leave {many}"), "1, 100 bytes"),
+                ("SELECT count(*) AS c FROM t", "c: 4"),
+                (
+                    &many.replace("3000", "30000"),
+                    "error: Error::Io(\"the rows take more than 2048 KiB…",
+                ),
+            ],
+        );
     }
 }
 

@@ -10,6 +10,7 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::{Door, Host, Interface};
 use crate::engine::door::{Answer, Twin};
+use crate::engine::streams::{Promise, Stream, items};
 use crate::engine::wire::wire;
 use crate::store::databases::{self, Connection, Slots, SqlError, SqlValue};
 
@@ -157,6 +158,7 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     offer_statements(&mut newer)?;
     newer.at_once("[method]connection.last-insert-rowid", last_insert_rowid)?;
     newer.at_once("[method]connection.changes", changes)?;
+    offer_async(&mut newer)?;
     let mut oldest = door.interface("fermyon:spin/sqlite")?;
     oldest.waiting(Twin::Sync, "open", open_numbered)?;
     oldest.waiting(Twin::Sync, "execute", execute_numbered)?;
@@ -167,6 +169,20 @@ fn offer_statements(interface: &mut Interface<'_>) -> Answer<()> {
     interface.resource::<OpenDatabase>("connection")?;
     interface.waiting(Twin::Sync, "[static]connection.open", open)?;
     interface.waiting(Twin::Sync, "[method]connection.execute", execute)
+}
+
+/// The same for guests of Spin 4.
+fn offer_async(interface: &mut Interface<'_>) -> Answer<()> {
+    interface.waiting(Twin::Async, "[static]connection.open-async", open)?;
+    interface.waiting(Twin::Async, "[method]connection.execute-async", execute_streaming)?;
+    interface.waiting(
+        Twin::Async,
+        "[method]connection.last-insert-rowid-async",
+        |host, asked| async move { last_insert_rowid(&host, asked) },
+    )?;
+    interface.waiting(Twin::Async, "[method]connection.changes-async", |host, asked| async move {
+        changes(&host, asked)
+    })
 }
 
 async fn open(host: Host, (label,): (String,)) -> Of<Handle> {
@@ -192,6 +208,24 @@ async fn execute(
     let connection = connection(&host, &handle)?;
     Ok((carry_out(&connection, sql, parameters).await,))
 }
+
+/// Columns, rows, and how it ended.
+type Streamed = (Vec<String>, Stream<RowResult>, Promise<Result<(), Error>>);
+
+/// The rows are all there when it answers, and no more than an answer of the other twin may have: a statement that stood
+/// open while its guest reads would keep the database's turn from others, and from the guest itself. They leave as the
+/// guest reads them.
+async fn execute_streaming(
+    host: Host,
+    (handle, sql, parameters): (Handle, String, Vec<SqliteValue>),
+) -> Of<Streamed> {
+    let connection = connection(&host, &handle)?;
+    let found = carry_out(&connection, sql, parameters).await;
+    Ok((found
+        .map(|QueryResult { columns, rows }| (columns, Stream::of(rows), Promise::ready(Ok(())))),))
+}
+
+items!(RowResult);
 
 async fn carry_out(
     connection: &Connection,

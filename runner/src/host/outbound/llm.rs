@@ -3,6 +3,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
+pub(super) use super::models::Models;
 use super::models::{ModelError, Params};
 use crate::engine::door::{Answer, Twin};
 use crate::engine::wire::wire;

@@ -10,8 +10,14 @@
 
 mod asking;
 mod http;
+#[cfg(feature = "llm")]
 mod json;
+#[cfg(feature = "llm")]
 mod llm;
+#[cfg(not(feature = "llm"))]
+#[path = "../left_out/llm.rs"]
+mod llm;
+#[cfg(feature = "llm")]
 mod models;
 mod redis;
 
@@ -23,7 +29,7 @@ use pirn_triggers::net::{AddressFilter, Connector, TlsOptions};
 use pirn_triggers::redis::Pool;
 
 pub use self::asking::{Answering, Ask, AskError, Inside, Inward};
-use self::models::Models;
+use self::llm::Models;
 use super::{Door, Grants, locked};
 use crate::engine::door::Answer;
 use crate::files::manifest::Hosts;
@@ -36,6 +42,7 @@ pub struct Outbound {
     connector: Connector,
     http: Client,
     redis: Pool,
+    #[allow(dead_code, reason = "asked where models are, which may have been left out")]
     models: Option<Models>,
     /// The way back into the app, if anything serves requests within it.
     inward: Mutex<Option<Arc<dyn Inward>>>,

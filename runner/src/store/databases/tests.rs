@@ -315,7 +315,14 @@ fn a_console_runs_every_statement_and_shows_rows() {
     let console = Console::open(&scene.path(), Missing::Made).unwrap();
     let mut seen = Vec::new();
     let text = "CREATE TABLE t (x); INSERT INTO t VALUES (1), (2); -- a word\nSELECT x FROM t;";
-    let run = console.run(text, |_| Ok(()), |row| Ok(seen.push(row.to_vec())));
+    let run = console.run(
+        text,
+        |_| Ok(()),
+        |row| {
+            seen.push(row.to_vec());
+            Ok(())
+        },
+    );
     run.unwrap();
     assert_eq!(seen, [[SqlValue::Integer(1)], [SqlValue::Integer(2)]]);
     let wrong = console.run("SELECT 1; SELEC 2", |_| Ok(()), |_| Ok(()));

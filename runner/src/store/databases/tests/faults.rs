@@ -87,8 +87,8 @@ async fn on_a_full_disk_a_database_is_full_and_can_be_written_again_when_there_i
 async fn what_a_failed_fsync_was_to_secure_is_told_as_failed_and_the_database_goes_on() {
     let test = "what_a_failed_fsync_was_to_secure_is_told_as_failed_and_the_database_goes_on";
     let injections = [
-        "inject=fsync,fdatasync:error=EIO:when=2",
-        "inject=fsync,fdatasync:error=EIO:when=5",
+        "inject=fsync,fdatasync:error=EIO:when=2..4",
+        "inject=fsync,fdatasync:error=EIO:when=9..11",
         "inject=fsync,fdatasync:error=EIO:when=6..8",
     ];
     check(test, &injections, "failed ").await;
