@@ -93,6 +93,40 @@ async fn a_kept_connection_that_the_server_closed_is_replaced_by_another() {
 }
 
 #[tokio::test]
+async fn a_request_cannot_make_the_next_one_part_of_itself() {
+    let server = Server::start(|_, peer| echoing_heads(peer)).await;
+    let client = client();
+    for method in [Method::GET, Method::POST] {
+        let mut asked = Request { method, ..request(server.port, "/") };
+        asked.headers.insert("content-length", "100".parse().unwrap());
+        asked.headers.insert("transfer-encoding", "chunked".parse().unwrap());
+        let head = text(client.send(asked, None).await).await.unwrap();
+        assert!(!head.contains("100") && !head.contains("chunked"), "{head}");
+    }
+    // What follows on the same connection is whole.
+    let head = text(client.send(request(server.port, "/next"), None).await).await.unwrap();
+    assert!(head.starts_with("GET /next HTTP/1.1\r\n"), "{head}");
+    let mut asked = post(server.port, http::full("ab".into()));
+    asked.headers.append("content-length", "2".parse().unwrap());
+    asked.headers.append("content-length", "1".parse().unwrap());
+    let failed = client.send(asked, None).await.unwrap_err();
+    assert!(matches!(failed, HttpError::Request(_)), "{failed:?}");
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_than_was_said_is_not_sent() {
+    let server = Server::start(|_, peer| echoing_heads(peer)).await;
+    for said in ["1", "3", "x", "-2", "+2", "2, 2"] {
+        let mut asked = post(server.port, http::full("ab".into()));
+        asked.headers.insert("content-length", said.parse().unwrap());
+        let failed = client().send(asked, None).await;
+        assert!(matches!(failed, Err(HttpError::Request(_))), "{said}: {failed:?}");
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
 async fn bodies_stream_both_ways_and_wait_for_each_other() {
     let server = Server::start(|_, mut peer: Peer| async move {
         let head = peer.head().await;

@@ -270,7 +270,7 @@ fn usage(reader: &mut Reader<'_>, asked: &mut u32, made: &mut u32) -> Result<(),
     reader.object(|reader, key| {
         match key {
             "prompt_token_count" | "promptTokenCount" | "prompt_tokens" => {
-                *asked = reader.count()?
+                *asked = reader.count()?;
             }
             "generated_token_count" | "generatedTokenCount" | "completion_tokens" => {
                 *made = reader.count()?;

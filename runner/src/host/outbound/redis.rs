@@ -23,7 +23,7 @@ wire! {
         #[component(name = "too-many-connections")]
         TooManyConnections,
         #[component(name = "type-error")]
-        TypeError,
+        WrongType,
         #[component(name = "other")]
         Other(String),
     }
@@ -121,7 +121,7 @@ async fn get(host: Host, (handle, key): (Handle, String)) -> Of<Option<Bytes>> {
         Reply::Bytes(bytes) => Ok(Some(bytes)),
         // What a transaction answers to whatever is put into it.
         Reply::Status(word) => Ok(Some(word.into())),
-        _ => Err(Error::TypeError),
+        _ => Err(Error::WrongType),
     }),))
 }
 
@@ -162,18 +162,18 @@ async fn counted(
     let parts: Vec<&[u8]> = [name].into_iter().chain(words).collect();
     let reply = command(host, handle, &parts).await?;
     let count = reply.and_then(number);
-    Ok((count.and_then(|count| u32::try_from(count).map_err(|_| Error::TypeError)),))
+    Ok((count.and_then(|count| u32::try_from(count).map_err(|_| Error::WrongType)),))
 }
 
 async fn smembers(host: Host, (handle, key): (Handle, String)) -> Of<Vec<String>> {
     let reply = command(&host, &handle, &[b"SMEMBERS", key.as_bytes()]).await?;
     let text = |member| match member {
-        Reply::Bytes(bytes) => String::from_utf8(bytes.into()).map_err(|_| Error::TypeError),
-        _ => Err(Error::TypeError),
+        Reply::Bytes(bytes) => String::from_utf8(bytes.into()).map_err(|_| Error::WrongType),
+        _ => Err(Error::WrongType),
     };
     Ok((reply.and_then(|reply| match reply {
         Reply::List(members) => members.into_iter().map(text).collect(),
-        _ => Err(Error::TypeError),
+        _ => Err(Error::WrongType),
     }),))
 }
 
@@ -219,14 +219,14 @@ async fn command(host: &Host, handle: &Handle, parts: &[&[u8]]) -> Answer<Result
 fn number(reply: Reply) -> Result<i64, Error> {
     match reply {
         Reply::Int(number) => Ok(number),
-        _ => Err(Error::TypeError),
+        _ => Err(Error::WrongType),
     }
 }
 
 /// A value of another type than was asked for, or anything else.
 fn of_complaint(complaint: String) -> Error {
     let of_type = complaint.starts_with("WRONGTYPE") || complaint.contains("is not an integer");
-    if of_type { Error::TypeError } else { Error::Other(complaint) }
+    if of_type { Error::WrongType } else { Error::Other(complaint) }
 }
 
 impl From<RedisError> for Error {

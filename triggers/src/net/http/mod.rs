@@ -12,7 +12,7 @@ mod pool;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{HOST, HeaderMap};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -98,8 +98,10 @@ impl Client {
     ) -> Result<Response, HttpError> {
         let Request { method, target, path, headers, body, timeouts } = request;
         let place = self.place(&timeouts).await?;
-        let is_safe = method.is_safe() && body.is_end_stream();
-        let head = Head { method, path, headers: with_host(headers, &target)? };
+        let is_empty = body.is_end_stream();
+        let is_safe = method.is_safe() && is_empty;
+        let headers = framed(with_host(headers, &target)?, &method, &body)?;
+        let head = Head { method, path, headers };
         let mut body = Some(body);
         loop {
             let kept = self.pool.take(&target);
@@ -185,6 +187,35 @@ async fn exchange(
             Err(Failed { error: HttpError::of(&failed.into_error()), unsent })
         }
     }
+}
+
+/// Says where the body ends in one way, and truly: whoever reads a kept connection must not take the next request for
+/// the rest of this one (RFC 9112, 6.3).
+fn framed(
+    mut headers: HeaderMap,
+    method: &Method,
+    body: &Outgoing,
+) -> Result<HeaderMap, HttpError> {
+    headers.remove(TRANSFER_ENCODING);
+    if headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+        return Err(HttpError::Request("it has more than one content-length".into()));
+    }
+    if let Some(said) = headers.get(CONTENT_LENGTH).filter(|_| !body.is_end_stream()) {
+        let digits = said.to_str().ok().filter(|said| said.bytes().all(|b| b.is_ascii_digit()));
+        let said: Option<u64> = digits.and_then(|digits| digits.parse().ok());
+        if said.is_none() || body.size_hint().exact().is_some_and(|length| said != Some(length)) {
+            let sentence = "its body has another length than its content-length says";
+            return Err(HttpError::Request(sentence.into()));
+        }
+    }
+    if body.is_end_stream() {
+        headers.remove(CONTENT_LENGTH);
+        // Some servers want to be told that there is nothing.
+        if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+    }
+    Ok(headers)
 }
 
 /// With the `Host` that the target has, unless there is one.
