@@ -355,7 +355,21 @@ fn two_apps_of_a_process_do_not_share_an_address_and_one_that_goes_frees_it() {
     let words = words.each_ref().map(String::as_str);
     let refused = served.refused(&words);
     assert!(refused.contains("first and second both listen at 127.0.0.1:"), "{refused}");
-    served.said(&["replace", "first", &second.path().display().to_string()]);
+    // Who asks while it is replaced waits for the next version.
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let mut asked = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(web::get(free, "/say").status, 200);
+                asked += 1;
+            }
+            asked
+        });
+        served.said(&["replace", "first", &second.path().display().to_string()]);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(asked.join().unwrap() > 0);
+    });
     assert_eq!(web::get(free, "/say").status, 200);
     served.said(&["remove", "first"]);
     assert!(std::net::TcpStream::connect(("127.0.0.1", free)).is_err());

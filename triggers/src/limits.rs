@@ -406,8 +406,10 @@ pub mod http {
     pub const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
     /// Connections that the kernel keeps until they are accepted.
     pub const BACKLOG: u32 = 128;
-    /// How long requests under way may take to end when the server stops.
-    pub const STOP_TIME: Duration = Duration::from_millis(500);
+    /// When a server closes: how long clients that have just come may take to ask, before what answers them stops.
+    pub const DRAIN_TIME: Duration = Duration::from_millis(100);
+    /// How long answers under way may take to end after that.
+    pub const STOP_TIME: Duration = Duration::from_millis(300);
 
     /// Routes of one app; each request looks through those of its first letters.
     pub const ROUTES_MAX: usize = 1_024;
