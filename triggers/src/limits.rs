@@ -417,7 +417,7 @@ pub mod http {
     pub const ROUTE_BYTES_MAX: usize = 1_024;
 
     /// What one connection may take: hyper's two buffers, what is read ahead of a body, what waits of an answer. An idle one
-    /// takes a KiB.
+    /// takes a tenth of it.
     pub const CONNECTION_BYTES: usize = 2 * HEAD_BYTES_MAX + AHEAD_BYTES + PIPE_BYTES;
 
     const _: () = assert!(SLOW_BYTES < AHEAD_BYTES && AHEAD_BYTES <= PIPE_BYTES);
