@@ -147,8 +147,8 @@ fn every_engine_gives_the_same_answers() {
     for (at, request) in requests.iter().enumerate() {
         let of = |engine: usize| &answers[engine][at];
         assert!(of(0).status > 0 || request.contains("/length/5/"), "no answer to {request}");
-        for engine in 1..ENGINES.len() {
-            let (name, request) = (ENGINES[engine], request.chars().take(80).collect::<String>());
+        for (engine, name) in ENGINES.iter().enumerate() {
+            let request = request.chars().take(80).collect::<String>();
             assert_eq!(of(0), of(engine), "native and {name} differ over {request:?}");
         }
     }
