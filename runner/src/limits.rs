@@ -212,6 +212,8 @@ pub mod http {
     pub const FIELDS_BYTES_MAX: usize = 32 << 10;
     /// What a field counts beside its name and value, so that empty ones are not free.
     pub const FIELD_OVERHEAD_BYTES: usize = 32;
+    /// The fields of an answer that a program prints: what a server takes in a head.
+    pub const PROGRAM_HEAD_BYTES_MAX: usize = 16 << 10;
     /// A body for a guest that takes it whole: it is in our memory and then in the guest's.
     pub const WHOLE_BODY_BYTES_MAX: usize = 1 << 20;
     /// How long a guest waits for its own client while others wait for its place.

@@ -61,7 +61,7 @@ pub fn connect(port: u16) -> TcpStream {
 /// A request on a connection of its own.
 #[must_use]
 pub fn get(port: u16, path: &str) -> Answer {
-    ask(port, &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"))
+    ask(port, format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"))
 }
 
 /// The same with a body.
@@ -70,7 +70,7 @@ pub fn post(port: u16, path: &str, body: &str) -> Answer {
     let length = body.len();
     ask(
         port,
-        &format!(
+        format!(
             "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         ),
     )

@@ -147,8 +147,8 @@ fn every_engine_gives_the_same_answers() {
     for (at, request) in requests.iter().enumerate() {
         let of = |engine: usize| &answers[engine][at];
         assert!(of(0).status > 0 || request.contains("/length/5/"), "no answer to {request}");
-        for engine in 1..ENGINES.len() {
-            let (name, request) = (ENGINES[engine], request.chars().take(80).collect::<String>());
+        for (engine, name) in ENGINES.iter().enumerate() {
+            let request = request.chars().take(80).collect::<String>();
             assert_eq!(of(0), of(engine), "native and {name} differ over {request:?}");
         }
     }
@@ -355,7 +355,21 @@ fn two_apps_of_a_process_do_not_share_an_address_and_one_that_goes_frees_it() {
     let words = words.each_ref().map(String::as_str);
     let refused = served.refused(&words);
     assert!(refused.contains("first and second both listen at 127.0.0.1:"), "{refused}");
-    served.said(&["replace", "first", &second.path().display().to_string()]);
+    // Who asks while it is replaced waits for the next version.
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let mut asked = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(web::get(free, "/say").status, 200);
+                asked += 1;
+            }
+            asked
+        });
+        served.said(&["replace", "first", &second.path().display().to_string()]);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(asked.join().unwrap() > 0);
+    });
     assert_eq!(web::get(free, "/say").status, 200);
     served.said(&["remove", "first"]);
     assert!(std::net::TcpStream::connect(("127.0.0.1", free)).is_err());

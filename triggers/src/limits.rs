@@ -406,8 +406,10 @@ pub mod http {
     pub const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
     /// Connections that the kernel keeps until they are accepted.
     pub const BACKLOG: u32 = 128;
-    /// How long requests under way may take to end when the server stops.
-    pub const STOP_TIME: Duration = Duration::from_millis(500);
+    /// When a server closes: how long clients that have just come may take to ask, before what answers them stops.
+    pub const DRAIN_TIME: Duration = Duration::from_millis(100);
+    /// How long answers under way may take to end after that.
+    pub const STOP_TIME: Duration = Duration::from_millis(300);
 
     /// Routes of one app; each request looks through those of its first letters.
     pub const ROUTES_MAX: usize = 1_024;
@@ -415,7 +417,7 @@ pub mod http {
     pub const ROUTE_BYTES_MAX: usize = 1_024;
 
     /// What one connection may take: hyper's two buffers, what is read ahead of a body, what waits of an answer. An idle one
-    /// takes a KiB.
+    /// takes a tenth of it.
     pub const CONNECTION_BYTES: usize = 2 * HEAD_BYTES_MAX + AHEAD_BYTES + PIPE_BYTES;
 
     const _: () = assert!(SLOW_BYTES < AHEAD_BYTES && AHEAD_BYTES <= PIPE_BYTES);

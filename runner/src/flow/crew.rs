@@ -107,9 +107,9 @@ impl Crew {
         locked(&self.line).in_use(app)
     }
 
-    /// Whether somebody waits for a hand.
+    /// Whether somebody waits for a hand, or for memory.
     pub(super) fn is_crowded(&self) -> bool {
-        locked(&self.line).is_waited_for()
+        self.ledger.is_waited_for() || locked(&self.line).is_waited_for()
     }
 
     /// A run turns out to be long. Whether it may go on.

@@ -12,6 +12,8 @@ pub struct Ledger {
     free: Arc<Semaphore>,
     all: u32,
     most: AtomicU32,
+    /// Those that wait to be admitted.
+    waiting: AtomicU32,
 }
 
 /// A snapshot, in KiB.
@@ -30,12 +32,29 @@ pub(super) struct Admitted {
     _permit: OwnedSemaphorePermit,
 }
 
+/// One that waits, until this is dropped.
+struct Waits<'a>(&'a AtomicU32);
+
+impl<'a> Waits<'a> {
+    fn new(waiting: &'a AtomicU32) -> Self {
+        waiting.fetch_add(1, Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Ledger {
     /// For instances that may take so much together. `None`: whatever there is was checked before.
     pub fn new(bytes: Option<u64>) -> Self {
         let most = u32::try_from(Semaphore::MAX_PERMITS >> 1).unwrap_or(u32::MAX >> 1);
         let all = bytes.map_or(most, |bytes| kib(bytes).min(most));
-        Self { free: Arc::new(Semaphore::new(all as usize)), all, most: AtomicU32::new(0) }
+        let free = Arc::new(Semaphore::new(all as usize));
+        Self { free, all, most: AtomicU32::new(0), waiting: AtomicU32::new(0) }
     }
 
     /// Whether one that may take so much can ever be admitted.
@@ -43,8 +62,14 @@ impl Ledger {
         kib(bytes) <= self.all
     }
 
+    /// Whether somebody waits to be admitted.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
     /// Waits until so much is free. One that is larger than all there is waits for all.
     pub(super) async fn admit(&self, bytes: u64) -> Option<Admitted> {
+        let _waits = Waits::new(&self.waiting);
         let permit =
             Arc::clone(&self.free).acquire_many_owned(kib(bytes).min(self.all)).await.ok()?;
         self.most.fetch_max(self.account().in_use, Relaxed);
@@ -92,13 +117,14 @@ mod tests {
         let first = poll(&mut six).unwrap();
         let mut five: std::pin::Pin<&mut dyn Future<Output = _>> = pin!(ledger.admit(5 << 10));
         assert!(poll(&mut five).is_none());
+        assert!(ledger.is_waited_for());
         // A small one does not overtake it, or it would wait for ever.
         let mut one: std::pin::Pin<&mut dyn Future<Output = _>> = pin!(ledger.admit(1 << 10));
         assert!(poll(&mut one).is_none());
         assert_eq!(ledger.account(), Account { all: Some(10), in_use: 10, most: 6 });
         drop(first);
         let both = (poll(&mut five), poll(&mut one));
-        assert!(both.0.is_some() && both.1.is_some());
+        assert!(both.0.is_some() && both.1.is_some() && !ledger.is_waited_for());
         assert_eq!(ledger.account(), Account { all: Some(10), in_use: 6, most: 6 });
     }
 

@@ -20,6 +20,7 @@ pub mod lanes;
 pub mod ledger;
 pub(crate) mod letters;
 pub mod pace;
+mod program;
 mod requests;
 pub mod router;
 mod running;

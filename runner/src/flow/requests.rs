@@ -176,7 +176,7 @@ impl Entry {
         let begun = now();
         let outcome = tokio::select! {
             biased;
-            outcome = unit.answer(request, || house.crew.is_crowded()) => outcome,
+            outcome = unit.answer(request, || self.is_crowded()) => outcome,
             () = house.halt.notified() => Outcome::Refused("the runner stopped".into()),
         };
         let (took, attempt, retry_in) = (begun.elapsed(), 1, None);
@@ -198,6 +198,11 @@ impl Entry {
                 _ => Book::bury,
             },
         );
+    }
+
+    /// Whether somebody waits for the place of one that runs.
+    fn is_crowded(&self) -> bool {
+        self.0.house.crew.is_crowded() || !locked(&self.0.requests.waiting).line.is_empty()
     }
 
     /// The request is nobody's any more.

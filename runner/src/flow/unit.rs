@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::counters::ComponentCounters;
 use super::event::Event;
-use super::whole;
+use super::{program, whole};
 use crate::engine::outcome::Outcome;
 use crate::engine::{Allowance, Fault};
+use crate::happening::Happening;
 use crate::host::wasi::Exchange;
 use crate::host::{Component, Grants, Host};
 use crate::limits::http::{CLIENT_PATIENCE, REQUEST_TIME_MAX};
@@ -86,6 +87,10 @@ impl Unit {
         }
         let host = Host::new(Arc::clone(&self.grants));
         let exchange = host.exchange().clone();
+        if code.worlds.is_program() {
+            let late = stands_still(&exchange, self.limits.deadline, is_crowded);
+            return self.answer_program(&code, (host, &exchange), request, late).await;
+        }
         let Ok(handles) = host.receive(request) else {
             return Outcome::Faulted(Fault::Limit("no request fits its host".into()));
         };
@@ -132,6 +137,33 @@ impl Unit {
             responder.answer(whole::answer(answer));
         }
         outcome
+    }
+
+    /// The same for a program, whose answer is what it prints.
+    async fn answer_program(
+        &self,
+        code: &Loaded,
+        (host, exchange): (Host, &Exchange),
+        request: Request,
+        late: impl Future<Output = Outcome>,
+    ) -> Outcome {
+        host.ask_program(program::request(request));
+        let allowance = self.allowance(REQUEST_TIME_MAX);
+        let Loaded { component, worlds, .. } = code;
+        let runs = worlds.handle(component, host.clone(), allowance, "", &Happening::Run);
+        let outcome = tokio::select! {
+            biased;
+            outcome = runs => outcome,
+            outcome = late => outcome,
+        };
+        if outcome != Outcome::Done {
+            return outcome;
+        }
+        host.program_ended();
+        match exchange.is_answered() {
+            true => Outcome::Done,
+            false => Outcome::Refused("what it printed is no answer".into()),
+        }
     }
 
     fn allowance(&self, deadline: Duration) -> Allowance {

@@ -47,7 +47,7 @@ pub(super) fn request(head: &Head, body: Bytes) -> WholeRequest {
 }
 
 /// A part of a query (URL standard, `application/x-www-form-urlencoded`).
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

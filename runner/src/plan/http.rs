@@ -113,7 +113,7 @@ fn routes(
     let base = Route::parse(base).unwrap_or_default();
     let of_trigger = |(number, (trigger, plan)): (u32, (_, &TriggerPlan))| {
         let trigger: &crate::files::manifest::Trigger = trigger;
-        let TriggerPlanKind::Http { route: Some(route) } = &plan.kind else { return None };
+        let TriggerPlanKind::Http { route: Some(route), .. } = &plan.kind else { return None };
         let to = HttpTarget::Trigger(number);
         Some((trigger.line, HttpRoute { route: route.below(&base), raw: route.clone(), to }))
     };

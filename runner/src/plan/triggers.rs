@@ -64,6 +64,8 @@ pub enum TriggerPlanKind {
     Http {
         /// What it answers, without the base; `None` if only components of the app ask it.
         route: Option<Route>,
+        /// How its component is called.
+        executor: HttpExecutor,
     },
     /// A message of a Redis channel.
     Redis {
@@ -108,8 +110,8 @@ fn kind(hands: &Hands<'_>, trigger: &Trigger, pins: &mut Pins) -> Result<Trigger
             Ok(TriggerPlanKind::Timer { interval: *interval, first: *first, jitter: *jitter })
         }
         TriggerKind::Cron { expression, zone } => cron(hands, trigger, expression, zone.as_deref()),
-        TriggerKind::Http { route, executor: HttpExecutor::Http } => {
-            Ok(TriggerPlanKind::Http { route: route.clone() })
+        TriggerKind::Http { route, executor } => {
+            Ok(TriggerPlanKind::Http { route: route.clone(), executor: *executor })
         }
         TriggerKind::Command => Ok(TriggerPlanKind::Command),
         TriggerKind::Redis { channel, address } => {
@@ -136,8 +138,8 @@ impl App {
             TriggerPlanKind::Cron { expression, zone, .. } => {
                 format!("cron {expression} ({})", zone.as_deref().unwrap_or("UTC"))
             }
-            TriggerPlanKind::Http { route: Some(route) } => format!("requests of {route}"),
-            TriggerPlanKind::Http { route: None } => "requests of its own app".to_owned(),
+            TriggerPlanKind::Http { route: Some(route), .. } => format!("requests of {route}"),
+            TriggerPlanKind::Http { route: None, .. } => "requests of its own app".to_owned(),
             TriggerPlanKind::Command => "its start, once".to_owned(),
             TriggerPlanKind::Redis { server, channel } => {
                 format!("channel {channel} of {server}")

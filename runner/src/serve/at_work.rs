@@ -8,7 +8,7 @@ use pirn_triggers::http::Address;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::channels;
-use super::gate::{Gate, OpenGate};
+use super::gate::{Gate, Kept, OpenGate};
 use super::inward::Within;
 use super::link::Link;
 use super::loading::LoadAppError;
@@ -68,6 +68,11 @@ pub struct AtWork {
 }
 
 impl AtWork {
+    /// It is about to be replaced: its clients are not turned away meanwhile.
+    pub(super) fn keep_gate(&self) -> Option<Kept> {
+        self.gate.as_ref().and_then(OpenGate::keep)
+    }
+
     /// Sets what it drives to its safe levels, and leaves it there.
     pub fn make_lines_safe(&self) {
         self.outputs.stop();
@@ -144,7 +149,9 @@ impl Runner {
     pub async fn rest(&self, mut at_work: AtWork, lanes: &Lanes) {
         at_work.feeds.shutdown().await;
         drop(at_work.timers);
-        at_work.gate.iter().for_each(OpenGate::close);
+        if let Some(gate) = &mut at_work.gate {
+            gate.drain().await;
+        }
         if !lanes.stop(limits::STOP_GRACE).await {
             self.reporter().report(&Report::Note(
                 "invocations were still running; their events stay with the broker",

@@ -14,7 +14,18 @@ use crate::plan::{HttpPlan, PortChoice};
 
 /// Which app of the process has which address.
 #[derive(Debug, Default)]
-pub(super) struct Addresses(Mutex<BTreeMap<Address, String>>);
+pub(super) struct Addresses {
+    all: Mutex<BTreeMap<Address, String>>,
+    /// Those whose app is about to be replaced.
+    kept: Mutex<BTreeMap<Address, Listener>>,
+}
+
+/// An app is about to be replaced: who connects until this is dropped waits for the next version.
+#[derive(Debug)]
+pub(super) struct Kept {
+    addresses: Arc<Addresses>,
+    address: Address,
+}
 
 /// An app's address, until this is dropped.
 #[derive(Debug)]
@@ -34,12 +45,22 @@ pub(super) struct Gate {
 #[derive(Debug)]
 pub(super) struct OpenGate {
     server: Server,
-    _claim: Claim,
+    claim: Claim,
 }
 
 impl Addresses {
     fn all(&self) -> MutexGuard<'_, BTreeMap<Address, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<Address, Listener>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.addresses.kept().remove(&self.address);
     }
 }
 
@@ -62,7 +83,8 @@ impl Gate {
                 plan.listen
             )));
         }
-        let listener = listen(plan).map_err(|error| {
+        let kept = addresses.kept().remove(&plan.listen);
+        let listener = kept.map_or_else(|| listen(plan), Ok).map_err(|error| {
             let help = match error.is_taken() {
                 true => "; another program listens there: --listen takes another address, --find-free-port another port",
                 false => "",
@@ -91,14 +113,22 @@ impl Gate {
         let Self { listener, claim } = self;
         let listener = listener.when_rested(move || house.look_for_spare());
         let server = Server::start(listener, plan.options, handler(site));
-        OpenGate { server, _claim: claim }
+        OpenGate { server, claim }
     }
 }
 
 impl OpenGate {
-    /// Nobody can connect any more.
-    pub(super) fn close(&self) {
-        self.server.close();
+    /// Who connects from here on is not turned away when this closes, as long as what this returns is there.
+    pub(super) fn keep(&self) -> Option<Kept> {
+        let Claim { addresses, address } = &self.claim;
+        let listener = self.server.listener()?;
+        addresses.kept().insert(address.clone(), listener);
+        Some(Kept { addresses: Arc::clone(addresses), address: address.clone() })
+    }
+
+    /// Nobody can connect any more; waits a moment for who has just come.
+    pub(super) async fn drain(&mut self) {
+        self.server.drain().await;
     }
 
     /// The same, and waits a moment for answers under way.

@@ -11,6 +11,7 @@ use crate::engine::compiled::{LoadError, StartError};
 use crate::engine::interpreted;
 use crate::engine::private::Stamp;
 use crate::files::board::ArtifactKind;
+use crate::files::manifest::HttpExecutor;
 use crate::flow::counters::ComponentCounters;
 use crate::flow::unit::{Code, Unit};
 use crate::host::brokers::Brokers;
@@ -269,7 +270,8 @@ fn kinds(app: &App) -> Vec<BTreeSet<WorldKind>> {
             TriggerPlanKind::Timer { .. } => WorldKind::Timer,
             TriggerPlanKind::Cron { .. } => WorldKind::Cron,
             TriggerPlanKind::Gpio { .. } => WorldKind::Gpio,
-            TriggerPlanKind::Http { .. } => WorldKind::Http,
+            TriggerPlanKind::Http { executor: HttpExecutor::Http, .. } => WorldKind::Http,
+            TriggerPlanKind::Http { executor: HttpExecutor::Wagi, .. } => WorldKind::Command,
             TriggerPlanKind::Command => WorldKind::Command,
             TriggerPlanKind::Redis { .. } => WorldKind::Redis,
         };

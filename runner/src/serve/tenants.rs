@@ -275,6 +275,7 @@ impl Tenants {
     /// has all that waits.
     async fn put(&self, name: &str, runner: Runner) -> Result<(), String> {
         let old = self.seat(name);
+        let _kept = old.as_ref().and_then(|old| old.keep_gate());
         if let Some(old) = &old {
             old.rest().await;
             old.close().await;

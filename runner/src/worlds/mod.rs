@@ -155,6 +155,11 @@ impl Worlds {
         }
     }
 
+    /// Whether the guest is a program, which answers requests with what it prints.
+    pub fn is_program(&self) -> bool {
+        self.http.is_none() && self.command.is_some()
+    }
+
     /// Whether the guest takes requests whole, and answers so.
     pub fn takes_whole(&self) -> bool {
         matches!(self.http, Some(http::HttpWorld::Whole(_)))

@@ -61,17 +61,19 @@ enum Ended {
 /// Serves a connection to its end. Dropped half-way, the connection is cut.
 pub(super) async fn serve(mut wire: Wire, client: Option<SocketAddr>, manner: Manner, seat: Seat) {
     let pace = Arc::clone(&seat.pace);
-    let mut patience = limits::HEAD_TIME;
+    let (mut patience, mut is_new) = (limits::HEAD_TIME, true);
     loop {
         let begins = tokio::select! {
+            biased;
             begins = wire.begins() => matches!(begins, Ok(true)),
             () = sleep(patience) => false,
             () = seat.is_to_leave() => false,
+            () = house_closes(&seat, is_new) => false,
         };
-        if !begins || seat.house_is_closed() {
+        if !begins {
             return;
         }
-        patience = limits::IDLE_TIME;
+        (patience, is_new) = (limits::IDLE_TIME, false);
         pace.enter(Stage::Head(Instant::now()));
         // Apart, so that a connection that is idle is small.
         let next = Box::pin(requests(wire, client, &manner, &pace, &seat)).await;
@@ -82,6 +84,14 @@ pub(super) async fn serve(mut wire: Wire, client: Option<SocketAddr>, manner: Ma
             Some(quiet) => wire = quiet,
             None => return,
         }
+    }
+}
+
+/// Waits until the house closes; who has just come may ask one thing before that.
+async fn house_closes(seat: &Seat, is_new: bool) {
+    seat.house_closes().await;
+    if is_new {
+        sleep(limits::DRAIN_TIME).await;
     }
 }
 
@@ -106,12 +116,14 @@ async fn requests(
         let mut is_leaving = false;
         let mut alarm = pin!(sleep_until(Instant::now() + limits::HEAD_TIME));
         poll_fn(|context| {
+            if connection.poll_without_shutdown(context).is_ready() {
+                return Poll::Ready(Ended::Over);
+            }
+            // Only now: hyper closes at once what it has read nothing of.
             if !is_leaving && leave.as_mut().poll(context).is_ready() {
                 is_leaving = true;
                 Pin::new(&mut connection).graceful_shutdown();
-            }
-            if connection.poll_without_shutdown(context).is_ready() {
-                return Poll::Ready(Ended::Over);
+                context.waker().wake_by_ref();
             }
             if make_room.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Ended::Late);

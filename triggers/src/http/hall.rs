@@ -72,14 +72,7 @@ impl Hall {
 
     /// Idle ones leave, the others after what they are at.
     pub(super) fn close(&self) {
-        let mut taken = self.taken();
-        taken.is_closed = true;
-        for guest in taken.seats.values() {
-            if matches!(guest.pace.awaited(), Some(Awaited::Idle(_))) {
-                guest.told.notify_one();
-            }
-        }
-        drop(taken);
+        self.taken().is_closed = true;
         self.closes.notify_waiters();
     }
 
@@ -124,11 +117,6 @@ impl Seat {
     pub(super) async fn house_closes(&self) {
         self.hall.house_closes().await;
     }
-
-    /// Whether it does.
-    pub(super) fn house_is_closed(&self) -> bool {
-        self.hall.taken().is_closed
-    }
 }
 
 impl Drop for Seat {
@@ -162,13 +150,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_idle_leaves_when_the_house_closes() {
+    async fn everybody_is_told_when_the_house_closes() {
         let hall = Hall::new(3);
-        let (idle, busy) = (hall.seat().unwrap(), hall.seat().unwrap());
-        busy.pace.enter(Stage::Request);
+        let (early, late) = (hall.seat().unwrap(), hall.seat().unwrap());
+        let told = early.house_closes();
         hall.close();
-        idle.is_to_leave().await;
-        busy.house_closes().await;
-        assert!(busy.house_is_closed());
+        told.await;
+        late.house_closes().await;
     }
 }

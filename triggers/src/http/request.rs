@@ -226,7 +226,7 @@ pub(super) fn target(
     // A target that says its host goes before the field (3.2.2).
     let authority = uri.authority().cloned().or(host.flatten());
     let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
-    if authority.as_str().contains('@') {
+    if authority.as_str().contains('@') || !has_port_or_none(&authority) {
         return Err(StatusCode::BAD_REQUEST);
     }
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -243,7 +243,16 @@ pub(super) fn target(
 fn authority(host: &[u8]) -> Option<Option<Authority>> {
     match host.is_empty() {
         true => Some(None),
-        false => Authority::try_from(host).ok().map(Some),
+        false => Authority::try_from(host).ok().filter(has_port_or_none).map(Some),
+    }
+}
+
+/// Whether what stands behind the host is a port.
+fn has_port_or_none(authority: &Authority) -> bool {
+    let behind = &authority.as_str()[authority.host().len().min(authority.as_str().len())..];
+    match behind.strip_prefix(':') {
+        Some(port) => port.is_empty() || port.parse::<u16>().is_ok_and(|_| !port.starts_with('+')),
+        None => behind.is_empty(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::uri::Scheme;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
@@ -22,7 +22,7 @@ use crate::limits::http as limits;
 /// A socket that listens. Connections wait in the kernel until it is served.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Socket,
+    socket: Arc<Socket>,
     address: Address,
     tls: Option<Tls>,
     rested: Rested,
@@ -88,8 +88,8 @@ impl Listener {
             Address::Unix(path) => unix(path),
         };
         let failed = |error| ListenError { address: address.clone(), error };
-        let socket = socket.map_err(failed)?;
-        let address = match &socket {
+        let socket = Arc::new(socket.map_err(failed)?);
+        let address = match &*socket {
             Socket::Tcp(tcp) => Address::Tcp(tcp.local_addr().map_err(failed)?),
             Socket::Unix(..) => address.clone(),
         };
@@ -103,7 +103,7 @@ impl Listener {
 
     /// Over TLS, with this certificate. A Unix socket stays as it is.
     pub fn with_tls(self, files: &TlsFiles) -> Result<Self, TlsError> {
-        let tls = match self.socket {
+        let tls = match *self.socket {
             Socket::Tcp(_) => Some(files.load()?),
             Socket::Unix(..) => None,
         };
@@ -140,6 +140,8 @@ fn unix(path: &Path) -> io::Result<Socket> {
 #[derive(Debug)]
 pub struct Server {
     hall: Arc<Hall>,
+    socket: Weak<Socket>,
+    address: Address,
     accepting: JoinHandle<()>,
 }
 
@@ -151,8 +153,16 @@ impl Server {
         let (tls, body_bytes_max) = (listener.tls.clone(), options.body_bytes_max);
         let rested = listener.rested.clone();
         let manner = Manner { handler, scheme, tls, rested, body_bytes_max };
+        let (socket, address) = (Arc::downgrade(&listener.socket), listener.address.clone());
         let accepting = tokio::spawn(accept(listener, manner, Arc::clone(&hall)));
-        Self { hall, accepting }
+        Self { hall, socket, address, accepting }
+    }
+
+    /// The same socket, for another server that takes over: who connects meanwhile waits in the kernel. `None` if this one
+    /// is closed already.
+    pub fn listener(&self) -> Option<Listener> {
+        let (socket, address) = (self.socket.upgrade()?, self.address.clone());
+        Some(Listener { socket, address, tls: None, rested: Rested::default() })
     }
 
     /// Accepts nobody any more; who is idle leaves.
@@ -160,11 +170,20 @@ impl Server {
         self.hall.close();
     }
 
+    /// The same, and waits a moment for those who have just come.
+    pub async fn drain(&mut self) {
+        self.close();
+        // Who takes longer is waited for in [`Self::stop`].
+        let _ = timeout(2 * limits::DRAIN_TIME, &mut self.accepting).await;
+    }
+
     /// Accepts nobody any more, and waits a moment for requests under way.
     pub async fn stop(mut self) {
         self.close();
         // What is not over by then is cut.
-        let _ = timeout(limits::STOP_TIME, &mut self.accepting).await;
+        if !self.accepting.is_finished() {
+            let _ = timeout(limits::STOP_TIME, &mut self.accepting).await;
+        }
     }
 }
 
@@ -203,7 +222,7 @@ enum Accepted {
 impl Listener {
     /// Dropping it loses nobody.
     async fn accept(&self) -> io::Result<Accepted> {
-        match &self.socket {
+        match &*self.socket {
             Socket::Tcp(socket) => {
                 let (stream, client) = socket.accept().await?;
                 // Answers are whole pieces; to wait for more of one makes a client wait.
@@ -235,7 +254,8 @@ fn admit(accepted: Accepted, manner: &Manner, hall: &Arc<Hall>, guests: &mut Joi
 async fn greet(stream: TcpStream, client: SocketAddr, manner: Manner, seat: Seat) {
     let wire = match &manner.tls {
         None => Wire::new(stream, &seat.pace),
-        Some(tls) => match tls.accept(stream).await {
+        // Apart, so that a connection that is idle is small.
+        Some(tls) => match Box::pin(tls.accept(stream)).await {
             Ok(stream) => Wire::new(stream, &seat.pace),
             // Whoever cannot shake hands cannot be told.
             Err(_) => return,

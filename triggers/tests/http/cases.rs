@@ -43,6 +43,7 @@ pub fn all() -> Vec<Case> {
     let mut all = targets();
     all.extend(lines());
     all.extend(fields());
+    all.extend(strange());
     all.extend(bodies::lengths());
     all.extend(bodies::chunks());
     all.extend(bodies::connections());
@@ -258,3 +259,115 @@ fn fields() -> Vec<Case> {
         ),
     ]
 }
+
+/// What else is sent to servers, to see what becomes of it.
+fn strange() -> Vec<Case> {
+    vec![
+        case!(
+            "a very long method",
+            format!("{} / HTTP/1.1\r\nhost: h\r\n\r\n", "A".repeat(20_000)),
+            [431],
+            []
+        ),
+        case!(
+            "a long method",
+            format!("{} / HTTP/1.1\r\nhost: h\r\n\r\n", "A".repeat(50)),
+            [200],
+            LONG_METHOD
+        ),
+        case!(
+            "a target in another script",
+            "GET /\u{e4} HTTP/1.1\r\nhost: h\r\n\r\n",
+            [200],
+            ["GET /\u{e4}"]
+        ),
+        case!(
+            "a target with a backslash",
+            "GET /a\\b HTTP/1.1\r\nhost: h\r\n\r\n",
+            [200],
+            ["GET /a\\b"]
+        ),
+        case!(
+            "a target with quotes",
+            "GET /\"a\" HTTP/1.1\r\nhost: h\r\n\r\n",
+            [200],
+            ["GET /\"a\""]
+        ),
+        case!(
+            "a target with braces",
+            "GET /{a}|b HTTP/1.1\r\nhost: h\r\n\r\n",
+            [200],
+            ["GET /{a}|b"]
+        ),
+        case!(
+            "a query with everything",
+            "GET /?a=/?:@!$&'()*+,;=%20 HTTP/1.1\r\nhost: h\r\n\r\n",
+            [200],
+            ["GET /?a=/?:@!$&'()*+,;=%20"]
+        ),
+        case!("an empty query", "GET /? HTTP/1.1\r\nhost: h\r\n\r\n", [200], ["GET /?"]),
+        case!("another scheme", "GET ftp://x/a HTTP/1.1\r\nhost: h\r\n\r\n", [200], ["GET /a"]),
+        case!(
+            "absolute-form with a port",
+            "GET http://x:81/a HTTP/1.1\r\nhost: h\r\n\r\n",
+            [200],
+            ["GET /a"],
+            "<GET x:81 /a >"
+        ),
+        case!("absolute-form without the field", "GET http://x/a HTTP/1.1\r\n\r\n", [400], []),
+        case!("a port that is none", "GET / HTTP/1.1\r\nhost: h:x\r\n\r\n", [400], []),
+        case!("a port beyond all", "GET / HTTP/1.1\r\nhost: h:99999\r\n\r\n", [400], []),
+        case!("a host with a comma", "GET / HTTP/1.1\r\nhost: a, b\r\n\r\n", [400], []),
+        case!("a host in capitals", "GET / HTTP/1.1\r\nHOST: H\r\n\r\n", [200], ["GET /"]),
+        case!("PUT with nothing", "PUT /a HTTP/1.1\r\nhost: h\r\n\r\n", [200], ["PUT /a"]),
+        case!(
+            "DELETE with a body",
+            "DELETE /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\nx",
+            [200],
+            ["DELETE /a"],
+            "<DELETE h /a x>"
+        ),
+        case!(
+            "HEAD with a body",
+            "HEAD /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\nx",
+            [200],
+            ["HEAD /a"]
+        ),
+        case!(
+            "a cookie of several kilobytes",
+            get(&format!("cookie: {}\r\n", "a=b; ".repeat(1_000))),
+            [200],
+            ["GET /"]
+        ),
+        case!("connection names a field", get("connection: x-a\r\nx-a: 1\r\n"), [200], ["GET /"]),
+        case!(
+            "close and keep-alive",
+            format!("{}{}", get("connection: close, keep-alive\r\n"), get("")),
+            [200],
+            ["GET /"]
+        ),
+        case!("te", get("te: trailers, deflate\r\n"), [200], ["GET /"]),
+        case!("a range", get("range: bytes=0-0,-1,5-\r\n"), [200], ["GET /"]),
+        case!(
+            "an upgrade to HTTP/2",
+            get(
+                "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+            ),
+            [200],
+            ["GET /"]
+        ),
+        case!(
+            "a proxy's protocol",
+            "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nhost: h\r\n\r\n",
+            [400],
+            []
+        ),
+        case!("SSH", "SSH-2.0-OpenSSH_9.9\r\n", [], []),
+        case!("SMTP", "EHLO example.com\r\n", [], []),
+        case!("MQTT", &b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"[..], [400], []),
+        case!("Redis", "*1\r\n$4\r\nPING\r\n", [], []),
+        case!("zeroes", vec![0; 1_000], [400], []),
+    ]
+}
+
+const LONG_METHOD: [&str; 1] = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA /"];

@@ -92,6 +92,26 @@ async fn a_server_that_stops_ends_what_is_under_way_and_accepts_nobody() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_over_loses_nobody_who_connects_meanwhile() {
+    let bench = Bench::with(ServerOptions::default(), |request| {
+        request.responder.answer(whole(200, "old"));
+    });
+    let mut before = bench.connect().await;
+    before.write_all(GET).await.unwrap();
+    read_until(&mut before, "old").await;
+    let Bench { server, port, .. } = bench;
+    let old = server.unwrap();
+    let listener = old.listener().unwrap();
+    old.stop().await;
+    let mut meanwhile = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    meanwhile.write_all(GET).await.unwrap();
+    let handler: pirn_triggers::http::Handler =
+        std::sync::Arc::new(|request| request.responder.answer(whole(200, "new")));
+    let _new = Server::start(listener, ServerOptions::default(), handler);
+    read_until(&mut meanwhile, "new").await;
+}
+
+#[tokio::test]
 async fn a_unix_socket_is_served_and_leaves_no_file() {
     let path = std::env::temp_dir().join(format!("pirn-http-{}.sock", std::process::id()));
     let address = Address::Unix(path.clone());

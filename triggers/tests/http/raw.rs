@@ -6,7 +6,7 @@ use super::support::{Bench, statuses};
 #[tokio::test]
 async fn every_request_of_the_list_is_answered_as_it_says() {
     let cases = cases::all();
-    assert!(cases.len() >= 120, "only {} cases", cases.len());
+    assert!(cases.len() >= 150, "only {} cases", cases.len());
     let mut wrong = Vec::new();
     for case in &cases {
         let bench = Bench::echo();

@@ -19,6 +19,8 @@ pub enum HttpExecutor {
     /// By the export that it has for requests.
     #[default]
     Http,
+    /// As a program (wagi): its `main`, whose output is the answer.
+    Wagi,
 }
 
 /// A `[[trigger.http]]` without a component.
@@ -145,10 +147,27 @@ fn executor(value: &Value<'_>) -> Result<HttpExecutor, Error> {
             Ok(HttpExecutor::Http)
         }
         "wagi" => {
-            let message = "executor \"wagi\" is not supported by this build yet";
-            Err(kind.error(message).with_help("allowed: \"http\""))
+            let table = table.clone().only(&["type", "argv", "entrypoint"])?;
+            only_default(&table, "argv", "${SCRIPT_NAME} ${ARGS}")?;
+            only_default(&table, "entrypoint", "_start")?;
+            Ok(HttpExecutor::Wagi)
         }
-        other => Err(kind.error(unknown("executor", other, KINDS)).with_help("allowed: \"http\"")),
+        other => Err(kind
+            .error(unknown("executor", other, KINDS))
+            .with_help("allowed: \"http\", \"wagi\"")),
+    }
+}
+
+/// A key of wagi's that can only say what is so without it.
+fn only_default(table: &Table<'_>, key: &str, default: &str) -> Result<(), Error> {
+    match table.string(key)? {
+        Some(other) if other != default => {
+            let message = format!("{other:?} is not supported by this build");
+            Err(table
+                .error(key, message)
+                .with_help(format!("allowed: {default:?}, which is the default")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,5 @@
 //! `wasi:cli`: environment, arguments, the three standard streams, exit. There is no terminal and
-//! nothing to read.
+//! nothing to read, unless the guest is a program that answers a request.
 
 use wasmtime::component::Resource;
 
@@ -16,10 +16,15 @@ enum TerminalOutput {}
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {
     let mut environment = interface(door, "cli/environment")?;
-    environment
-        .at_once("get-environment", |host, (): ()| Ok((host.wasi_grant().environment.clone(),)))?;
-    environment
-        .at_once("get-arguments", |host, (): ()| Ok((host.wasi_grant().arguments.clone(),)))?;
+    environment.at_once("get-environment", |host, (): ()| {
+        let mut all = host.wasi_grant().environment.clone();
+        all.extend(host.program().into_iter().flat_map(|it| it.environment.iter().cloned()));
+        Ok((all,))
+    })?;
+    environment.at_once("get-arguments", |host, (): ()| {
+        let own = &host.wasi_grant().arguments;
+        Ok((host.program().map_or(own, |program| &program.arguments).clone(),))
+    })?;
     environment.at_once("initial-cwd", |_, (): ()| Ok((None::<String>,)))?;
 
     let mut exit = interface(door, "cli/exit")?;
@@ -33,10 +38,13 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
 }
 
 fn offer_streams(door: &mut Door) -> Answer<()> {
-    interface(door, "cli/stdin")?
-        .at_once("get-stdin", |host, (): ()| Ok((host.push(InputStream::Empty)?,)))?;
+    interface(door, "cli/stdin")?.at_once("get-stdin", |host, (): ()| {
+        let body = host.program().map(|program| InputStream::Body(program.input()));
+        Ok((host.push(body.unwrap_or(InputStream::Empty))?,))
+    })?;
     interface(door, "cli/stdout")?.at_once("get-stdout", |host, (): ()| {
-        Ok((host.push(OutputStream::Log(host.wasi().out.clone()))?,))
+        let printed = host.program().map(|program| OutputStream::Printed(program.output()));
+        Ok((host.push(printed.unwrap_or(OutputStream::Log(host.wasi().out.clone())))?,))
     })?;
     interface(door, "cli/stderr")?.at_once("get-stderr", |host, (): ()| {
         Ok((host.push(OutputStream::Log(host.wasi().err.clone()))?,))

@@ -28,6 +28,8 @@ use crate::limits::wasi as limits;
 use crate::report::Stream;
 
 pub use filesystem::{Files, FilesError};
+use http::Program;
+pub use http::ProgramRequest;
 pub use http::{Exchange, IncomingRequest, ResponseOutparam};
 
 /// The newest version whose shapes are offered. Guests built for an older 0.2.x link to it.
@@ -86,20 +88,26 @@ pub(super) struct State {
     err: Arc<Mutex<LineBuffer>>,
     /// Of the request that it answers, if it answers one.
     exchange: OnceLock<Exchange>,
+    /// Of the request that it answers as a program.
+    program: OnceLock<Program>,
 }
 
 impl State {
     /// Fresh state, its output going to `log`. Dropping it writes what has no line's end yet.
     pub(super) fn new(log: &Log) -> Self {
         let buffer = |stream| Arc::new(Mutex::new(LineBuffer::new(log.clone(), stream)));
-        let exchange = OnceLock::new();
-        Self { out: buffer(Stream::Out), err: buffer(Stream::Err), exchange }
+        let (exchange, program) = (OnceLock::new(), OnceLock::new());
+        Self { out: buffer(Stream::Out), err: buffer(Stream::Err), exchange, program }
     }
 }
 
 impl Host {
     fn wasi(&self) -> &State {
         &self.0.wasi
+    }
+
+    fn program(&self) -> Option<&Program> {
+        self.wasi().program.get()
     }
 
     fn wasi_grant(&self) -> &Grant {

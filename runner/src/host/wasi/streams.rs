@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::filesystem::FileReader;
-use super::http::{BodyReader, BodyWriter};
+use super::http::{BodyReader, BodyWriter, Printed};
 use super::poll::Pollable;
 use super::sockets::{TcpReader, TcpWriter};
 use super::{Door, Host, Interface, interface};
@@ -96,6 +96,8 @@ pub(super) enum OutputStream {
     Tcp(TcpWriter),
     /// Of a request or an answer.
     Body(BodyWriter),
+    /// What a program answers.
+    Printed(Printed),
 }
 
 impl OutputStream {
@@ -105,6 +107,7 @@ impl OutputStream {
             Self::Log(_) => Ok(LOG_WRITE_BYTES_MAX),
             Self::Tcp(writer) => writer.room(),
             Self::Body(writer) => writer.room(),
+            Self::Printed(printed) => printed.room(),
         }
     }
 
@@ -117,6 +120,7 @@ impl OutputStream {
             }
             Self::Tcp(writer) => writer.write(bytes),
             Self::Body(writer) => writer.write(bytes),
+            Self::Printed(printed) => printed.write(bytes),
         }
     }
 
@@ -126,6 +130,7 @@ impl OutputStream {
             Self::Log(_) => Pollable::now(),
             Self::Tcp(writer) => writer.pollable(),
             Self::Body(writer) => writer.pollable(),
+            Self::Printed(printed) => printed.pollable(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::flow::all::Lanes;
 use crate::plan::App;
 use crate::serve::at_work::{AtWork, Outside};
 use crate::serve::control::Control;
+use crate::serve::gate::Kept;
 use crate::serve::link::{Link, Links};
 use crate::serve::runner::Runner;
 use crate::serve::status::{Seen, Source};
@@ -90,6 +91,14 @@ impl Seat {
         let begun = self.runner.begin(outside, &self.lanes).map_err(|error| error.to_string())?;
         *self.work() = Work::Running(begun);
         Ok(())
+    }
+
+    /// It is about to be replaced: who asks it something meanwhile waits for the next version.
+    pub(super) fn keep_gate(&self) -> Option<Kept> {
+        match &*self.work() {
+            Work::Running(at_work) => at_work.keep_gate(),
+            Work::Stopped | Work::Wrong(_) => None,
+        }
     }
 
     /// Stops its work, if it works; events wait in its lanes.

@@ -68,6 +68,10 @@ pub(in crate::host::wasi) struct BodyReader {
 }
 
 impl BodyReader {
+    pub(super) fn new(source: Arc<Source>, moves: Moves) -> Self {
+        Self { source, moves }
+    }
+
     pub(in crate::host::wasi) fn read(&mut self, bytes_max: usize) -> Result<Vec<u8>, Ended> {
         match self.source.take(bytes_max) {
             Taken::Piece(piece) => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use pirn_triggers::http::pipe::{Reader, Room};
+use pirn_triggers::http::pipe::{Reader, Room, Writer};
 use pirn_triggers::http::{Answer as Reply, Head, Outgoing, Request, Responder, Source};
 use tokio::time::Instant;
 use wasmtime::component::Resource;
@@ -43,6 +43,18 @@ impl Exchange {
         let ways = locked(&self.ways);
         let sends = ways.body.as_ref().and_then(|body| body.waits_since());
         sends.or_else(|| ways.answer.as_ref().and_then(Room::full_since))
+    }
+
+    /// The client sends this.
+    pub(super) fn comes_with(&self, body: &Arc<Source>) {
+        locked(&self.ways).body = Some(Arc::clone(body));
+    }
+
+    /// The answer has begun, and goes on here.
+    pub(super) fn answers(&self, body: &Writer) {
+        self.moves.note();
+        self.is_answered.store(true, Relaxed);
+        locked(&self.ways).answer = Some(body.waits());
     }
 
     /// Whether the guest has given an answer.

@@ -6,6 +6,7 @@ mod failures;
 mod fields;
 mod incoming;
 mod outgoing;
+mod program;
 mod words;
 
 use super::{Door, Host, Interface};
@@ -13,6 +14,8 @@ use crate::engine::door::Answer;
 
 pub(super) use bodies::{BodyReader, BodyWriter};
 pub use incoming::{Exchange, IncomingRequest, ResponseOutparam};
+pub use program::ProgramRequest;
+pub(super) use program::{Printed, Program};
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {
     let mut types = fields::types(door)?;
