@@ -45,6 +45,22 @@ impl Exchange {
         sends.or_else(|| ways.answer.as_ref().and_then(Room::full_since))
     }
 
+    /// What the client sends.
+    pub(super) fn asks(&self, body: &Arc<Source>) {
+        locked(&self.ways).body = Some(Arc::clone(body));
+    }
+
+    /// Where it is to take the answer.
+    pub(super) fn takes(&self, room: Room) {
+        locked(&self.ways).answer = Some(room);
+    }
+
+    /// The guest has given its answer.
+    pub(super) fn answered(&self) {
+        self.moves.note();
+        self.is_answered.store(true, Relaxed);
+    }
+
     /// Whether the guest has given an answer.
     pub fn is_answered(&self) -> bool {
         self.is_answered.load(Relaxed)
@@ -196,19 +212,21 @@ fn set(
     (outparam, response): (Resource<ResponseOutparam>, Result<Response, ErrorCode>),
 ) -> Answer<()> {
     let ResponseOutparam { responder, exchange } = host.take(outparam)?;
-    exchange.moves.note();
-    exchange.is_answered.store(true, Relaxed);
-    responder.answer(match response {
+    exchange.answered();
+    match response {
         Ok(response) => {
             let OutgoingResponse { status, fields, body, .. } = host.take(response)?;
             let body = body.map_or(Outgoing::Whole(Bytes::new()), Outgoing::Piped);
-            Reply { status, fields, body }
+            responder.answer(Reply { status, fields, body });
         }
-        Err(code) => {
-            let sentence = format!("it answered a request with an error: {code:?}");
-            host.grants().reporter.report(&crate::report::Report::Warning(&sentence));
-            Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-    });
+        Err(code) => fail(host, responder, &format!("with an error: {code:?}")),
+    }
     Ok(())
+}
+
+/// The guest has no answer for the client, which learns no more than that.
+pub(super) fn fail(host: &Host, responder: Responder, how: &str) {
+    let sentence = format!("it answered a request {how}");
+    host.grants().reporter.report(&crate::report::Report::Warning(&sentence));
+    responder.answer(Reply::empty(StatusCode::INTERNAL_SERVER_ERROR));
 }

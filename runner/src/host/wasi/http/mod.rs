@@ -4,8 +4,11 @@
 mod bodies;
 mod failures;
 mod fields;
+mod flows;
 mod incoming;
+mod options;
 mod outgoing;
+mod service;
 mod words;
 
 use super::{Door, Host, Interface};
@@ -13,6 +16,8 @@ use crate::engine::door::Answer;
 
 pub(super) use bodies::{BodyReader, BodyWriter};
 pub use incoming::{Exchange, IncomingRequest, ResponseOutparam};
+pub use service::{ServiceRequest, ServiceResponse};
+pub use words::ErrorCode;
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {
     let mut types = fields::types(door)?;
@@ -20,5 +25,6 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     bodies::offer(&mut types)?;
     incoming::offer(&mut types)?;
     outgoing::offer(&mut types)?;
-    outgoing::offer_handler(door)
+    outgoing::offer_handler(door)?;
+    service::offer(door)
 }
