@@ -12,10 +12,10 @@ mod poll;
 mod random;
 mod sockets;
 mod streams;
-mod three;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
+mod three;
 mod underway;
 
 use std::sync::{Arc, Mutex, OnceLock};

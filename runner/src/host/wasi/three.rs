@@ -109,10 +109,7 @@ fn offer_cli(door: &mut Door) -> Answer<()> {
 }
 
 /// To the component's log, line by line, as it comes.
-fn written(
-    log: Arc<Mutex<LineBuffer>>,
-    mut data: Stream<u8>,
-) -> Promise<Result<(), ErrorCode>> {
+fn written(log: Arc<Mutex<LineBuffer>>, mut data: Stream<u8>) -> Promise<Result<(), ErrorCode>> {
     let (resolver, end) = promise();
     tokio::spawn(async move {
         let end = loop {

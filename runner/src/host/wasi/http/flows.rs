@@ -115,11 +115,7 @@ struct Passing {
 }
 
 impl Passing {
-    async fn to(
-        mut self,
-        responder: Responder,
-        (status, fields): (StatusCode, HeaderMap),
-    ) -> Sent {
+    async fn to(mut self, responder: Responder, (status, fields): (StatusCode, HeaderMap)) -> Sent {
         let (begun, end) = self.begin().await;
         if let Some(Ok(Some(Ok(None)) | None)) = &end {
             responder.answer(Reply { status, fields, body: Outgoing::Whole(begun) });

@@ -50,10 +50,8 @@ pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
     types.at_once("[method]request-options.get-between-bytes-timeout", get::<2>)?;
     types.at_once("[method]request-options.set-between-bytes-timeout", set::<2>)?;
     types.at_once("[method]request-options.clone", |host: &Host, (options,): (Options,)| {
-        let copy = host.with(&options, |options| RequestOptions {
-            is_frozen: false,
-            ..options.clone()
-        })?;
+        let copy =
+            host.with(&options, |options| RequestOptions { is_frozen: false, ..options.clone() })?;
         Ok((host.push(copy)?,))
     })
 }

@@ -113,7 +113,9 @@ impl Host {
                 flows::pass_on(self.clone(), responder, (status, fields), message);
             }
             Ok(Err(_)) => super::incoming::fail(self, responder, "with nothing of its own"),
-            Err(code) => super::incoming::fail(self, responder, &format!("with an error: {code:?}")),
+            Err(code) => {
+                super::incoming::fail(self, responder, &format!("with an error: {code:?}"))
+            }
         }
     }
 }
@@ -151,13 +153,16 @@ fn offer_fields(types: &mut Interface<'_>) -> Answer<()> {
         let deleted = host.with(&fields, |fields| fields.delete(&name))?;
         Ok((deleted.map_err(FieldError::from),))
     })?;
-    types.at_once("[method]fields.get-and-delete", |host: &Host, (fields, name): (Headers, String)| {
-        let taken = host.with(&fields, |fields| {
-            let values = fields.get(&name);
-            fields.delete(&name).map(|()| values)
-        })?;
-        Ok((taken.map_err(FieldError::from),))
-    })?;
+    types.at_once(
+        "[method]fields.get-and-delete",
+        |host: &Host, (fields, name): (Headers, String)| {
+            let taken = host.with(&fields, |fields| {
+                let values = fields.get(&name);
+                fields.delete(&name).map(|()| values)
+            })?;
+            Ok((taken.map_err(FieldError::from),))
+        },
+    )?;
     types.at_once("[method]fields.append", append)?;
     types.at_once("[method]fields.copy-all", |host: &Host, (fields,): (Headers,)| {
         Ok((host.with(&fields, |fields| fields.entries())?,))
@@ -189,9 +194,12 @@ fn offer_request(types: &mut Interface<'_>) -> Answer<()> {
     types.at_once("[method]request.get-method", |host: &Host, (asked,): (Asked,)| {
         Ok((host.with(&asked, |asked| Method::from(&asked.method))?,))
     })?;
-    types.at_once("[method]request.set-method", |host: &Host, (asked, method): (Asked, Method)| {
-        Ok((host.with(&asked, |asked| Some(asked.method = method.token()?))?.ok_or(()),))
-    })?;
+    types.at_once(
+        "[method]request.set-method",
+        |host: &Host, (asked, method): (Asked, Method)| {
+            Ok((host.with(&asked, |asked| Some(asked.method = method.token()?))?.ok_or(()),))
+        },
+    )?;
     types.at_once("[method]request.get-path-with-query", |host: &Host, (asked,): (Asked,)| {
         Ok((host.with(&asked, |asked| asked.path_and_query.clone())?,))
     })?;
@@ -205,7 +213,8 @@ fn offer_request(types: &mut Interface<'_>) -> Answer<()> {
     })?;
     types.at_once("[method]request.set-authority", set_authority)?;
     types.at_once("[method]request.get-options", |host: &Host, (asked,): (Asked,)| {
-        let options = host.with(&asked, |asked| asked.options.as_ref().map(RequestOptions::frozen))?;
+        let options =
+            host.with(&asked, |asked| asked.options.as_ref().map(RequestOptions::frozen))?;
         Ok((options.map(|options| host.push(options)).transpose()?,))
     })?;
     types.at_once("[method]request.get-headers", |host: &Host, (asked,): (Asked,)| {
@@ -242,7 +251,8 @@ fn new_request(
 type Fits = Answer<(Result<(), ()>,)>;
 
 fn set_path(host: &Host, (asked, path): (Asked, Option<String>)) -> Fits {
-    let is_fine = path.as_deref().is_none_or(|path| path.parse::<http::uri::PathAndQuery>().is_ok());
+    let is_fine =
+        path.as_deref().is_none_or(|path| path.parse::<http::uri::PathAndQuery>().is_ok());
     host.with(&asked, |asked| match is_fine {
         true => Ok((Ok(asked.path_and_query = path),)),
         false => Ok((Err(()),)),
@@ -274,11 +284,15 @@ fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
     types.at_once("[method]response.get-status-code", |host: &Host, (told,): (Told,)| {
         Ok((host.with(&told, |told| told.status.as_u16())?,))
     })?;
-    types.at_once("[method]response.set-status-code", |host: &Host, (told, status): (Told, u16)| {
-        // An answer is final: what only informs (1xx) is none.
-        let status = StatusCode::from_u16(status).ok().filter(|status| !status.is_informational());
-        Ok((host.with(&told, |told| Some(told.status = status?))?.ok_or(()),))
-    })?;
+    types.at_once(
+        "[method]response.set-status-code",
+        |host: &Host, (told, status): (Told, u16)| {
+            // An answer is final: what only informs (1xx) is none.
+            let status =
+                StatusCode::from_u16(status).ok().filter(|status| !status.is_informational());
+            Ok((host.with(&told, |told| Some(told.status = status?))?.ok_or(()),))
+        },
+    )?;
     types.at_once("[method]response.get-headers", |host: &Host, (told,): (Told,)| {
         let fields = host.with(&told, |told| Fields::frozen(told.fields.clone()))?;
         Ok((host.push(fields)?,))
