@@ -32,12 +32,13 @@ impl Random {
     }
 }
 
-/// Most are copies; now and then one of nothing.
+/// Most are copies; now and then one of nothing. But no reads of nothing: wasmtime takes one that it has completed for one
+/// that still waits (the component model's suite says what is right, in `zero-length.wast`).
 fn script(random: &mut Random) -> Vec<u8> {
     let mut script: Vec<u8> = (0..4).flat_map(|which| [0, which, 0]).collect();
     for _ in 0..10 + random.below(50) {
         let what = [0, 1, 1, 1, 2, 2, 2, 3, 4, 5, 6, 7, 8, 9, 9][random.below(15)];
-        let count = [0, 1, 2, 3, 5, 8][random.below(6)];
+        let count = [0, 1, 2, 3, 5, 8][random.below(6)].max(u8::from(what == 1));
         script.extend([what, random.below(4) as u8, count]);
     }
     script
