@@ -47,8 +47,7 @@ async fn take_in(
     trailers: Resolver<Trailers>,
 ) {
     let moves = host.moves();
-    loop {
-        let Ok(room) = poll_fn(|cx| writer.poll_room(cx)).await else { break };
+    while let Ok(room) = poll_fn(|cx| writer.poll_room(cx)).await {
         match source.take(room) {
             Taken::Piece(piece) => {
                 moves.note();

@@ -114,7 +114,7 @@ impl Host {
             }
             Ok(Err(_)) => super::incoming::fail(self, responder, "with nothing of its own"),
             Err(code) => {
-                super::incoming::fail(self, responder, &format!("with an error: {code:?}"))
+                super::incoming::fail(self, responder, &format!("with an error: {code:?}"));
             }
         }
     }
@@ -197,7 +197,11 @@ fn offer_request(types: &mut Interface<'_>) -> Answer<()> {
     types.at_once(
         "[method]request.set-method",
         |host: &Host, (asked, method): (Asked, Method)| {
-            Ok((host.with(&asked, |asked| Some(asked.method = method.token()?))?.ok_or(()),))
+            let set = |asked: &mut ServiceRequest| {
+                asked.method = method.token()?;
+                Some(())
+            };
+            Ok((host.with(&asked, set)?.ok_or(()),))
         },
     )?;
     types.at_once("[method]request.get-path-with-query", |host: &Host, (asked,): (Asked,)| {
@@ -253,10 +257,7 @@ type Fits = Answer<(Result<(), ()>,)>;
 fn set_path(host: &Host, (asked, path): (Asked, Option<String>)) -> Fits {
     let is_fine =
         path.as_deref().is_none_or(|path| path.parse::<http::uri::PathAndQuery>().is_ok());
-    host.with(&asked, |asked| match is_fine {
-        true => Ok((Ok(asked.path_and_query = path),)),
-        false => Ok((Err(()),)),
-    })?
+    set_if(host, &asked, is_fine, |asked| asked.path_and_query = path)
 }
 
 fn set_scheme(host: &Host, (asked, scheme): (Asked, Option<Scheme>)) -> Fits {
@@ -264,18 +265,24 @@ fn set_scheme(host: &Host, (asked, scheme): (Asked, Option<Scheme>)) -> Fits {
         Some(Scheme::Other(name)) => name.parse::<http::uri::Scheme>().is_ok(),
         _ => true,
     };
-    host.with(&asked, |asked| match is_fine {
-        true => Ok((Ok(asked.scheme = scheme),)),
-        false => Ok((Err(()),)),
-    })?
+    set_if(host, &asked, is_fine, |asked| asked.scheme = scheme)
 }
 
 fn set_authority(host: &Host, (asked, authority): (Asked, Option<String>)) -> Fits {
     let is_fine = authority.as_deref().is_none_or(|it| it.parse::<http::uri::Authority>().is_ok());
-    host.with(&asked, |asked| match is_fine {
-        true => Ok((Ok(asked.authority = authority),)),
-        false => Ok((Err(()),)),
-    })?
+    set_if(host, &asked, is_fine, |asked| asked.authority = authority)
+}
+
+fn set_if(
+    host: &Host,
+    asked: &Asked,
+    is_fine: bool,
+    set: impl FnOnce(&mut ServiceRequest),
+) -> Fits {
+    if is_fine {
+        host.with(asked, set)?;
+    }
+    Ok((is_fine.then_some(()).ok_or(()),))
 }
 
 fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
@@ -290,7 +297,11 @@ fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
             // An answer is final: what only informs (1xx) is none.
             let status =
                 StatusCode::from_u16(status).ok().filter(|status| !status.is_informational());
-            Ok((host.with(&told, |told| Some(told.status = status?))?.ok_or(()),))
+            let set = |told: &mut ServiceResponse| {
+                told.status = status?;
+                Some(())
+            };
+            Ok((host.with(&told, set)?.ok_or(()),))
         },
     )?;
     types.at_once("[method]response.get-headers", |host: &Host, (told,): (Told,)| {
