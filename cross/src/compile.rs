@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use pirn_runner::engine::artifact;
 use pirn_runner::engine::config::{self, Code};
+use pirn_runner::engine::interpreted;
 use pirn_runner::files::board::Board;
 use pirn_runner::files::config::Bytes;
 use pirn_runner::plan::bundle::{self, LOCK_FILE, Lock, LockedArtifact};
@@ -77,7 +78,10 @@ fn sources<'a>(
         check_dependencies(app, plan)?;
         let path = source_file(app, plan)?;
         // What is interpreted is its own artifact.
-        let Some(code) = bundle::code_of(plan.artifact) else { continue };
+        let Some(code) = bundle::code_of(plan.artifact) else {
+            check_interpreted(&path, &plan.id)?;
+            continue;
+        };
         let key = code.pulley_target().unwrap_or("native");
         match files.entry((path, key)) {
             Entry::Occupied(mut source) => source.get_mut().components.push(plan.id.clone()),
@@ -100,6 +104,15 @@ fn check_dependencies(app: &App, plan: &ComponentPlan) -> Outcome {
              compose it beforehand (wac plug) and name the result as `source`"
         ))),
     }
+}
+
+/// A compiler refuses what is not valid; nobody else on the workbench looks at what is not compiled.
+fn check_interpreted(path: &Path, id: &str) -> Outcome {
+    let wrong =
+        |reason: String| Failure::wrong(format!("component {id}: {}: {reason}", path.display()));
+    let bytes = read(path).map_err(&wrong)?;
+    check_component(&bytes).map_err(|reason| wrong(reason.to_owned()))?;
+    interpreted::check(&bytes).map_err(|error| wrong(error.to_string()))
 }
 
 impl Source {

@@ -62,6 +62,9 @@ fn suite() -> PathBuf {
     there().expect("the crate wasm-tools has no component-model tests any more")
 }
 
+/// What a call came to: the type of its result, and the result.
+type Outcome = Result<(Option<Type>, Option<Value>), String>;
+
 /// What one file came to.
 #[derive(Default)]
 struct Tally {
@@ -159,10 +162,7 @@ impl Run<'_> {
     }
 
     /// `None` if there is nothing to call: that was noted already.
-    fn execute(
-        &mut self,
-        exec: WastExecute<'_>,
-    ) -> Option<Result<(Option<Type>, Option<Value>), String>> {
+    fn execute(&mut self, exec: WastExecute<'_>) -> Option<Outcome> {
         match exec {
             WastExecute::Invoke(invoke) => self.invoke(invoke),
             WastExecute::Wat(module) => {
@@ -180,10 +180,7 @@ impl Run<'_> {
         }
     }
 
-    fn invoke(
-        &mut self,
-        invoke: WastInvoke<'_>,
-    ) -> Option<Result<(Option<Type>, Option<Value>), String>> {
+    fn invoke(&mut self, invoke: WastInvoke<'_>) -> Option<Outcome> {
         let loaded = self.current.as_ref()?.as_ref().ok()?;
         let Some((ty, index)) = loaded.exported_function(invoke.name) else {
             return Some(Err(format!("it exports no `{}`", invoke.name)));

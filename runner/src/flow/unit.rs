@@ -91,14 +91,10 @@ impl Unit {
             let late = stands_still(&exchange, self.limits.deadline, is_crowded);
             return self.answer_program(&code, (host, &exchange), request, late).await;
         }
-        let Ok(handles) = host.receive(request) else {
-            return Outcome::Faulted(Fault::Limit("no request fits its host".into()));
-        };
         let allowance = self.allowance(REQUEST_TIME_MAX);
-        let Loaded { component, worlds, .. } = &*code;
         let outcome = tokio::select! {
             biased;
-            outcome = worlds.answer(component, host.clone(), allowance, handles) => outcome,
+            outcome = answered(&code, &host, allowance, request) => outcome,
             outcome = stands_still(&exchange, self.limits.deadline, is_crowded) => outcome,
         };
         match outcome {
@@ -174,6 +170,19 @@ impl Unit {
     pub(crate) fn reporter(&self) -> &dyn Reporter {
         &*self.grants.reporter
     }
+}
+
+/// Calls the guest in its own way.
+async fn answered(code: &Loaded, host: &Host, allowance: Allowance, request: Request) -> Outcome {
+    let Loaded { component, worlds, .. } = code;
+    let full = || Outcome::Faulted(Fault::Limit("no request fits its host".into()));
+    if worlds.returns_answers() {
+        let Ok((request, responder)) = host.receive_for_service(request) else { return full() };
+        let told = |answer| host.respond(responder, answer);
+        return worlds.serve(component, host.clone(), allowance, request, told).await;
+    }
+    let Ok(handles) = host.receive(request) else { return full() };
+    worlds.answer(component, host.clone(), allowance, handles).await
 }
 
 /// Ready when nothing of a request moved for so long, or its client is late and others want its place.

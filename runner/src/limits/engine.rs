@@ -55,11 +55,13 @@ pub const TICKER_STACK_BYTES: usize = 64 << 10;
 pub const TABLE_ELEMENTS_MAX: usize = 32_768;
 /// A table entry, on the engine where it takes most.
 pub const TABLE_ELEMENT_BYTES: usize = 8;
-/// Core instances of one component: program, adapter, shim, fixup, composed parts.
-pub const CORE_INSTANCES_MAX: usize = 64;
-/// Tables of one component.
-pub const TABLES_MAX: usize = 16;
-/// Linear memories of one component: one per composed part.
+/// Core instances of one component: program, adapter, shim and fixup of each of [`MEMORIES_MAX`] composed parts, and as
+/// many for what joins them. What they take is counted by their memories and tables.
+pub const CORE_INSTANCES_MAX: usize = 8 * MEMORIES_MAX;
+/// Tables of one component: a part's own, and one for its shim.
+pub const TABLES_MAX: usize = 2 * MEMORIES_MAX;
+/// Linear memories of one component: one per composed part. All of an instance's together have its budget, so this only
+/// bounds how many places for memories there are.
 pub const MEMORIES_MAX: usize = 16;
 /// Of a place's linear memory, what is zeroed by hand and kept instead of being given back to the
 /// kernel and faulted in again: cheaper up to about this much. Counts for each place.
@@ -134,8 +136,9 @@ pub const CHECKED_DIGESTS_MAX: usize = 1_024;
 /// Definitions of an interpreted component, counted each time one is instantiated: the largest
 /// we know (a Python runtime) has some four thousand.
 pub const DEFINITIONS_MAX: usize = 100_000;
-/// Components within a component, each counted as often as it is instantiated.
-pub const COMPONENT_INSTANCES_MAX: usize = 64;
+/// Components within a component, each counted as often as it is instantiated: every exported interface of a part is one.
+/// A table of handles each, empty at first.
+pub const COMPONENT_INSTANCES_MAX: usize = 256;
 /// A value of a component's type, without what its strings and lists hold.
 pub const TYPE_BYTES_MAX: u32 = 64 << 10;
 /// Types within types: bounds our recursion over values.
@@ -148,7 +151,7 @@ pub const TYPE_NODES_MAX: u32 = 20_000;
 pub const INSTANCE_DEPTH_MAX: u32 = 20;
 /// Calls under way in an interpreted component, each on top of the one before: of the components in it,
 /// which cannot be entered twice, and of destructors, which can. Each takes some KiB of our own stack.
-pub const CALLS_NESTED_MAX: usize = COMPONENT_INSTANCES_MAX + 16;
+pub const CALLS_NESTED_MAX: usize = 80;
 /// What an interpreted guest's `realloc` may use for each call, beyond [`PASSAGE_FUEL`]: allocators take some hundred operations.
 pub const REALLOC_FUEL: u64 = 500;
 

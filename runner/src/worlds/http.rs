@@ -1,18 +1,20 @@
-//! The HTTP world. Two interfaces: `wasi:http/incoming-handler@0.2`, whichever 0.2 a component was built for, in which the
-//! guest is given a request and a place for its answer, both the host's; and `fermyon:spin/inbound-http` of old guests,
-//! in which both are values, whole.
+//! The HTTP world. Three interfaces: `wasi:http/incoming-handler@0.2`, whichever 0.2 a component was built for, in which the
+//! guest is given a request and a place for its answer, both the host's; `wasi:http/handler@0.3`, whose guest returns its
+//! answer; and `fermyon:spin/inbound-http` of old guests, in which both are values, whole.
 
 use bytes::Bytes;
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::{Call, Outcome, WorldError};
-use crate::engine::wire::wire;
+use crate::engine::wire::{Wire, wire};
 use crate::engine::{Component, Export, Holds};
 
 /// A component that answers requests.
 pub(super) enum HttpWorld {
     /// As WASI has it.
     Handler(Export),
+    /// As WASI has it since 0.3.
+    Service(Export),
     /// As Spin 1 had it.
     Whole(Export),
 }
@@ -20,6 +22,7 @@ pub(super) enum HttpWorld {
 const HANDLER: &str = "wasi:http/incoming-handler@0.2.0";
 /// Of a draft in which bodies were something else.
 const DRAFT: &str = "wasi:http/incoming-handler@0.2.0-rc-2023-10-18";
+const SERVICE: &str = "wasi:http/handler@0.3.0";
 const WHOLE: &str = "fermyon:spin/inbound-http";
 
 wire! {
@@ -116,6 +119,10 @@ impl HttpWorld {
             let export = super::member(component, "http", (WHOLE, "handle-request"), shape)?;
             return Ok(Self::Whole(export));
         }
+        if component.exported_member(SERVICE, "handle").is_some() {
+            let export = super::member(component, "http", (SERVICE, "handle"), SERVICE_SHAPE)?;
+            return Ok(Self::Service(export));
+        }
         super::member(component, "http", (HANDLER, "handle"), "func(own, own)").map(Self::Handler)
     }
 }
@@ -170,3 +177,42 @@ pub(super) async fn handle_whole<H: Holds>(
         Err(fault) => (Outcome::of(Err(fault)), None),
     }
 }
+
+/// Calls a guest that returns its answer: `answered` is told as soon as it is there, and the guest goes on until all that
+/// it does is done.
+pub(super) async fn serve<H, Q, A, E>(
+    export: Export,
+    call: Call<'_, H>,
+    request: Resource<Q>,
+    answered: impl FnOnce(Result<Resource<A>, E>) + Send,
+) -> Outcome
+where
+    H: Holds,
+    Q: Send + 'static,
+    A: Send + 'static,
+    E: ComponentType + Lift + Wire + Send + Sync + 'static,
+{
+    let Call { component, host, allowance } = call;
+    let told = |(result,): (Result<Resource<A>, E>,)| answered(result);
+    let ended = component.call_and_go_on(export, host, allowance, (request,), told).await;
+    Outcome::of(ended.map(|()| Ok(())))
+}
+
+/// `handle: async func(request: request) -> result<response, error-code>`
+const SERVICE_SHAPE: &str = "func(own) -> result<own, variant { DNS-timeout, DNS-error(record { rcode: option<string>, info-code: \
+    option<u16> }), destination-not-found, destination-unavailable, destination-IP-prohibited, \
+    destination-IP-unroutable, connection-refused, connection-terminated, connection-timeout, \
+    connection-read-timeout, connection-write-timeout, connection-limit-reached, TLS-protocol-error, \
+    TLS-certificate-error, TLS-alert-received(record { alert-id: option<u8>, alert-message: \
+    option<string> }), HTTP-request-denied, HTTP-request-length-required, \
+    HTTP-request-body-size(option<u64>), HTTP-request-method-invalid, HTTP-request-URI-invalid, \
+    HTTP-request-URI-too-long, HTTP-request-header-section-size(option<u32>), \
+    HTTP-request-header-size(option<record { field-name: option<string>, field-size: option<u32> }>), \
+    HTTP-request-trailer-section-size(option<u32>), HTTP-request-trailer-size(record { field-name: \
+    option<string>, field-size: option<u32> }), HTTP-response-incomplete, \
+    HTTP-response-header-section-size(option<u32>), HTTP-response-header-size(record { field-name: \
+    option<string>, field-size: option<u32> }), HTTP-response-body-size(option<u64>), \
+    HTTP-response-trailer-section-size(option<u32>), HTTP-response-trailer-size(record { field-name: \
+    option<string>, field-size: option<u32> }), HTTP-response-transfer-coding(option<string>), \
+    HTTP-response-content-coding(option<string>), HTTP-response-timeout, HTTP-upgrade-failed, \
+    HTTP-protocol-error, loop-detected, configuration-error, internal-error(option<string>) }>";

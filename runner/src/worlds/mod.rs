@@ -186,6 +186,38 @@ impl Worlds {
     }
 }
 
+impl Worlds {
+    /// Whether the guest returns its answer.
+    pub fn returns_answers(&self) -> bool {
+        matches!(self.http, Some(http::HttpWorld::Service(_)))
+    }
+
+    /// Calls the guest with one request, on a fresh instance; it returns its answer, which is told at once. Dropping this
+    /// drops the guest.
+    pub async fn serve<H, Q, A, E>(
+        &self,
+        component: &Component<H>,
+        host: H,
+        allowance: Allowance,
+        request: Resource<Q>,
+        answered: impl FnOnce(Result<Resource<A>, E>) + Send,
+    ) -> Outcome
+    where
+        H: Holds,
+        Q: Send + 'static,
+        A: Send + 'static,
+        E: ComponentType + Lift + Wire + Send + Sync + 'static,
+    {
+        let call = Call { component, host, allowance };
+        match &self.http {
+            Some(http::HttpWorld::Service(export)) => {
+                http::serve(*export, call, request, answered).await
+            }
+            _ => Outcome::Refused("the component has no trigger for requests".into()),
+        }
+    }
+}
+
 /// The export that a world calls, if it has the type that the world expects.
 fn export<H: Holds>(
     component: &Component<H>,

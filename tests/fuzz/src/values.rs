@@ -1,7 +1,7 @@
 //! Values for a function's parameters, made from its type and the bytes of the input, read from their end
 //! backwards: so what libFuzzer changes there changes the values, and files need no framing.
 
-use pirn_runner::engine::canonical::{FuncType, Shape, Type, Value};
+use pirn_runner::engine::canonical::{Flow, FuncType, Shape, Type, Value, pipe};
 
 /// Bytes of one string or list, and values of one list.
 const LENGTH_MAX: u8 = 32;
@@ -93,10 +93,15 @@ impl<'a> Source<'a> {
                 0 => self.case(0, ok.as_ref())?,
                 _ => self.case(1, err.as_ref())?,
             },
-            Shape::Stream(Some(item)) => {
-                Value::Stream((0..self.length()).map(|_| self.value(item)).collect::<Option<_>>()?)
+            Shape::Stream(Some(item)) if *item.shape() == Shape::U8 => {
+                let bytes: Vec<u8> = (0..self.length()).map(|_| self.byte()).collect();
+                Value::Stream(flow(vec![Value::Bytes(bytes.into())]))
             }
-            Shape::Future(Some(payload)) => Value::Future(Box::new(self.value(payload)?)),
+            Shape::Stream(Some(item)) => {
+                let items = (0..self.length()).map(|_| self.value(item));
+                Value::Stream(flow(items.collect::<Option<_>>()?))
+            }
+            Shape::Future(Some(payload)) => Value::Future(flow(vec![self.value(payload)?])),
             Shape::Stream(None) | Shape::Future(None) | Shape::Own(_) | Shape::Borrow(_) => {
                 return None;
             }
@@ -109,4 +114,12 @@ impl<'a> Source<'a> {
             Some(ty) => Value::with(index, self.value(ty)?),
         })
     }
+}
+
+/// All that a stream or a future will ever bring.
+fn flow(values: Vec<Value>) -> Flow {
+    let (sink, source) = pipe(values.len().max(1));
+    values.into_iter().for_each(|value| sink.put(value));
+    sink.end();
+    Flow::Host(source)
 }

@@ -66,7 +66,7 @@ impl<'p, H: Holds> Guest<'p, H> {
             it.outward(&call.ty, params)
         };
         let answering = self.behind.functions[place].call(&self.host, params);
-        let answer = self.from_outside(answering, !call.ty.waits).await;
+        let answer = self.await_outside(answering, !call.ty.waits).await;
         self.it().fine(answer)
     }
 

@@ -166,14 +166,14 @@ impl<'p> Inner<'p> {
         match (&shared.reader, &shared.writer) {
             (Side::Copying(copy), Side::Source(source)) => {
                 let (copy, source) = (copy.clone(), source.clone());
-                self.from_host(shared, &copy, &source, cx)
+                self.take_from_host(shared, &copy, &source, cx)
             }
             (Side::Sink(sink), Side::Copying(copy)) => {
                 let copy = copy.clone();
                 let came_to = match sink.poll_room(cx) {
                     Poll::Pending => return Ok(None),
                     Poll::Ready(None) => None,
-                    Poll::Ready(Some(room)) => Some(self.to_host(&copy, sink, room)?),
+                    Poll::Ready(Some(room)) => Some(self.give_host(&copy, sink, room)?),
                 };
                 Ok(Some(match came_to {
                     None => packed(DROPPED, 0),
@@ -188,7 +188,7 @@ impl<'p> Inner<'p> {
     }
 
     /// Puts into a pipe what it has room for, and says how many values that were.
-    fn to_host(&mut self, copy: &Copy, sink: &Sink, room: usize) -> Result<u32, Fault> {
+    fn give_host(&mut self, copy: &Copy, sink: &Sink, room: usize) -> Result<u32, Fault> {
         let copying = self.copying(copy.by)?;
         let count = copy.left.min(u32::try_from(room).unwrap_or(u32::MAX));
         if count > 0 {
@@ -207,7 +207,7 @@ impl<'p> Inner<'p> {
         Ok(count)
     }
 
-    fn from_host(
+    fn take_from_host(
         &mut self,
         shared: &mut Shared,
         copy: &Copy,

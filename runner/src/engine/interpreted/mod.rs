@@ -114,6 +114,11 @@ impl From<wasmparser::Error> for LoadError {
     }
 }
 
+/// Whether a component is valid, for this engine.
+pub fn check(bytes: &[u8]) -> Result<(), LoadError> {
+    valid::check(bytes)
+}
+
 impl<H: Holds> Engine<H> {
     /// Starts the engine with the stack that most boards give; `offer` fills the door.
     pub fn start(offer: impl FnOnce(&mut Door<H>) -> Answer<()>) -> Answer<Self> {

@@ -185,7 +185,7 @@ impl<'p, H: Holds> Guest<'p, H> {
     }
 
     /// Waits for the host. `alone`, no other job goes on meanwhile.
-    pub(super) async fn from_outside(
+    pub(super) async fn await_outside(
         &self,
         mut answering: Answering,
         alone: bool,

@@ -46,7 +46,7 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
 }
 
 /// The kernel's monotonic clock, so that instants mean the same in all invocations of a boot.
-fn monotonic_ns() -> u64 {
+pub(super) fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let ns = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec);
     u64::try_from(ns).unwrap_or(0)

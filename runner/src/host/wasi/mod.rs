@@ -15,6 +15,7 @@ mod streams;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
+mod three;
 mod underway;
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -29,11 +30,15 @@ use crate::report::Stream;
 
 pub use filesystem::{Files, FilesError};
 use http::Program;
-pub use http::ProgramRequest;
-pub use http::{Exchange, IncomingRequest, ResponseOutparam};
+pub use http::{
+    ErrorCode, Exchange, IncomingRequest, ProgramRequest, ResponseOutparam, ServiceRequest,
+    ServiceResponse,
+};
 
 /// The newest version whose shapes are offered. Guests built for an older 0.2.x link to it.
 const VERSION: &str = "0.2.12";
+/// The same of 0.3, whose functions may be `async` and whose streams are the component model's own.
+const VERSION_OF_3: &str = "0.3.0";
 
 /// What one component is granted of WASI.
 #[derive(Clone, Debug, Default)]
@@ -123,10 +128,16 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     random::offer(door)?;
     filesystem::offer(door)?;
     sockets::offer(door)?;
+    three::offer(door)?;
     http::offer(door)
 }
 
 /// Opens one of WASI's interfaces, such as `io/poll`.
 fn interface<'a>(door: &'a mut Door, name: &str) -> Answer<Interface<'a>> {
     door.interface(&format!("wasi:{name}@{VERSION}"))
+}
+
+/// The same of version 0.3.
+fn interface_of_3<'a>(door: &'a mut Door, name: &str) -> Answer<Interface<'a>> {
+    door.interface(&format!("wasi:{name}@{VERSION_OF_3}"))
 }

@@ -27,7 +27,7 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     seed.waiting(Twin::Sync, "insecure-seed", words)
 }
 
-async fn bytes(_: Host, (len,): (u64,)) -> Answer<(Vec<u8>,)> {
+pub(super) async fn bytes(_: Host, (len,): (u64,)) -> Answer<(Vec<u8>,)> {
     let len = usize::try_from(len).unwrap_or(usize::MAX);
     if len > RANDOM_BYTES_MAX {
         let sentence = format!("it asked for more than {RANDOM_BYTES_MAX} random bytes at once");
@@ -38,11 +38,11 @@ async fn bytes(_: Host, (len,): (u64,)) -> Answer<(Vec<u8>,)> {
     Ok((bytes,))
 }
 
-async fn word(_: Host, (): ()) -> Answer<(u64,)> {
+pub(super) async fn word(_: Host, (): ()) -> Answer<(u64,)> {
     Ok((random_u64().await?,))
 }
 
-async fn words(_: Host, (): ()) -> Answer<((u64, u64),)> {
+pub(super) async fn words(_: Host, (): ()) -> Answer<((u64, u64),)> {
     Ok(((random_u64().await?, random_u64().await?),))
 }
 

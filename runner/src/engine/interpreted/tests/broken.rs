@@ -61,7 +61,7 @@ fn a_component_that_unfolds_into_too_much_is_refused() {
         );
     }
     let error = refusal(&format!("(component {text} (instance (instantiate $c20)))"));
-    assert!(error.contains("more than 64 components"), "{error}");
+    assert!(error.contains("more than 256 components"), "{error}");
 }
 
 #[test]
@@ -72,5 +72,22 @@ fn a_component_cut_anywhere_is_refused() {
     assert!(engine.load(&whole).is_ok());
     for end in (0..whole.len()).step_by(97) {
         assert!(engine.load(&whole[..end]).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn what_is_not_valid_is_refused_though_nobody_would_call_it() {
+    for (part, why) in [
+        ("(core module (func (result i32) (i64.const 1)))", "type mismatch"),
+        (
+            r#"(core module $m (func (export "f") (param i32)))
+            (core instance $i (instantiate $m))
+            (func (export "f") (result string) (canon lift (core func $i "f")))"#,
+            "is required",
+        ),
+        (r#"(type (record (field "a" u8) (field "A" u8)))"#, "conflicts"),
+    ] {
+        let error = refusal(&format!("(component {part})"));
+        assert!(error.contains("no valid component") && error.contains(why), "{error}");
     }
 }

@@ -64,7 +64,7 @@ impl Fields {
     }
 
     /// The same for whoever copies them: to be written again.
-    fn thawed(&self) -> Self {
+    pub(crate) fn thawed(&self) -> Self {
         let bytes = self.map.iter().map(|(name, value)| size(name, value)).sum();
         Self { map: self.map.clone(), bytes, is_frozen: false }
     }

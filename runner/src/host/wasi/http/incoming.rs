@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use pirn_triggers::http::pipe::{Reader, Room, Writer};
+use pirn_triggers::http::pipe::{Reader, Room};
 use pirn_triggers::http::{Answer as Reply, Head, Outgoing, Request, Responder, Source};
 use tokio::time::Instant;
 use wasmtime::component::Resource;
@@ -45,16 +45,20 @@ impl Exchange {
         sends.or_else(|| ways.answer.as_ref().and_then(Room::full_since))
     }
 
-    /// The client sends this.
-    pub(super) fn comes_with(&self, body: &Arc<Source>) {
+    /// What the client sends.
+    pub(super) fn asks(&self, body: &Arc<Source>) {
         locked(&self.ways).body = Some(Arc::clone(body));
     }
 
-    /// The answer has begun, and goes on here.
-    pub(super) fn answers(&self, body: &Writer) {
+    /// Where it is to take the answer.
+    pub(super) fn takes(&self, room: Room) {
+        locked(&self.ways).answer = Some(room);
+    }
+
+    /// The guest has given its answer.
+    pub(super) fn answered(&self) {
         self.moves.note();
         self.is_answered.store(true, Relaxed);
-        locked(&self.ways).answer = Some(body.waits());
     }
 
     /// Whether the guest has given an answer.
@@ -208,19 +212,21 @@ fn set(
     (outparam, response): (Resource<ResponseOutparam>, Result<Response, ErrorCode>),
 ) -> Answer<()> {
     let ResponseOutparam { responder, exchange } = host.take(outparam)?;
-    exchange.moves.note();
-    exchange.is_answered.store(true, Relaxed);
-    responder.answer(match response {
+    exchange.answered();
+    match response {
         Ok(response) => {
             let OutgoingResponse { status, fields, body, .. } = host.take(response)?;
             let body = body.map_or(Outgoing::Whole(Bytes::new()), Outgoing::Piped);
-            Reply { status, fields, body }
+            responder.answer(Reply { status, fields, body });
         }
-        Err(code) => {
-            let sentence = format!("it answered a request with an error: {code:?}");
-            host.grants().reporter.report(&crate::report::Report::Warning(&sentence));
-            Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-    });
+        Err(code) => fail(host, responder, &format!("with an error: {code:?}")),
+    }
     Ok(())
+}
+
+/// The guest has no answer for the client, which learns no more than that.
+pub(super) fn fail(host: &Host, responder: Responder, how: &str) {
+    let sentence = format!("it answered a request {how}");
+    host.grants().reporter.report(&crate::report::Report::Warning(&sentence));
+    responder.answer(Reply::empty(StatusCode::INTERNAL_SERVER_ERROR));
 }

@@ -4,9 +4,12 @@
 mod bodies;
 mod failures;
 mod fields;
+mod flows;
 mod incoming;
+mod options;
 mod outgoing;
 mod program;
+mod service;
 mod words;
 
 use super::{Door, Host, Interface};
@@ -16,6 +19,8 @@ pub(super) use bodies::{BodyReader, BodyWriter};
 pub use incoming::{Exchange, IncomingRequest, ResponseOutparam};
 pub use program::ProgramRequest;
 pub(super) use program::{Printed, Program};
+pub use service::{ServiceRequest, ServiceResponse};
+pub use words::ErrorCode;
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {
     let mut types = fields::types(door)?;
@@ -23,5 +28,6 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     bodies::offer(&mut types)?;
     incoming::offer(&mut types)?;
     outgoing::offer(&mut types)?;
-    outgoing::offer_handler(door)
+    outgoing::offer_handler(door)?;
+    service::offer(door)
 }

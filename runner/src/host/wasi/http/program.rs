@@ -66,7 +66,7 @@ impl Host {
     pub fn ask_program(&self, request: ProgramRequest) {
         let ProgramRequest { environment, arguments, body, responder } = request;
         let (exchange, moves) = (self.exchange().clone(), self.moves());
-        exchange.comes_with(&body);
+        exchange.asks(&body);
         let state = State::Head { text: Vec::new(), responder, exchange };
         let printed = Printed(Arc::new(Mutex::new(state)));
         // Once: a host is for one invocation.
@@ -147,7 +147,8 @@ impl State {
         let parsed = end.and_then(|(head, body)| Some((parsed(text.get(..head)?)?, body)));
         let Some(((status, fields), body)) = parsed else { return Self::Over };
         let (mut writer, reader) = pipe();
-        exchange.answers(&writer);
+        exchange.takes(writer.waits());
+        exchange.answered();
         responder.answer(Reply { status, fields, body: Outgoing::Piped(reader) });
         // There is room for what came with the head.
         let _ = writer.write(Bytes::copy_from_slice(text.get(body..).unwrap_or_default()));

@@ -99,7 +99,7 @@ wire! {
     /// `record DNS-error-payload`.
     #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
     #[component(record)]
-    pub(crate) struct DnsError {
+    pub struct DnsError {
         pub(crate) rcode: Option<String>,
         #[component(name = "info-code")]
         pub(crate) info_code: Option<u16>,
@@ -110,7 +110,7 @@ wire! {
     /// `record TLS-alert-received-payload`.
     #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
     #[component(record)]
-    pub(crate) struct TlsAlert {
+    pub struct TlsAlert {
         #[component(name = "alert-id")]
         pub(crate) alert_id: Option<u8>,
         #[component(name = "alert-message")]
@@ -122,7 +122,7 @@ wire! {
     /// `record field-size-payload`.
     #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
     #[component(record)]
-    pub(crate) struct FieldSize {
+    pub struct FieldSize {
         #[component(name = "field-name")]
         pub(crate) field_name: Option<String>,
         #[component(name = "field-size")]
@@ -134,7 +134,8 @@ wire! {
     /// `variant error-code`, cases in the order of the WIT; those of 0.2 and 0.3 are the same.
     #[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
     #[component(variant)]
-    pub(crate) enum ErrorCode {
+    #[allow(missing_docs, reason = "the names are the interface's")]
+    pub enum ErrorCode {
         #[component(name = "DNS-timeout")]
         DnsTimeout,
         #[component(name = "DNS-error")]
