@@ -15,7 +15,7 @@ use super::door::Holds;
 use super::fault::Fault;
 use super::interpreted::Interpreted;
 use super::offered::compatible;
-use super::wire::Wire;
+use super::wire::{Bound, Wire};
 
 /// A component, ready for instances.
 pub enum Component<H: Holds> {
@@ -142,7 +142,7 @@ impl<H: Holds> Component<H> {
                     let (instance, store) = (running.instance, &mut running.store);
                     let function = instance.get_typed_func::<P, R>(&mut *store, index)?;
                     let mut result = function.call_async(&mut *store, params).await?;
-                    result.connect(&mut store.as_context_mut())?;
+                    result.connect(&mut store.as_context_mut(), Bound::Host)?;
                     answered(result);
                     let rest = async |guest: &Accessor<Guest<H>>| {
                         poll_fn(|cx| guest.poll_no_interesting_tasks(cx)).await;

@@ -20,7 +20,7 @@ use super::plan::{
 };
 use super::scope::Scope;
 use crate::engine::canonical::{Abi, Encoding, Flat, FuncType, ResourceId};
-use crate::engine::offered::Offered;
+use crate::engine::offered::{Offered, another_type};
 use crate::limits::engine as limits;
 
 /// The plan while it is made.
@@ -249,9 +249,7 @@ impl Linker<'_> {
     ) -> Result<Target, LoadError> {
         match self.offered.function(interface, name) {
             Some(function) if (function.fits)(ty) => Ok(Target::Host(function.place)),
-            Some(_) => Err(LoadError::Refused(format!(
-                "its import `{interface}#{name}` has another type than this build offers"
-            ))),
+            Some(_) => Err(LoadError::Refused(another_type(interface, name))),
             None => {
                 self.miss(interface, name);
                 let sentence =
