@@ -58,12 +58,12 @@ pub(super) fn link(
 /// What can be called from outside: functions and those of interfaces, but not what is in interfaces within
 /// interfaces. One that is in two others unfolds into two, so these could become any number.
 fn exported(items: &BTreeMap<String, Item<'_>>) -> BTreeMap<String, Export> {
-    callable(items, |items| Export::Instance(Arc::new(callable(items, |_| Export::Other))))
+    callable(items, &|items| Export::Instance(Arc::new(callable(items, &|_| Export::Other))))
 }
 
 fn callable<'a>(
     items: &BTreeMap<String, Item<'a>>,
-    interface: impl Fn(&BTreeMap<String, Item<'a>>) -> Export,
+    interface: &dyn Fn(&BTreeMap<String, Item<'a>>) -> Export,
 ) -> BTreeMap<String, Export> {
     let one = |(name, item): (&String, &Item<'a>)| {
         let export = match item {
