@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Footprint {
     /// All of it.
     pub pss_kib: u64,
+    /// The same with shared pages counted in full: it does not grow when somebody else ends.
+    pub rss_kib: u64,
     /// What is in no file: heap, stacks, memories of guests, code that was changed when it was loaded.
     pub anonymous_kib: u64,
     /// Pages of files: the program, compiled components.
@@ -36,6 +38,7 @@ impl Footprint {
         let value = |name: &str| number(text, name).unwrap_or(0);
         Self {
             pss_kib: value("Pss"),
+            rss_kib: value("Rss"),
             anonymous_kib: value("Pss_Anon"),
             file_kib: value("Pss_File"),
             private_dirty_kib: value("Private_Dirty"),
@@ -96,6 +99,7 @@ mod tests {
             Pss_File:  300 kB\nPrivate_Clean:  100 kB\nPrivate_Dirty:  480 kB\n";
         let expected = Footprint {
             pss_kib: 800,
+            rss_kib: 900,
             anonymous_kib: 500,
             file_kib: 300,
             private_dirty_kib: 480,

@@ -83,6 +83,11 @@ fn what_was_not_granted_is_refused(bench: &dyn Bench) {
     }
 }
 
+/// A line has its level before that is said.
+fn is_said(bench: &dyn Bench, why: &str) {
+    pirn_tests::eventually(why, || bench.printed().contains(why).then_some(()));
+}
+
 fn policies_hold(bench: &dyn Bench) {
     assert_eq!(bench.ask("high", "UP"), "ok");
     let refused = bench.ask("high", "DOWN");
@@ -95,7 +100,7 @@ fn policies_hold(bench: &dyn Bench) {
 
     assert_eq!(bench.ask("high", "SHORT"), "ok");
     bench.wait_for_level("SHORT", Level::Low);
-    assert!(bench.printed().contains("SHORT was on for"), "{}", bench.printed());
+    is_said(bench, "SHORT was on for");
 
     assert_eq!(bench.ask("blip", "SLOW"), "ok");
     let refused = bench.ask("flicker", "SLOW");
@@ -107,9 +112,7 @@ fn a_component_that_keeps_failing_leaves_its_outputs_safe(bench: &dyn Bench) {
     bench.outside().publish("cmd/hang", "LAMP");
     bench.wait_for_level("LAMP", Level::High);
     bench.wait_for_level("LAMP", Level::Low);
-    pirn_tests::eventually("the reason to be said", || {
-        bench.printed().contains("keeps failing: its outputs").then_some(())
-    });
+    is_said(bench, "keeps failing: its outputs");
     assert_eq!(bench.ask("high", "LAMP"), "ok");
     bench.wait_for_level("LAMP", Level::High);
 }

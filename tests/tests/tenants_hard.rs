@@ -250,8 +250,8 @@ fn replaced(rounds: usize) -> Replaced {
     let books = Books::close(&accepted, &look, &look, &letters, &waiting);
     println!(
         "{rounds} times replaced under {RATE} messages a second: of {sent} {} came, {} once more, {} are dead letters; \
-         PSS {} KiB after a tenth of that, {} KiB at the end",
-        books.delivered, books.duplicates, books.dead, memory[0].pss_kib, memory[1].pss_kib
+         memory (RSS) {} KiB after a tenth of that, {} KiB at the end",
+        books.delivered, books.duplicates, books.dead, memory[0].rss_kib, memory[1].rss_kib
     );
     Replaced { sent, books, memory }
 }
@@ -262,7 +262,7 @@ fn replaced_again_and_again_under_a_load_nothing_is_lost_order_is_kept_and_memor
         replaced(usize::try_from(times(30, 1_000)).unwrap());
     assert_eq!(books.problems(), [""; 0]);
     assert_eq!((books.delivered as u64, books.dead), (sent, 0));
-    let growth = late.pss_kib.saturating_sub(early.pss_kib);
+    let growth = late.rss_kib.saturating_sub(early.rss_kib);
     assert!(growth < GROWTH_KIB_MAX, "it grew by {growth} KiB");
 }
 

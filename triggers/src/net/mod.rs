@@ -4,10 +4,10 @@
 //! the filter allows. So no second look-up can lead elsewhere, and a name whose owner points it at
 //! another address between the check and the connection does not get past the check.
 //!
-//! - [`lookup`]: names become addresses, on threads that nobody waits for.
-//! - [`dial`]: addresses become connections.
-//! - [`tls`]: certificates, handshakes.
-//! - [`stream`]: the connection's bytes.
+//! - `lookup`: names become addresses, on threads that nobody waits for.
+//! - `dial`: addresses become connections.
+//! - `tls`: certificates, handshakes.
+//! - `stream`: the connection's bytes.
 //! - [`http`]: requests over such connections.
 
 pub(crate) mod backoff;

@@ -7,13 +7,13 @@ use super::Door;
 use crate::engine::door::Answer;
 
 /// None.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Databases;
+#[derive(Clone, Debug, Default)]
+pub struct Databases {}
 
 impl Databases {
     /// None, wherever.
     pub fn new(_folder: PathBuf) -> Self {
-        Self
+        Self {}
     }
 
     /// There is nothing to close.
@@ -21,13 +21,13 @@ impl Databases {
 }
 
 /// Nothing is granted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Grant;
+#[derive(Clone, Debug, Default)]
+pub struct Grant {}
 
 impl Grant {
     /// Nothing, whatever is asked.
     pub fn new(_: Databases, _: BTreeMap<String, PathBuf>, _bytes_max: u64) -> Self {
-        Self
+        Self {}
     }
 }
 

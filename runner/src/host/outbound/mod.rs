@@ -3,10 +3,10 @@
 //! The manifest's grant is asked first, for the name as the guest wrote it; then the operator's
 //! `block_networks`, for each address that the name turns out to have, and only such an address is connected to.
 //!
-//! - [`asking`]: a request from a guest to whoever it is for: another machine, the app itself, another component.
-//! - [`http`]: `fermyon:spin/http`, for components made for Spin 1.
-//! - [`redis`]: commands to Redis servers.
-//! - [`llm`]: language models, on the server that the operator names; [`models`] is how that is spoken to.
+//! - `asking`: a request from a guest to whoever it is for: another machine, the app itself, another component.
+//! - `http`: `fermyon:spin/http`, for components made for Spin 1.
+//! - `redis`: commands to Redis servers.
+//! - `llm`: language models, on the server that the operator names; `models` is how that is spoken to.
 
 mod asking;
 mod http;

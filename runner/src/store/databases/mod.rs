@@ -1,7 +1,7 @@
 //! Guests' databases: SQL over files of their own, one for each app and label.
 //!
-//! They share nothing with the store but the library: threads of their own ([`hands`]), memory that is counted
-//! ([`memory`]), rules about what a statement may do ([`rules`]). A guest's connection is a connection of SQLite's, so that
+//! They share nothing with the store but the library: threads of their own (`hands`), memory that is counted
+//! (`memory`), rules about what a statement may do (`rules`). A guest's connection is a connection of SQLite's, so that
 //! its transactions are its own; two statements on one database take turns.
 //!
 //! A commit that was answered is on the disk: WAL with `synchronous = FULL`, as in the store.

@@ -35,8 +35,20 @@ fn say(variable: impl Fn(&str) -> String) {
     std::io::stdin().read_to_string(&mut body).unwrap();
     print!("Content-Type: text/plain\r\nX-Program: yes\r\n\r\n");
     for name in [
-        "REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_LENGTH", "CONTENT_TYPE", "SERVER_NAME",
-        "SERVER_PORT", "SERVER_PROTOCOL", "GATEWAY_INTERFACE", "REMOTE_ADDR", "X_FULL_URL", "HTTP_X_A", "HTTP_PROXY",
+        "REQUEST_METHOD",
+        "SCRIPT_NAME",
+        "PATH_INFO",
+        "QUERY_STRING",
+        "CONTENT_LENGTH",
+        "CONTENT_TYPE",
+        "SERVER_NAME",
+        "SERVER_PORT",
+        "SERVER_PROTOCOL",
+        "GATEWAY_INTERFACE",
+        "REMOTE_ADDR",
+        "X_FULL_URL",
+        "HTTP_X_A",
+        "HTTP_PROXY",
     ] {
         println!("{name}={}", variable(name));
     }

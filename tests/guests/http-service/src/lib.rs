@@ -18,7 +18,9 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let path = request.uri().path().to_owned();
     Ok(match &*path {
         "/hello" => whole(200, "Hello World!"),
-        "/echo" => answer(200, request.into_body().map_err(|code| anyhow!("{code:?}")).boxed_unsync()),
+        "/echo" => {
+            answer(200, request.into_body().map_err(|code| anyhow!("{code:?}")).boxed_unsync())
+        }
         "/upper" => whole(200, request.into_body().bytes().await?.to_ascii_uppercase()),
         "/head" => whole(200, seen(&request)),
         "/count" => counted(10, None),

@@ -184,8 +184,18 @@ fn slow(out: ResponseOutparam, ms: u64) {
 fn fields(request: &IncomingRequest) -> String {
     let mut lines = Vec::new();
     for name in [
-        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
-        "transfer-encoding", "upgrade", "host", "http2-settings", "Host", "a b", "x-fine",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+        "http2-settings",
+        "Host",
+        "a b",
+        "x-fine",
     ] {
         let fields = Fields::new();
         let appended = fields.append(name, b"1");

@@ -135,7 +135,9 @@ impl Place {
             }
             ["set", key, value] => v1::set(self.number, key, value.as_bytes()).map_err(named)?,
             ["delete", key] => v1::delete(self.number, key).map_err(named)?,
-            ["get", key] => return Ok(format!("some {}", text(v1::get(self.number, key).map_err(named)?))),
+            ["get", key] => {
+                return Ok(format!("some {}", text(v1::get(self.number, key).map_err(named)?)));
+            }
             ["exists", key] => return Ok(v1::exists(self.number, key).map_err(named)?.to_string()),
             ["keys"] => return Ok(v1::get_keys(self.number).map_err(named)?.join(" ")),
             _ => return Err(format!("unknown step {words:?}")),
