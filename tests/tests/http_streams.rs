@@ -75,7 +75,7 @@ impl Peak {
     }
 
     /// Prints it beside what there was before, and refuses more than 3 MiB of growth.
-    fn is_near(self, before: Footprint, what: &str) {
+    fn stays_near(self, before: Footprint, what: &str) {
         self.0.store(true, Relaxed);
         let most = self.1.join().unwrap();
         let (pss, anonymous) = (most.pss_kib, most.anonymous_kib);
@@ -132,7 +132,7 @@ fn a_body_of_any_size_passes_through_a_small_guest_in_the_same_memory() {
         sender.join().unwrap();
         assert!(first.starts_with("HTTP/1.1 200"), "{first}");
         assert!(came > bytes && last.ends_with(b"0\r\n\r\n"), "{engine}: {came} of {bytes}");
-        peak.is_near(before, &format!("{engine}, {} MiB each way", bytes >> 20));
+        peak.stays_near(before, &format!("{engine}, {} MiB each way", bytes >> 20));
     }
 }
 
@@ -159,7 +159,7 @@ fn uploads_and_downloads_of_any_size_alone_do_too() {
         .unwrap();
     let (_, came, last) = drain(stream);
     assert!(came > bytes && last.ends_with(b"0\r\n\r\n"), "{came} of {bytes}");
-    peak.is_near(before, "native");
+    peak.stays_near(before, "native");
 }
 
 #[test]
