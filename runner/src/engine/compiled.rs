@@ -219,14 +219,15 @@ impl<H: Holds> Running<H> {
     pub(super) async fn call<P, R>(
         &mut self,
         export: ComponentExportIndex,
-        params: P,
+        mut params: P,
     ) -> wasmtime::Result<R>
     where
-        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        P: ComponentNamedList + Lower + Wire + Send + Sync + 'static,
         R: ComponentNamedList + Lift + Wire + Send + Sync + 'static,
     {
         let Self { store, instance } = self;
         let function = instance.get_typed_func::<P, R>(&mut *store, export)?;
+        params.connect(&mut store.as_context_mut(), Bound::Guest)?;
         let mut result = function.call_async(&mut *store, params).await?;
         result.connect(&mut store.as_context_mut(), Bound::Host)?;
         Ok(result)

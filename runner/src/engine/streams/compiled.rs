@@ -4,15 +4,20 @@
 use std::any::{Any, TypeId};
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use wasmtime::StoreContextMut;
+use wasmtime::component::__internal::{
+    CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
+};
 use wasmtime::component::{
-    Destination, FutureAny, FutureConsumer, FutureReader, Lift, Lower, Source as Written,
-    StreamAny, StreamConsumer, StreamProducer, StreamReader, StreamResult, WriteBuffer,
+    ComponentType, Destination, FutureAny, FutureConsumer, FutureReader, Lift, Lower,
+    Source as Written, StreamAny, StreamConsumer, StreamProducer, StreamReader, StreamResult,
+    WriteBuffer,
 };
 
 use super::{Held, Promise, Stream};
@@ -304,4 +309,78 @@ async fn awaited<T: Payload>(source: Source) -> Answer<T> {
         Next::End(_) => None,
     };
     value.ok_or_else(|| wasmtime::Error::msg("it waits for a value that will never come"))
+}
+
+macro_rules! crossing {
+    ($name:ident<$bound:ident> as $reader:ident, $any:ident) => {
+        // SAFETY: it is on the wire what the engine's own is, which does all of it.
+        #[allow(unsafe_code, reason = "says how a type crosses a guest's border; see SAFETY")]
+        unsafe impl<T: $bound> ComponentType for $name<T> {
+            type Lower = <$any as ComponentType>::Lower;
+
+            const ABI: CanonicalAbiInfo = <$any as ComponentType>::ABI;
+
+            fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Answer<()> {
+                <$reader<T> as ComponentType>::typecheck(ty, types)
+            }
+        }
+
+        // SAFETY: as above.
+        #[allow(unsafe_code, reason = "says how a type crosses a guest's border; see SAFETY")]
+        unsafe impl<T: $bound> Lift for $name<T> {
+            fn linear_lift_from_flat(
+                cx: &mut LiftContext<'_>,
+                ty: InterfaceType,
+                src: &Self::Lower,
+            ) -> Answer<Self> {
+                let it = $any::linear_lift_from_flat(cx, ty, src)?;
+                Ok(Self(Held::Guest(it), PhantomData))
+            }
+
+            fn linear_lift_from_memory(
+                cx: &mut LiftContext<'_>,
+                ty: InterfaceType,
+                bytes: &[u8],
+            ) -> Answer<Self> {
+                let it = $any::linear_lift_from_memory(cx, ty, bytes)?;
+                Ok(Self(Held::Guest(it), PhantomData))
+            }
+        }
+
+        // SAFETY: as above.
+        #[allow(unsafe_code, reason = "says how a type crosses a guest's border; see SAFETY")]
+        unsafe impl<T: $bound> Lower for $name<T> {
+            fn linear_lower_to_flat<D>(
+                &self,
+                cx: &mut LowerContext<'_, D>,
+                ty: InterfaceType,
+                to: &mut MaybeUninit<Self::Lower>,
+            ) -> Answer<()> {
+                self.0.guests()?.linear_lower_to_flat(cx, ty, to)
+            }
+
+            fn linear_lower_to_memory<D>(
+                &self,
+                cx: &mut LowerContext<'_, D>,
+                ty: InterfaceType,
+                offset: usize,
+            ) -> Answer<()> {
+                self.0.guests()?.linear_lower_to_memory(cx, ty, offset)
+            }
+        }
+    };
+}
+
+crossing!(Stream<Item> as StreamReader, StreamAny);
+crossing!(Promise<Payload> as FutureReader, FutureAny);
+
+impl<R> Held<R> {
+    fn guests(&self) -> Answer<&R> {
+        match self {
+            Self::Guest(it) => Ok(it),
+            Self::Pipe(_) | Self::Gone => {
+                Err(wasmtime::Error::msg("it was not made for this guest"))
+            }
+        }
+    }
 }
