@@ -9,7 +9,7 @@ use pirn_tests::web::{self, Answer};
 
 const ENGINES: [&str; 3] = ["native", "pulley", "interpreted"];
 /// Folders of `tests/guests/sdk`.
-const SDKS: [&str; 3] = ["3", "5", "7"];
+const SDKS: [&str; 4] = ["2", "3", "5", "7"];
 
 fn app(sdk: &str, engine: &str) -> ScratchApp {
     let engine = machine::engine(engine);

@@ -39,6 +39,8 @@ pub use http::{
 const VERSION: &str = "0.2.12";
 /// The same of 0.3, whose functions may be `async` and whose streams are the component model's own.
 const VERSION_OF_3: &str = "0.3.0";
+/// The draft that components of Spin 2 were made for. It is offered as far as the SDK of Spin 2 needs it.
+const VERSION_OF_DRAFT: &str = "0.2.0-rc-2023-10-18";
 
 /// What one component is granted of WASI.
 #[derive(Clone, Debug, Default)]
@@ -140,4 +142,9 @@ fn interface<'a>(door: &'a mut Door, name: &str) -> Answer<Interface<'a>> {
 /// The same of version 0.3.
 fn interface_of_3<'a>(door: &'a mut Door, name: &str) -> Answer<Interface<'a>> {
     door.interface(&format!("wasi:{name}@{VERSION_OF_3}"))
+}
+
+/// The same of the draft.
+fn interface_of_draft<'a>(door: &'a mut Door, name: &str) -> Answer<Interface<'a>> {
+    door.interface(&format!("wasi:{name}@{VERSION_OF_DRAFT}"))
 }

@@ -2,6 +2,7 @@
 //! [`bodies`] and words whichever way it goes.
 
 mod bodies;
+mod draft;
 mod failures;
 mod fields;
 mod flows;
@@ -29,5 +30,6 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     incoming::offer(&mut types)?;
     outgoing::offer(&mut types)?;
     outgoing::offer_handler(door)?;
-    service::offer(door)
+    service::offer(door)?;
+    draft::offer(door)
 }

@@ -29,11 +29,11 @@ use crate::host::outbound::{Ask, AskError, Url};
 use crate::host::wasi::underway::Underway;
 
 /// `resource outgoing-request`
-struct OutgoingRequest {
-    method: Method,
-    scheme: Option<Scheme>,
-    authority: Option<String>,
-    path: Option<String>,
+pub(super) struct OutgoingRequest {
+    pub(super) method: Method,
+    pub(super) scheme: Option<Scheme>,
+    pub(super) authority: Option<String>,
+    pub(super) path: Option<String>,
     fields: HeaderMap,
     body: Option<Reader>,
     is_body_taken: bool,
@@ -48,12 +48,12 @@ struct RequestOptions {
 }
 
 /// `resource future-incoming-response`
-struct FutureResponse {
+pub(super) struct FutureResponse {
     coming: Arc<Underway<Result<Response, AskError>>>,
 }
 
 /// `resource incoming-response`
-struct IncomingResponse {
+pub(super) struct IncomingResponse {
     status: u16,
     fields: HeaderMap,
     body: Option<Arc<Source>>,
@@ -103,14 +103,15 @@ impl Body for Sent {
     }
 }
 
-type Request = Resource<OutgoingRequest>;
+pub(super) type Request = Resource<OutgoingRequest>;
 type Options = Resource<RequestOptions>;
 type Done = Answer<(Result<(), ()>,)>;
 
 pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
     offer_request(types)?;
     offer_options(types)?;
-    offer_response(types)
+    offer_response(types)?;
+    types.at_once("[method]future-incoming-response.get", get)
 }
 
 pub(super) fn offer_handler(door: &mut Door) -> Answer<()> {
@@ -184,7 +185,7 @@ fn offer_request(types: &mut Interface<'_>) -> Answer<()> {
 }
 
 impl OutgoingRequest {
-    fn of(fields: HeaderMap) -> Self {
+    pub(super) fn of(fields: HeaderMap) -> Self {
         Self {
             method: Method::Get,
             scheme: None,
@@ -211,7 +212,10 @@ fn set(
     Ok((if fits { Ok(()) } else { Err(()) },))
 }
 
-fn body(host: &Host, (request,): (Request,)) -> Answer<(Result<Resource<OutgoingBody>, ()>,)> {
+pub(super) fn body(
+    host: &Host,
+    (request,): (Request,),
+) -> Answer<(Result<Resource<OutgoingBody>, ()>,)> {
     let moves = host.moves();
     let body = host.with(&request, |request| {
         if std::mem::replace(&mut request.is_body_taken, true) {
@@ -285,7 +289,7 @@ impl RequestOptions {
     }
 }
 
-fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
+pub(super) fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
     types.resource::<FutureResponse>("future-incoming-response")?;
     types.at_once(
         "[method]future-incoming-response.subscribe",
@@ -294,7 +298,6 @@ fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
             Ok((host.push(pollable)?,))
         },
     )?;
-    types.at_once("[method]future-incoming-response.get", get)?;
     types.resource::<IncomingResponse>("incoming-response")?;
     types.at_once(
         "[method]incoming-response.status",
@@ -322,10 +325,13 @@ fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
     )
 }
 
-type Got = Result<Resource<IncomingResponse>, ErrorCode>;
+pub(super) type Got = Result<Resource<IncomingResponse>, ErrorCode>;
 
 /// Once there, once.
-fn get(host: &Host, (future,): (Resource<FutureResponse>,)) -> Answer<(Option<Result<Got, ()>>,)> {
+pub(super) fn get(
+    host: &Host,
+    (future,): (Resource<FutureResponse>,),
+) -> Answer<(Option<Result<Got, ()>>,)> {
     let coming = host.with(&future, |future| Arc::clone(&future.coming))?;
     let answer = match coming.take() {
         Some(Ok(response)) => {
@@ -341,25 +347,29 @@ fn get(host: &Host, (future,): (Resource<FutureResponse>,)) -> Answer<(Option<Re
     Ok((answer,))
 }
 
-type Handled = Result<Resource<FutureResponse>, ErrorCode>;
+pub(super) type Handled = Result<Resource<FutureResponse>, ErrorCode>;
 
 fn handle(host: &Host, (request, options): (Request, Option<Options>)) -> Answer<(Handled,)> {
     let options = options.map(|options| host.take(options)).transpose()?.unwrap_or_default();
+    Ok((hand_over(host, request, options.timeouts())?,))
+}
+
+pub(super) fn hand_over(host: &Host, request: Request, timeouts: Timeouts) -> Answer<Handled> {
     let request = host.take(request)?;
-    let Some(url) = url(&request) else { return Ok((Err(ErrorCode::HttpRequestUriInvalid),)) };
+    let Some(url) = url(&request) else { return Ok(Err(ErrorCode::HttpRequestUriInvalid)) };
     let Some(method) = request.method.token() else {
-        return Ok((Err(ErrorCode::HttpRequestMethodInvalid),));
+        return Ok(Err(ErrorCode::HttpRequestMethodInvalid));
     };
     let ask = Ask {
         method,
         url,
         headers: request.fields,
         body: request.body.map_or_else(empty, |body| Outgoing::of(Sent(Some(body)))),
-        timeouts: options.timeouts(),
+        timeouts,
     };
     let grants = Arc::clone(&host.0.grants);
     if let Err(error) = grants.permits(&ask) {
-        return Ok((Err((&error).into()),));
+        return Ok(Err((&error).into()));
     }
     // Not the host itself: it would hold the work that holds it, for ever.
     let mut asked = Asked(tokio::spawn(async move { grants.ask(ask).await }));
@@ -367,7 +377,7 @@ fn handle(host: &Host, (request, options): (Request, Option<Options>)) -> Answer
         let broke = |_| Err(AskError::Http(HttpError::Cut));
         (&mut asked.0).await.unwrap_or_else(broke)
     });
-    Ok((Ok(host.push(FutureResponse { coming })?),))
+    Ok(Ok(host.push(FutureResponse { coming })?))
 }
 
 /// Whom it is for. Without an authority it is for the app itself.
