@@ -6,6 +6,7 @@ use pirn_tests::guests::guest;
 use pirn_tests::machine;
 use pirn_tests::process::Running;
 use pirn_tests::web::{self, Answer};
+use pirn_tests::webserver::Web;
 
 const ENGINES: [&str; 3] = ["native", "pulley", "interpreted"];
 /// Folders of `tests/guests/sdk`.
@@ -29,6 +30,7 @@ component = "sdk"
 
 [component.sdk]
 source = "sdk.wasm"
+allowed_outbound_hosts = ["http://127.0.0.1:*"]
 
 [component.sdk.tool.pirn]
 engine = "{engine}"
@@ -153,4 +155,31 @@ fn those_answers_are_about_what_was_asked() {
     }
     let brewed = Case::new("BREW", "/status/418", b"", b"");
     assert_eq!(web::ask(port, &brewed.bytes).status, 418);
+}
+
+/// The SDK 7 asks through another interface.
+#[test]
+fn components_of_older_sdks_ask_other_servers_on_every_engine() {
+    for sdk in ["2", "3", "5"] {
+        for engine in ENGINES {
+            let server = Web::start(|asked, client| {
+                client.answer("203 Not Mine", &format!("{} [{}]", asked.line, asked.body));
+            });
+            let (_app, _running, port) = up(sdk, engine);
+            let pass = |to: &str| {
+                let field = format!("x-to: {to}\r\n");
+                web::ask(port, &Case::new("POST", "/", field.as_bytes(), b"a body").bytes)
+            };
+            let answer = pass(&format!("{}/there?a=b", server.address()));
+            let expected = (203, "POST /there?a=b [a body]".to_owned());
+            assert_eq!((answer.status, answer.text()), expected, "SDK {sdk}, {engine}");
+            assert_eq!(server.asked()[0].header("x-passed"), Some("on"), "SDK {sdk}, {engine}");
+            let refused = pass("http://192.0.2.1/");
+            assert_eq!(refused.status, 502, "SDK {sdk}, {engine}: {refused:?}");
+            assert!(
+                refused.text().contains("HttpRequestDenied"),
+                "SDK {sdk}, {engine}: {refused:?}"
+            );
+        }
+    }
 }
