@@ -1,7 +1,9 @@
 //! `wasi:http`: requests that come in, and those of guests that go out. What goes over HTTP has the same [`fields`],
 //! [`bodies`] and words whichever way it goes.
 
+mod asked;
 mod bodies;
+mod client;
 mod draft;
 mod failures;
 mod fields;
@@ -31,5 +33,6 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     outgoing::offer(&mut types)?;
     outgoing::offer_handler(door)?;
     service::offer(door)?;
+    client::offer(door)?;
     draft::offer(door)
 }

@@ -11,21 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use pirn_triggers::http::pipe::Reader;
 use pirn_triggers::http::{Broken, Source};
-use pirn_triggers::net::http::{
-    Body, Frame, HttpError, Outgoing, Response, SizeHint, Timeouts, empty,
-};
-use tokio::task::JoinHandle;
+use pirn_triggers::net::http::{Body, Frame, Outgoing, Response, SizeHint, Timeouts, empty};
 use wasmtime::component::Resource;
 
+use super::asked::{Asked, place, url};
 use super::bodies::{IncomingBody, OutgoingBody};
 use super::fields::Fields;
 use super::words::{ErrorCode, Method, Scheme};
 use super::{Door, Host, Interface};
 use crate::engine::door::Answer;
-use crate::host::outbound::{Ask, AskError, Url};
+use crate::host::outbound::{Ask, AskError};
 use crate::host::wasi::underway::Underway;
 
 /// `resource outgoing-request`
@@ -57,15 +55,6 @@ pub(super) struct IncomingResponse {
     status: u16,
     fields: HeaderMap,
     body: Option<Arc<Source>>,
-}
-
-/// A request under way; it ends when nobody wants its answer any more.
-struct Asked(JoinHandle<Result<Response, AskError>>);
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// A request's body on its way. When nobody reads it any more, for whatever reason, what the guest still writes goes
@@ -356,7 +345,10 @@ fn handle(host: &Host, (request, options): (Request, Option<Options>)) -> Answer
 
 pub(super) fn hand_over(host: &Host, request: Request, timeouts: Timeouts) -> Answer<Handled> {
     let request = host.take(request)?;
-    let Some(url) = url(&request) else { return Ok(Err(ErrorCode::HttpRequestUriInvalid)) };
+    let (scheme, authority) = (request.scheme.as_ref(), request.authority.as_deref());
+    let Some(url) = url(scheme, authority, request.path.as_deref()) else {
+        return Ok(Err(ErrorCode::HttpRequestUriInvalid));
+    };
     let Some(method) = request.method.token() else {
         return Ok(Err(ErrorCode::HttpRequestMethodInvalid));
     };
@@ -371,75 +363,6 @@ pub(super) fn hand_over(host: &Host, request: Request, timeouts: Timeouts) -> An
     if let Err(error) = grants.permits(&ask) {
         return Ok(Err((&error).into()));
     }
-    // Not the host itself: it would hold the work that holds it, for ever.
-    let mut asked = Asked(tokio::spawn(async move { grants.ask(ask).await }));
-    let coming = Underway::new(async move {
-        let broke = |_| Err(AskError::Http(HttpError::Cut));
-        (&mut asked.0).await.unwrap_or_else(broke)
-    });
+    let coming = Underway::new(Asked::of(grants, ask).answer());
     Ok(Ok(host.push(FutureResponse { coming })?))
-}
-
-/// Whom it is for. Without an authority it is for the app itself.
-fn url(request: &OutgoingRequest) -> Option<Url> {
-    let (host, port) = match &request.authority {
-        None => (String::new(), None),
-        Some(authority) => place(authority)?,
-    };
-    let scheme = match &request.scheme {
-        Some(Scheme::Http) => "http".to_owned(),
-        // An app asks itself without TLS, whatever it would be asked with.
-        None if host.is_empty() => "http".to_owned(),
-        Some(Scheme::Https) | None => "https".to_owned(),
-        Some(Scheme::Other(other)) => other.to_ascii_lowercase(),
-    };
-    let path = request.path.clone().unwrap_or_else(|| "/".to_owned());
-    let path = if path.starts_with('/') { path } else { format!("/{path}") };
-    Some(Url { scheme, host, port, path })
-}
-
-/// A host and perhaps a port; credentials have no place in it.
-fn place(text: &str) -> Option<(String, Option<u16>)> {
-    let authority: Authority = text.parse().ok()?;
-    let (host, port) = (authority.host(), authority.port_u16());
-    if text.contains('@') || host.is_empty() || (port.is_none() && text.len() != host.len()) {
-        return None;
-    }
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Some((bare.to_owned(), port))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_authority_is_a_host_and_a_port_and_nothing_else() {
-        for (text, host, port) in [
-            ("example.com", "example.com", None),
-            ("example.com:8080", "example.com", Some(8080)),
-            ("[::1]:80", "::1", Some(80)),
-        ] {
-            assert_eq!(place(text), Some((host.to_owned(), port)), "{text}");
-        }
-        for text in ["", "a b", "user@example.com", "example.com:", "example.com:99999", ":80"] {
-            assert_eq!(place(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn whom_a_request_is_for_is_put_together_from_its_parts() {
-        let mut request = OutgoingRequest::of(HeaderMap::new());
-        let of = |request: &OutgoingRequest| {
-            let url = url(request).unwrap();
-            (url.scheme, url.host, url.port, url.path)
-        };
-        assert_eq!(of(&request), ("http".into(), String::new(), None, "/".into()));
-        request.authority = Some("example.com".into());
-        request.path = Some("?x=1".into());
-        assert_eq!(of(&request), ("https".into(), "example.com".into(), None, "/?x=1".into()));
-        request.scheme = Some(Scheme::Http);
-        assert_eq!(of(&request).0, "http");
-    }
 }

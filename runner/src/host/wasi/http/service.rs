@@ -18,20 +18,20 @@ use crate::engine::wire::wire;
 
 /// `resource request`
 pub struct ServiceRequest {
-    method: HttpMethod,
-    scheme: Option<Scheme>,
-    authority: Option<String>,
-    path_and_query: Option<String>,
-    fields: HeaderMap,
-    options: Option<RequestOptions>,
-    message: Message,
+    pub(super) method: HttpMethod,
+    pub(super) scheme: Option<Scheme>,
+    pub(super) authority: Option<String>,
+    pub(super) path_and_query: Option<String>,
+    pub(super) fields: HeaderMap,
+    pub(super) options: Option<RequestOptions>,
+    pub(super) message: Message,
 }
 
 /// `resource response`
 pub struct ServiceResponse {
-    status: StatusCode,
-    fields: HeaderMap,
-    message: Message,
+    pub(super) status: StatusCode,
+    pub(super) fields: HeaderMap,
+    pub(super) message: Message,
 }
 
 /// What comes with a head.
