@@ -9,7 +9,7 @@ use pirn_tests::web::{self, Answer};
 use pirn_tests::webserver::Web;
 
 const ENGINES: [&str; 3] = ["native", "pulley", "interpreted"];
-const GUESTS: [&str; 5] = ["sdk-2", "sdk-3", "sdk-5", "sdk-7", "c-http"];
+const GUESTS: [&str; 6] = ["sdk-2", "sdk-3", "sdk-5", "sdk-6", "sdk-7", "c-http"];
 
 fn app(name: &str, engine: &str) -> ScratchApp {
     let engine = machine::engine(engine);
@@ -156,10 +156,10 @@ fn those_answers_are_about_what_was_asked() {
     assert_eq!(web::ask(port, &brewed.bytes).status, 418);
 }
 
-/// The SDK 7 through `wasi:http/client`, the others through `outgoing-handler`.
+/// The SDKs 6 and 7 through `wasi:http/client`, the others through `outgoing-handler`.
 #[test]
 fn components_of_every_sdk_ask_other_servers_on_every_engine() {
-    for name in &GUESTS[..4] {
+    for name in &GUESTS[..5] {
         for engine in ENGINES {
             let server = Web::start(|asked, client| {
                 client.answer("203 Not Mine", &format!("{} [{}]", asked.line, asked.body));

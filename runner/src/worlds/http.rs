@@ -22,7 +22,8 @@ pub(super) enum HttpWorld {
 const HANDLER: &str = "wasi:http/incoming-handler@0.2.0";
 /// The same in the draft that components of Spin 2 were made for.
 const DRAFT: &str = "wasi:http/incoming-handler@0.2.0-rc-2023-10-18";
-const SERVICE: &str = "wasi:http/handler@0.3.0";
+/// The release, and its last draft.
+const SERVICES: [&str; 2] = ["wasi:http/handler@0.3.0", "wasi:http/handler@0.3.0-rc-2026-03-15"];
 const WHOLE: &str = "fermyon:spin/inbound-http";
 
 wire! {
@@ -108,9 +109,11 @@ impl HttpWorld {
             let export = super::member(component, "http", (WHOLE, "handle-request"), shape)?;
             return Ok(Self::Whole(export));
         }
-        if component.exported_member(SERVICE, "handle").is_some() {
-            let export = super::member(component, "http", (SERVICE, "handle"), SERVICE_SHAPE)?;
-            return Ok(Self::Service(export));
+        for service in SERVICES {
+            if component.exported_member(service, "handle").is_some() {
+                let export = super::member(component, "http", (service, "handle"), SERVICE_SHAPE)?;
+                return Ok(Self::Service(export));
+            }
         }
         let is_draft = names.iter().any(|name| name == DRAFT);
         let handler = if is_draft { DRAFT } else { HANDLER };

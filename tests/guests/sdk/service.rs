@@ -1,4 +1,4 @@
-//! A component as the SDK 7 makes it: `async`, with the types of the crate `http`.
+//! A component as the SDKs 6 and 7 make it: `async`, with the types of the crate `http`.
 
 mod said;
 

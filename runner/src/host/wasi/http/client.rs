@@ -26,8 +26,8 @@ use crate::limits::engine::PIPE_BYTES;
 
 type Answered = Result<Resource<ServiceResponse>, ErrorCode>;
 
-pub(super) fn offer(door: &mut Door) -> Answer<()> {
-    interface_of_3(door, "http/client")?.waiting(Twin::Async, "send", send)
+pub(super) fn offer(door: &mut Door, version: &str) -> Answer<()> {
+    interface_of_3(door, "http/client", version)?.waiting(Twin::Async, "send", send)
 }
 
 async fn send(host: Host, (request,): (Resource<ServiceRequest>,)) -> Answer<(Answered,)> {

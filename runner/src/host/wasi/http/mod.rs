@@ -32,7 +32,11 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     incoming::offer(&mut types)?;
     outgoing::offer(&mut types)?;
     outgoing::offer_handler(door)?;
-    service::offer(door)?;
-    client::offer(door)?;
     draft::offer(door)
+}
+
+/// The same in a version of 0.3.
+pub(super) fn offer_of_3(door: &mut Door, version: &str) -> Answer<()> {
+    service::offer(door, version)?;
+    client::offer(door, version)
 }

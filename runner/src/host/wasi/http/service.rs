@@ -15,6 +15,7 @@ use super::{Door, Host, Interface};
 use crate::engine::door::Answer;
 use crate::engine::streams::{Promise, Resolver, Stream, promise};
 use crate::engine::wire::wire;
+use crate::host::wasi::interface_of_3;
 
 /// `resource request`
 pub struct ServiceRequest {
@@ -125,8 +126,8 @@ type Asked = Resource<ServiceRequest>;
 type Told = Resource<ServiceResponse>;
 type Coming = (Stream<u8>, Promise<Trailers>);
 
-pub(super) fn offer(door: &mut Door) -> Answer<()> {
-    let mut types = super::super::interface_of_3(door, "http/types")?;
+pub(super) fn offer(door: &mut Door, version: &str) -> Answer<()> {
+    let mut types = interface_of_3(door, "http/types", version)?;
     offer_fields(&mut types)?;
     super::options::offer(&mut types)?;
     offer_request(&mut types)?;
