@@ -28,7 +28,8 @@ fn main() {
     let app = ScratchApp::example("echo").built();
     let variable = format!("broker={}", broker.address());
     let mut running = Running::start(&mut app.pirnd(&["up", "--variable", &variable]));
-    running.wait_for("running echo");
+    // Only now is somebody there for what comes.
+    running.wait_for("connected");
     let mut link = Link::open(broker.port());
     // So that it has done what it does, once.
     link.burst(1);

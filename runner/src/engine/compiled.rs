@@ -2,11 +2,16 @@
 //! component is loaded and linked once; each event gets a fresh instance of it.
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::pin::Pin;
 
-use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, types};
-use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+use wasmtime::component::{
+    Accessor, Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift,
+    Lower, types,
+};
+use wasmtime::{AsContextMut as _, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use super::canonical::End;
 use super::component::Allowance;
@@ -18,6 +23,7 @@ use super::offered::compatible;
 use super::streams::{Fate, Fated};
 use super::ticker::Ticker;
 use super::turns;
+use super::wire::{Bound, Wire};
 use crate::limits::engine as limits;
 
 /// The engine for one form of code, with everything that guests may import.
@@ -203,9 +209,39 @@ pub struct Compiled<H: Holds> {
 }
 
 /// A fresh instance and its store; both end together.
-pub struct Running<H: Holds> {
-    pub(crate) store: Store<Guest<H>>,
-    pub(crate) instance: Instance,
+pub(super) struct Running<H: Holds> {
+    pub(super) store: Store<Guest<H>>,
+    pub(super) instance: Instance,
+}
+
+impl<H: Holds> Running<H> {
+    /// Calls an export of these types.
+    pub(super) async fn call<P, R>(
+        &mut self,
+        export: ComponentExportIndex,
+        mut params: P,
+    ) -> wasmtime::Result<R>
+    where
+        P: ComponentNamedList + Lower + Wire + Send + Sync + 'static,
+        R: ComponentNamedList + Lift + Wire + Send + Sync + 'static,
+    {
+        let Self { store, instance } = self;
+        let function = instance.get_typed_func::<P, R>(&mut *store, export)?;
+        params.connect(&mut store.as_context_mut(), Bound::Guest)?;
+        let mut result = function.call_async(&mut *store, params).await?;
+        result.connect(&mut store.as_context_mut(), Bound::Host)?;
+        Ok(result)
+    }
+}
+
+/// What is done with it. In boxes: one piece of code runs all kinds of calls.
+pub(super) type Called<'c, H> = Box<dyn FnOnce(Running<H>) -> Calling<'c, H> + Send + 'c>;
+
+type Calling<'c, H> = Pin<Box<dyn Future<Output = (Running<H>, wasmtime::Result<()>)> + Send + 'c>>;
+
+/// Done when the guest has nothing left to do.
+async fn rest<H: Holds>(guest: &Accessor<Guest<H>>) {
+    poll_fn(|cx| guest.poll_no_interesting_tasks(cx)).await;
 }
 
 impl<H: Holds> Compiled<H> {
@@ -268,14 +304,14 @@ impl<H: Holds> Compiled<H> {
         range.end as usize - range.start as usize
     }
 
-    /// Makes a fresh instance and runs `call` on it within the allowance. The store is gone
-    /// afterwards, whatever happened. Dropping this future drops the guest where it stands.
-    pub(crate) async fn run<R>(
+    /// Makes a fresh instance, runs `call` on it within the allowance, and what the guest goes on with after that. The store
+    /// is gone afterwards, whatever happened. Dropping this future drops the guest where it stands.
+    pub(super) async fn run(
         &self,
         host: H,
         allowance: Allowance,
-        call: impl AsyncFnOnce(&mut Running<H>) -> wasmtime::Result<R>,
-    ) -> Result<R, Fault> {
+        call: Called<'_, H>,
+    ) -> Result<(), Fault> {
         let limiter = Limiter::new(allowance.memory_bytes_max, self.stack_bytes);
         let fate = Fate::default();
         let guest = Guest { host, limiter, fate: fate.clone() };
@@ -293,13 +329,19 @@ impl<H: Holds> Compiled<H> {
                 Ok(instance) => instance,
                 Err(error) => return Err(Fault::from_error(&error, &store.data().limiter)),
             };
-            let mut running = Running { store, instance };
+            let mut calling = call(Running { store, instance });
+            let mut called = None;
             let _short = Short(fate.clone());
-            let result = call(&mut running).await;
+            let (running, result) = calling.as_mut().await;
+            let Running { store, .. } = called.insert(running);
+            let result = match result {
+                Ok(()) => store.run_concurrent(async |guest| rest(guest).await).await,
+                Err(error) => Err(error),
+            };
             if result.is_ok() {
                 fate.seal(End::Whole);
             }
-            result.map_err(|error| Fault::from_error(&error, &running.store.data().limiter))
+            result.map_err(|error| Fault::from_error(&error, &store.data().limiter))
         });
         match tokio::time::timeout(allowance.deadline, guest).await {
             Ok(result) => result,

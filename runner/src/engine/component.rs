@@ -1,14 +1,12 @@
 //! A loaded component, whichever engine runs it: what worlds see. A closed choice of two.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::time::Duration;
 
-use wasmtime::AsContextMut as _;
-use wasmtime::component::{Accessor, ComponentExportIndex, ComponentNamedList, Lift, Lower};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Lift, Lower};
 
 use super::canonical::{FuncType, Value, trap};
-use super::compiled::{Compiled, Guest};
+use super::compiled::{Called, Compiled};
 use super::config::Code;
 use super::described;
 use super::door::Holds;
@@ -135,34 +133,27 @@ impl<H: Holds> Component<H> {
         P: ComponentNamedList + Lower + Wire + Send + Sync + 'static,
         R: ComponentNamedList + Lift + Wire + Send + Sync + 'static,
     {
-        let stranger = || trap("its export is another component's");
         match (self, export.0) {
             (Self::Compiled(compiled), Place::Compiled(index)) => {
-                let call = async |running: &mut super::compiled::Running<H>| {
-                    let (instance, store) = (running.instance, &mut running.store);
-                    let function = instance.get_typed_func::<P, R>(&mut *store, index)?;
-                    let mut result = function.call_async(&mut *store, params).await?;
-                    result.connect(&mut store.as_context_mut())?;
-                    answered(result);
-                    let rest = async |guest: &Accessor<Guest<H>>| {
-                        poll_fn(|cx| guest.poll_no_interesting_tasks(cx)).await;
-                    };
-                    store.run_concurrent(rest).await
-                };
+                let call: Called<'_, H> = Box::new(move |mut running| {
+                    Box::pin(async move {
+                        let ended = running.call(index, params).await.map(answered);
+                        (running, ended)
+                    })
+                });
                 compiled.run(host, allowance, call).await
             }
             (Self::Interpreted(interpreted), Place::Interpreted(index)) => {
                 let Value::Fields(params) = params.into_value() else { return Err(stranger()) };
                 let mut is_strange = false;
-                let answer = |result: Option<Value>| {
+                let told = Box::new(|result: Option<Value>| {
                     let results = R::from_value(Value::Fields(result.into_iter().collect()));
                     is_strange = results.is_none();
                     if let Some(results) = results {
                         answered(results);
                     }
-                };
-                let called = interpreted.call_and_go_on(index, host, allowance, params, answer);
-                called.await?;
+                });
+                interpreted.call_and_go_on(index, host, allowance, params, told).await?;
                 if is_strange { Err(stranger()) } else { Ok(()) }
             }
             _ => Err(stranger()),
@@ -208,4 +199,8 @@ impl<H: Holds> Component<H> {
             Self::Interpreted(interpreted) => interpreted.code_bytes(),
         }
     }
+}
+
+fn stranger() -> Fault {
+    trap("its export is another component's")
 }

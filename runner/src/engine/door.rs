@@ -6,17 +6,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wasmtime::AsContextMut as _;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{
-    Component, ComponentNamedList, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType,
-};
+use wasmtime::component::{Accessor, Component, Linker, LinkerInstance, Resource, ResourceType};
+use wasmtime::{AsContextMut as _, StoreContextMut};
 
 use super::canonical::{FuncType, Shape, Type, Value};
 use super::compiled::Guest;
+use super::crossing::Crossing;
 use super::offered::{Callable, Offer, Offered, Offering};
-use super::streams::{Item, Promise, Stream};
-use super::wire::Wire;
+use super::streams::{Item, Payload, Promise, Stream};
+use super::wire::{Bound, Wire};
 
 /// What a capability's function answers: a value for the guest, or an error that ends the guest.
 pub type Answer<R> = wasmtime::Result<R>;
@@ -47,7 +46,7 @@ pub struct Door<H: Holds> {
 
 /// What is behind the interpreted engine's door, each thing at its place.
 pub(super) struct Behind<H> {
-    pub(super) functions: Vec<Function<H>>,
+    pub(super) functions: Vec<Act<H>>,
     pub(super) resources: Vec<DropResource<H>>,
 }
 
@@ -59,19 +58,104 @@ pub(super) type Answering = Pin<Box<dyn Future<Output = Answer<Option<Value>>> +
 
 type AtOnce<H> = dyn Fn(&H, Vec<Value>) -> Answer<Option<Value>> + Send + Sync;
 type Waiting<H> = dyn Fn(H, Vec<Value>) -> Answering + Send + Sync;
+type Store<'a, H> = StoreContextMut<'a, Guest<H>>;
 
 /// A capability's function over values instead of Rust types.
-pub(super) enum Function<H> {
+pub(super) enum Act<H> {
     AtOnce(Box<AtOnce<H>>),
-    Waiting(Box<Waiting<H>>),
+    Waiting(Twin, Box<Waiting<H>>),
 }
 
-impl<H: Holds> Function<H> {
+impl<H: Clone> Act<H> {
     /// Calls it. Dropped half-way when the guest's deadline passes, or when the guest gives up.
     pub(super) fn call(&self, host: &H, params: Vec<Value>) -> Answering {
         match self {
             Self::AtOnce(act) => Box::pin(std::future::ready(act(host, params))),
-            Self::Waiting(act) => act(host.clone(), params),
+            Self::Waiting(_, act) => act(host.clone(), params),
+        }
+    }
+}
+
+/// What the compiled engine has to do beside, where there are streams or futures.
+struct Function<H: Holds> {
+    act: Act<H>,
+    /// In what it takes: makes pipes of those that come from a guest.
+    enters: Option<fn(&mut Store<'_, H>, Vec<Value>) -> Answer<Vec<Value>>>,
+    /// In what it answers: makes a guest's of pipes.
+    leaves: Option<fn(&mut Store<'_, H>, Option<Value>) -> Answer<Option<Value>>>,
+}
+
+impl<H: Holds> Function<H> {
+    fn new<P: Wire, R: Wire>(act: Act<H>) -> Self {
+        Self {
+            act,
+            enters: P::FLOWS.then_some(|store, params| {
+                let mut params: P = taken(params)?;
+                params.connect(store, Bound::Host)?;
+                Ok(listed(params))
+            }),
+            leaves: R::FLOWS.then_some(|store, result| {
+                let mut results: R = taken(result.into_iter().collect())?;
+                results.connect(store, Bound::Guest)?;
+                Ok(given(results))
+            }),
+        }
+    }
+
+    fn taken_from(&self, store: &mut Store<'_, H>, params: Vec<Value>) -> Answer<Vec<Value>> {
+        match self.enters {
+            Some(enters) => enters(store, params),
+            None => Ok(params),
+        }
+    }
+
+    fn asked_from(&self, store: &mut Store<'_, H>, params: Vec<Value>) -> Answer<Answering> {
+        let params = self.taken_from(store, params)?;
+        Ok(self.act.call(&store.data().host, params))
+    }
+
+    fn given_to(&self, store: &mut Store<'_, H>, result: Option<Value>) -> Answer<Crossing> {
+        let result = match self.leaves {
+            Some(leaves) => leaves(store, result)?,
+            None => result,
+        };
+        Ok(Crossing(result.into_iter().collect()))
+    }
+}
+
+/// Puts a function into the compiled engine's linker.
+fn link<H: Holds>(
+    linker: &mut LinkerInstance<'_, Guest<H>>,
+    name: &str,
+    function: Function<H>,
+) -> Answer<()> {
+    let function = Arc::new(function);
+    match function.act {
+        Act::AtOnce(_) => linker.func_wrap(name, move |mut store, Crossing(params)| {
+            let params = function.taken_from(&mut store, params)?;
+            let Act::AtOnce(act) = &function.act else { return Err(stranger()) };
+            let result = act(&store.data().host, params)?;
+            function.given_to(&mut store, result)
+        }),
+        Act::Waiting(Twin::Sync, _) => {
+            linker.func_wrap_async(name, move |mut store, Crossing(params)| {
+                let function = Arc::clone(&function);
+                Box::new(async move {
+                    let result = function.asked_from(&mut store, params)?.await?;
+                    function.given_to(&mut store, result)
+                })
+            })
+        }
+        Act::Waiting(Twin::Async, _) => {
+            linker.func_wrap_concurrent(name, move |guest: &Accessor<_>, Crossing(params)| {
+                let function = Arc::clone(&function);
+                let asked = guest
+                    .with(|mut store| function.asked_from(&mut store.as_context_mut(), params));
+                Box::pin(async move {
+                    let result = asked?.await?;
+                    guest.with(|mut store| function.given_to(&mut store.as_context_mut(), result))
+                })
+            })
         }
     }
 }
@@ -101,15 +185,23 @@ fn list_fits<L: Wire>(list: Option<&Type>) -> bool {
 /// A guest's parameters as the Rust types they were found to fit.
 fn taken<P: Wire>(params: Vec<Value>) -> Answer<P> {
     let taken = P::from_value(Value::Fields(params));
-    taken.ok_or_else(|| wasmtime::Error::msg("it passed values of other types than it declared"))
+    taken.ok_or_else(stranger)
+}
+
+fn stranger() -> wasmtime::Error {
+    wasmtime::Error::msg("it passed values of other types than it declared")
+}
+
+fn listed<L: Wire>(list: L) -> Vec<Value> {
+    match list.into_value() {
+        Value::Fields(values) => values,
+        value => vec![value],
+    }
 }
 
 /// The one result, or none.
 fn given<R: Wire>(results: R) -> Option<Value> {
-    match results.into_value() {
-        Value::Fields(results) => results.into_iter().next(),
-        result => Some(result),
-    }
+    listed(results).into_iter().next()
 }
 
 impl<H: Holds> Door<H> {
@@ -140,6 +232,7 @@ impl<H: Holds> Door<H> {
         let Some(linker) = &self.linker else {
             return Err(wasmtime::Error::msg("this door is not the compiled engine's"));
         };
+        self.offered.fits(component).map_err(wasmtime::Error::msg)?;
         let mut linker = linker.clone();
         for missing in self.offered.missing(component) {
             match missing.interface {
@@ -193,19 +286,13 @@ pub struct Interface<'a, H: Holds> {
 }
 
 impl<H: Holds> Interface<'_, H> {
-    fn linked(&mut self, name: &str) -> Answer<()> {
-        self.offer.note(name, Offering::Linked);
-        Ok(())
-    }
-
-    fn function(
-        &mut self,
-        name: &str,
-        fits: fn(&FuncType) -> bool,
-        function: Function<H>,
-    ) -> Answer<()> {
+    fn function<P: Wire, R: Wire>(&mut self, name: &str, act: Act<H>) -> Answer<()> {
         let place = self.behind.functions.len();
-        self.behind.functions.push(function);
+        match &mut self.linker {
+            Some(linker) => link(linker, name, Function::new::<P, R>(act))?,
+            None => self.behind.functions.push(act),
+        }
+        let fits = signature_fits::<P, R>;
         self.offer.note(name, Offering::Function(Callable { place, fits }));
         Ok(())
     }
@@ -213,18 +300,11 @@ impl<H: Holds> Interface<'_, H> {
     /// A function that answers at once.
     pub fn at_once<P, R>(&mut self, name: &str, f: fn(&H, P) -> Answer<R>) -> Answer<()>
     where
-        P: ComponentNamedList + Lift + Wire + 'static,
-        R: ComponentNamedList + Lower + Wire + 'static,
+        P: Wire + 'static,
+        R: Wire + 'static,
     {
-        if let Some(linker) = &mut self.linker {
-            linker.func_wrap(name, move |mut store, mut params: P| {
-                params.connect(&mut store)?;
-                f(&store.data().host, params)
-            })?;
-            return self.linked(name);
-        }
         let act = move |host: &H, params| Ok(given(f(host, taken(params)?)?));
-        self.function(name, signature_fits::<P, R>, Function::AtOnce(Box::new(act)))
+        self.function::<P, R>(name, Act::AtOnce(Box::new(act)))
     }
 
     /// A function that may wait. Dropped half-way when the guest's deadline passes, so it must not
@@ -236,32 +316,15 @@ impl<H: Holds> Interface<'_, H> {
         f: impl Fn(H, P) -> Fut + Copy + Send + Sync + 'static,
     ) -> Answer<()>
     where
-        P: ComponentNamedList + Lift + Wire + Send + 'static,
-        R: ComponentNamedList + Lower + Wire + Send + 'static,
+        P: Wire + Send + 'static,
+        R: Wire + Send + 'static,
         Fut: Future<Output = Answer<R>> + Send + 'static,
     {
-        let Some(linker) = &mut self.linker else {
-            let act = move |host: H, params| -> Answering {
-                Box::pin(async move { Ok(given(f(host, taken(params)?).await?)) })
-            };
-            let function = Function::Waiting(Box::new(act));
-            return self.function(name, signature_fits::<P, R>, function);
+        let act = move |host: H, params| -> Answering {
+            let asked = taken(params).map(|params| f(host, params));
+            Box::pin(async move { Ok(given(asked?.await?)) })
         };
-        match twin {
-            Twin::Sync => linker.func_wrap_async(name, move |mut store, mut params: P| {
-                let connected = params.connect(&mut store);
-                let asked = connected.map(|()| f(store.data().host.clone(), params));
-                Box::new(async move { asked?.await })
-            })?,
-            Twin::Async => linker.func_wrap_concurrent(name, move |accessor, mut params: P| {
-                let asked = accessor.with(|mut access| {
-                    params.connect(&mut access.as_context_mut())?;
-                    Ok::<_, wasmtime::Error>(f(access.get().host.clone(), params))
-                });
-                Box::pin(async move { asked?.await })
-            })?,
-        }
-        self.linked(name)
+        self.function::<P, R>(name, Act::Waiting(twin, Box::new(act)))
     }
 
     /// An `async func` that answers with a stream of items and a future of how it ended.
@@ -271,9 +334,9 @@ impl<H: Holds> Interface<'_, H> {
         f: impl Fn(H, P) -> Fut + Copy + Send + Sync + 'static,
     ) -> Answer<()>
     where
-        P: ComponentNamedList + Lift + Wire + Send + 'static,
+        P: Wire + Send + 'static,
         T: Item,
-        E: Lift + Lower + Wire + Send + Sync + 'static,
+        E: Payload,
         Fut: Future<Output = Answer<Result<Vec<T>, E>>> + Send + 'static,
     {
         self.waiting(Twin::Async, name, move |host, params| async move {
@@ -285,14 +348,16 @@ impl<H: Holds> Interface<'_, H> {
     /// A resource type whose values live in the host's table until the guest drops them.
     pub fn resource<T: Send + 'static>(&mut self, name: &str) -> Answer<()> {
         let drop = |host: &H, rep| host.drop_resource(Resource::<T>::new_own(rep));
-        let Some(linker) = &mut self.linker else {
-            self.offer.note(name, Offering::Resource(self.behind.resources.len()));
-            self.behind.resources.push(drop);
-            return Ok(());
-        };
-        linker.resource(name, ResourceType::host::<T>(), move |store, rep| {
-            drop(&store.data().host, rep)
-        })?;
-        self.linked(name)
+        let place = self.behind.resources.len();
+        match &mut self.linker {
+            Some(linker) => {
+                linker.resource(name, ResourceType::host::<T>(), move |store, rep| {
+                    drop(&store.data().host, rep)
+                })?
+            }
+            None => self.behind.resources.push(drop),
+        }
+        self.offer.note(name, Offering::Resource(place));
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ pub mod canonical;
 pub mod compiled;
 pub mod component;
 pub mod config;
+mod crossing;
 mod described;
 pub mod door;
 pub mod fault;

@@ -7,6 +7,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::canonical::FuncType;
+use super::described;
 
 /// All that is offered, by interface name with the version cut to what must be equal.
 #[derive(Default)]
@@ -22,18 +23,16 @@ pub(super) struct Offer {
 
 /// One thing that is offered.
 pub(super) enum Offering {
-    /// It is in the compiled engine's linker.
-    Linked,
-    /// A function, for the interpreted engine.
+    /// A function.
     Function(Callable),
-    /// A resource type, for the interpreted engine: its place among those behind the door.
+    /// A resource type: its place among those behind the interpreted engine's door.
     Resource(usize),
 }
 
-/// A function that is offered to interpreted components.
+/// A function that is offered.
 #[derive(Clone, Copy)]
 pub(super) struct Callable {
-    /// Its place among those behind the door.
+    /// Its place among those behind the interpreted engine's door.
     pub(super) place: usize,
     /// Whether a component means the same by this function's type.
     pub(super) fits: fn(&FuncType) -> bool,
@@ -63,20 +62,36 @@ impl Offered {
         self.0.get(&compatible(interface))?.items.get(name)
     }
 
-    /// The function that is offered to interpreted components under this name.
+    /// The function that is offered under this name.
     pub(super) fn function(&self, interface: &str, name: &str) -> Option<Callable> {
         match self.item(interface, name)? {
             Offering::Function(function) => Some(*function),
-            Offering::Linked | Offering::Resource(_) => None,
+            Offering::Resource(_) => None,
         }
     }
 
-    /// The place of the resource that is offered to interpreted components under this name.
+    /// The place of the resource that is offered under this name.
     pub(super) fn resource(&self, interface: &str, name: &str) -> Option<usize> {
         match self.item(interface, name)? {
             Offering::Resource(place) => Some(*place),
-            Offering::Linked | Offering::Function(_) => None,
+            Offering::Function(_) => None,
         }
+    }
+
+    /// Whether a compiled component means the same by each function that it imports and is offered; a sentence if not.
+    pub(super) fn fits(&self, component: &Component) -> Result<(), String> {
+        let engine = component.engine();
+        for (interface, import) in component.component_type().imports(engine) {
+            let ComponentItem::ComponentInstance(instance) = import.ty else { continue };
+            for (name, item) in instance.exports(engine) {
+                let ComponentItem::ComponentFunc(function) = &item.ty else { continue };
+                let Some(offered) = self.function(interface, name) else { continue };
+                if !described::func_type(function).is_some_and(|ty| (offered.fits)(&ty)) {
+                    return Err(another_type(interface, name));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What the component imports and nobody offers.
@@ -126,6 +141,11 @@ impl Missing {
             _ => Some(format!("{interface}#{}", self.name)),
         }
     }
+}
+
+/// What is said of a function that a component imports and that is offered with another type.
+pub(super) fn another_type(interface: &str, name: &str) -> String {
+    format!("its import `{interface}#{name}` has another type than this build offers")
 }
 
 /// A name with its version cut to the part that makes two versions compatible: `a:b/c@0.2`. A draft is compatible with

@@ -300,5 +300,7 @@ impl Runner {
 /// Files of stores that the operator put elsewhere, by label.
 fn store_paths(app: &App) -> BTreeMap<String, PathBuf> {
     let stores = app.components.iter().flat_map(|plan| &plan.capabilities.key_value_stores);
-    stores.map(|(label, path)| (label.clone(), path.clone())).collect()
+    let mut paths = BTreeMap::new();
+    stores.for_each(|(label, path)| drop(paths.insert(label.clone(), path.clone())));
+    paths
 }

@@ -82,6 +82,7 @@ impl Handles {
         let link = match flow {
             Flow::Guest(link) => link,
             Flow::Host(source) => Link::new(ty, Side::Idle, Side::Source(source)),
+            Flow::Foreign(_) => return Err(disagree()),
         };
         let is_dropped = matches!(link.shared().writer, Side::Dropped);
         let index = self.hold(ty, link, Way::Read)?;

@@ -30,7 +30,7 @@ pub use lower::{Heap, Lower};
 pub use pipe::{End, Next, Sink, Source, pipe};
 pub use text::Encoding;
 pub use types::{Abi, Flat, FuncType, ResourceId, Shape, Type, TypeError};
-pub use value::{Flow, Handle, Value};
+pub use value::{Flow, Foreign, Handle, Value};
 pub use waitables::{BLOCKED, CANCELLED, COMPLETED, Cancel, DROPPED, Event, Status, packed};
 
 use super::fault::Fault;

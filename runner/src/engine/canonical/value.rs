@@ -1,6 +1,9 @@
 //! A value on its way between a guest and whoever is on the other side. It says nothing of its type:
 //! both ends know that, and it was compared when the component was linked.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::link::Link;
@@ -37,6 +40,30 @@ pub enum Flow {
     Host(Source),
     /// From one of its components.
     Guest(Link),
+    /// From where an engine of its own keeps it.
+    Foreign(Foreign),
+}
+
+/// Something that only the engine that it comes from knows; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Foreign(Arc<dyn Any + Send + Sync>);
+
+impl Foreign {
+    /// It is this.
+    pub fn new(it: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(it))
+    }
+
+    /// What it is, for who made it.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+impl PartialEq for Foreign {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// What a handle stands for.

@@ -20,7 +20,7 @@ use super::plan::{
 };
 use super::scope::Scope;
 use crate::engine::canonical::{Abi, Encoding, Flat, FuncType, ResourceId};
-use crate::engine::offered::Offered;
+use crate::engine::offered::{Offered, another_type};
 use crate::limits::engine as limits;
 
 /// The plan while it is made.
@@ -58,12 +58,12 @@ pub(super) fn link(
 /// What can be called from outside: functions and those of interfaces, but not what is in interfaces within
 /// interfaces. One that is in two others unfolds into two, so these could become any number.
 fn exported(items: &BTreeMap<String, Item<'_>>) -> BTreeMap<String, Export> {
-    callable(items, |items| Export::Instance(Arc::new(callable(items, |_| Export::Other))))
+    callable(items, &|items| Export::Instance(Arc::new(callable(items, &|_| Export::Other))))
 }
 
 fn callable<'a>(
     items: &BTreeMap<String, Item<'a>>,
-    interface: impl Fn(&BTreeMap<String, Item<'a>>) -> Export,
+    interface: &dyn Fn(&BTreeMap<String, Item<'a>>) -> Export,
 ) -> BTreeMap<String, Export> {
     let one = |(name, item): (&String, &Item<'a>)| {
         let export = match item {
@@ -249,9 +249,7 @@ impl Linker<'_> {
     ) -> Result<Target, LoadError> {
         match self.offered.function(interface, name) {
             Some(function) if (function.fits)(ty) => Ok(Target::Host(function.place)),
-            Some(_) => Err(LoadError::Refused(format!(
-                "its import `{interface}#{name}` has another type than this build offers"
-            ))),
+            Some(_) => Err(LoadError::Refused(another_type(interface, name))),
             None => {
                 self.miss(interface, name);
                 let sentence =

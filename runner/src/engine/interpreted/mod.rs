@@ -266,7 +266,7 @@ impl<H: Holds> Interpreted<H> {
         params: Vec<Value>,
     ) -> Result<Option<Value>, Fault> {
         let mut answer = None;
-        let answered = |result| answer = Some(result);
+        let answered = Box::new(|result| answer = Some(result));
         let ended = self.call_and_go_on(function, host, allowance, params, answered).await;
         match (ended, answer) {
             // What it would have done afterwards took too long.
@@ -283,7 +283,7 @@ impl<H: Holds> Interpreted<H> {
         host: H,
         allowance: Allowance,
         params: Vec<Value>,
-        answered: impl FnOnce(Option<Value>) + Send,
+        answered: work::Told<'_>,
     ) -> Result<(), Fault> {
         let limiter = Limiter::new(allowance.memory_bytes_max, self.stack_bytes);
         let guest = Guest::new(&self.engine, &self.plan, &self.behind, host, limiter);

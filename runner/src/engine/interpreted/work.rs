@@ -20,7 +20,7 @@ use crate::limits::engine as limits;
 pub(super) type Job<'p> = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'p>>;
 
 /// The jobs of one instance.
-struct Work<'p, 'g, H: Holds, F> {
+struct Work<'p, 'g, H: Holds> {
     guest: &'g Arc<Guest<'p, H>>,
     jobs: Vec<Job<'p>>,
     /// Which goes on before any other.
@@ -28,7 +28,7 @@ struct Work<'p, 'g, H: Holds, F> {
     /// Something happened since it was last asked.
     went_on: bool,
     /// Who is told what the outermost call came to; `None` once they were.
-    answered: Option<F>,
+    answered: Option<Told<'g>>,
 }
 
 /// Why nobody is polled right now.
@@ -39,12 +39,15 @@ enum Stop {
     Waits { soon: bool },
 }
 
+/// Who is told what the outermost call came to. In a box: one piece of code runs all kinds of calls.
+pub(super) type Told<'a> = Box<dyn FnOnce(Option<Value>) + Send + 'a>;
+
 /// Runs the first job and all that come of it. `answered` is told what the outermost call came to when that is known; what
 /// its task does then is still done, as is what others do.
 pub(super) async fn run<'p, H: Holds>(
     guest: &Arc<Guest<'p, H>>,
     first: Job<'p>,
-    answered: impl FnOnce(Option<Value>),
+    answered: Told<'_>,
 ) -> Result<(), Fault> {
     let (jobs, answered) = (vec![first], Some(answered));
     let mut work = Work { guest, jobs, current: None, went_on: true, answered };
@@ -84,7 +87,7 @@ fn long(
     Poll::Ready(Ok(false))
 }
 
-impl<'p, H: Holds, F: FnOnce(Option<Value>)> Work<'p, '_, H, F> {
+impl<'p, H: Holds> Work<'p, '_, H> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Result<Stop, Fault> {
         loop {
             let was_held = self.current.take();
@@ -149,7 +152,7 @@ impl<'p, H: Holds, F: FnOnce(Option<Value>)> Work<'p, '_, H, F> {
     }
 }
 
-impl<H: Holds, F> Drop for Work<'_, '_, H, F> {
+impl<H: Holds> Drop for Work<'_, '_, H> {
     /// What was not taken up holds the guest that holds it.
     fn drop(&mut self) {
         let spawned = std::mem::take(&mut self.guest.it().spawned);

@@ -15,14 +15,15 @@ use wasmtime::component::__internal::{
     CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
 use wasmtime::component::{
-    ComponentType, Destination, FutureConsumer, FutureReader, Lift, Lower, Source as Written,
-    StreamConsumer, StreamProducer, StreamReader, StreamResult, WriteBuffer,
+    ComponentType, Destination, FutureAny, FutureConsumer, FutureReader, Lift, Lower,
+    Source as Written, StreamAny, StreamConsumer, StreamProducer, StreamReader, StreamResult,
+    WriteBuffer,
 };
 
-use super::{Held, Promise, Stream, nothing};
+use super::{Held, Promise, Stream};
 use crate::engine::canonical::{End, Next, Sink, Source, Value, pipe};
 use crate::engine::door::Answer;
-use crate::engine::wire::Wire;
+use crate::engine::wire::{Bound, Wire};
 use crate::limits::engine::{PIPE_BYTES, PIPE_ITEMS};
 
 /// What becomes of a guest, for those who read what it writes: known before its end, unless it does not end by itself.
@@ -101,7 +102,7 @@ pub fn written_items<T: Payload, D: Fated>(
 ) -> Answer<Vec<Value>> {
     let mut items: Vec<T> = Vec::with_capacity(room.min(written.remaining(&mut store)));
     written.read(&mut store, &mut items)?;
-    items.iter_mut().try_for_each(|item| item.connect(&mut store))?;
+    items.iter_mut().try_for_each(|item| item.connect(&mut store, Bound::Host))?;
     Ok(items.into_iter().map(T::into_value).collect())
 }
 
@@ -238,7 +239,7 @@ impl<D: Fated, T: Payload> FutureConsumer<D> for Consumer<T> {
         let mut value = None;
         let read = written.read(&mut store, &mut value).and_then(|()| {
             if let Some(mut value) = value {
-                value.connect(&mut store)?;
+                value.connect(&mut store, Bound::Host)?;
                 self.sink.put(value.into_value());
             }
             Ok(())
@@ -248,32 +249,32 @@ impl<D: Fated, T: Payload> FutureConsumer<D> for Consumer<T> {
 }
 
 impl<T: Item> Stream<T> {
-    /// What a compiled guest passed is put to a pipe.
+    /// What a compiled guest passed is put to a pipe, and what is for it made of one.
     pub(super) fn connect_stream<D: Fated>(
         &mut self,
         store: &mut StoreContextMut<'_, D>,
+        bound: Bound,
     ) -> Answer<()> {
-        self.0 = match std::mem::replace(&mut self.0, Held::Gone) {
-            Held::Guest(reader) => Held::Pipe(match reader.try_into::<Source>(&mut *store) {
-                Ok(source) => source,
-                Err(reader) => {
-                    let (sink, source) = pipe(T::ROOM);
-                    let fate = store.data().fate().clone();
-                    reader.pipe(store, Consumer::<T> { sink, fate, item: PhantomData })?;
-                    source
-                }
-            }),
-            held => held,
+        self.0 = match (std::mem::replace(&mut self.0, Held::Gone), bound) {
+            (Held::Guest(stream), Bound::Host) => {
+                let reader: StreamReader<T> = stream.try_into_stream_reader()?;
+                Held::Pipe(match reader.try_into::<Source>(&mut *store) {
+                    Ok(source) => source,
+                    Err(reader) => {
+                        let (sink, source) = pipe(T::ROOM);
+                        let fate = store.data().fate().clone();
+                        reader.pipe(store, Consumer::<T> { sink, fate, item: PhantomData })?;
+                        source
+                    }
+                })
+            }
+            (Held::Pipe(source), Bound::Guest) => {
+                let reader = StreamReader::new(&mut *store, Producer::<T>(source, PhantomData))?;
+                Held::Guest(StreamAny::try_from_stream_reader(store, reader)?)
+            }
+            (held, _) => held,
         };
         Ok(())
-    }
-
-    fn reader<D: 'static>(&self, store: &mut StoreContextMut<'_, D>) -> Answer<StreamReader<T>> {
-        let source = match &self.0 {
-            Held::Pipe(source) => source.clone(),
-            Held::Guest(_) | Held::Gone => nothing(),
-        };
-        StreamReader::new(store, Producer(source, PhantomData))
     }
 }
 
@@ -282,43 +283,42 @@ impl<T: Payload> Promise<T> {
     pub(super) fn connect_future<D: Fated>(
         &mut self,
         store: &mut StoreContextMut<'_, D>,
+        bound: Bound,
     ) -> Answer<()> {
-        self.0 = match std::mem::replace(&mut self.0, Held::Gone) {
-            Held::Guest(reader) => {
+        self.0 = match (std::mem::replace(&mut self.0, Held::Gone), bound) {
+            (Held::Guest(future), Bound::Host) => {
+                let reader: FutureReader<T> = future.try_into_future_reader()?;
                 let (sink, source) = pipe(1);
                 let fate = store.data().fate().clone();
                 reader.pipe(store, Consumer::<T> { sink, fate, item: PhantomData })?;
                 Held::Pipe(source)
             }
-            held => held,
+            (Held::Pipe(source), Bound::Guest) => {
+                let reader = FutureReader::new(&mut *store, awaited::<T>(source))?;
+                Held::Guest(FutureAny::try_from_future_reader(store, reader)?)
+            }
+            (held, _) => held,
         };
         Ok(())
     }
+}
 
-    fn reader<D: 'static>(&self, store: &mut StoreContextMut<'_, D>) -> Answer<FutureReader<T>> {
-        let source = match &self.0 {
-            Held::Pipe(source) => source.clone(),
-            Held::Guest(_) | Held::Gone => nothing(),
-        };
-        FutureReader::new(store, async move {
-            let next = poll_fn(|cx| source.poll_next(cx, 1)).await;
-            let value = match next {
-                Next::Value(value) => T::from_value(value),
-                Next::End(_) => None,
-            };
-            value.ok_or_else(|| wasmtime::Error::msg("it waits for a value that will never come"))
-        })
-    }
+async fn awaited<T: Payload>(source: Source) -> Answer<T> {
+    let value = match poll_fn(|cx| source.poll_next(cx, 1)).await {
+        Next::Value(value) => T::from_value(value),
+        Next::End(_) => None,
+    };
+    value.ok_or_else(|| wasmtime::Error::msg("it waits for a value that will never come"))
 }
 
 macro_rules! crossing {
-    ($name:ident<$bound:ident> as $reader:ident) => {
-        // SAFETY: it is on the wire what the engine's own reader is, which does all of it.
+    ($name:ident<$bound:ident> as $reader:ident, $any:ident) => {
+        // SAFETY: it is on the wire what the engine's own is, which does all of it.
         #[allow(unsafe_code, reason = "says how a type crosses a guest's border; see SAFETY")]
         unsafe impl<T: $bound> ComponentType for $name<T> {
-            type Lower = <$reader<T> as ComponentType>::Lower;
+            type Lower = <$any as ComponentType>::Lower;
 
-            const ABI: CanonicalAbiInfo = <$reader<T> as ComponentType>::ABI;
+            const ABI: CanonicalAbiInfo = <$any as ComponentType>::ABI;
 
             fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Answer<()> {
                 <$reader<T> as ComponentType>::typecheck(ty, types)
@@ -333,7 +333,8 @@ macro_rules! crossing {
                 ty: InterfaceType,
                 src: &Self::Lower,
             ) -> Answer<Self> {
-                <$reader<T>>::linear_lift_from_flat(cx, ty, src).map(|r| Self(Held::Guest(r)))
+                let it = $any::linear_lift_from_flat(cx, ty, src)?;
+                Ok(Self(Held::Guest(it), PhantomData))
             }
 
             fn linear_lift_from_memory(
@@ -341,7 +342,8 @@ macro_rules! crossing {
                 ty: InterfaceType,
                 bytes: &[u8],
             ) -> Answer<Self> {
-                <$reader<T>>::linear_lift_from_memory(cx, ty, bytes).map(|r| Self(Held::Guest(r)))
+                let it = $any::linear_lift_from_memory(cx, ty, bytes)?;
+                Ok(Self(Held::Guest(it), PhantomData))
             }
         }
 
@@ -354,7 +356,7 @@ macro_rules! crossing {
                 ty: InterfaceType,
                 to: &mut MaybeUninit<Self::Lower>,
             ) -> Answer<()> {
-                self.reader(&mut cx.store)?.linear_lower_to_flat(cx, ty, to)
+                self.0.guests()?.linear_lower_to_flat(cx, ty, to)
             }
 
             fn linear_lower_to_memory<D>(
@@ -363,11 +365,22 @@ macro_rules! crossing {
                 ty: InterfaceType,
                 offset: usize,
             ) -> Answer<()> {
-                self.reader(&mut cx.store)?.linear_lower_to_memory(cx, ty, offset)
+                self.0.guests()?.linear_lower_to_memory(cx, ty, offset)
             }
         }
     };
 }
 
-crossing!(Stream<Item> as StreamReader);
-crossing!(Promise<Payload> as FutureReader);
+crossing!(Stream<Item> as StreamReader, StreamAny);
+crossing!(Promise<Payload> as FutureReader, FutureAny);
+
+impl<R> Held<R> {
+    fn guests(&self) -> Answer<&R> {
+        match self {
+            Self::Guest(it) => Ok(it),
+            Self::Pipe(_) | Self::Gone => {
+                Err(wasmtime::Error::msg("it was not made for this guest"))
+            }
+        }
+    }
+}

@@ -13,26 +13,27 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{FutureReader, StreamReader};
+use wasmtime::component::{FutureAny, StreamAny};
 
 #[allow(unused_imports, reason = "for capabilities that stream types of their own")]
 pub(crate) use self::compiled::items;
 pub use self::compiled::{Fate, Fated, Item, Payload, written_items};
-use super::canonical::{End, Flow, Next, Shape, Sink, Source, Type, Value, pipe};
+use super::canonical::{End, Flow, Foreign, Next, Shape, Sink, Source, Type, Value, pipe};
 use super::door::Answer;
-use super::wire::{Wire, payload_fits};
+use super::wire::{Bound, Wire, payload_fits};
 use crate::limits::engine::PIPE_BYTES;
 
 /// A `stream<T>`, to be read, or to be given to a guest.
-pub struct Stream<T>(Held<StreamReader<T>>);
+pub struct Stream<T>(Held<StreamAny>, PhantomData<fn(T)>);
 
 /// A `future<T>`, to be waited for, or to be given to a guest.
-pub struct Promise<T>(Held<FutureReader<T>>);
+pub struct Promise<T>(Held<FutureAny>, PhantomData<fn(T)>);
 
 /// Where it comes from.
 enum Held<R> {
     Pipe(Source),
-    /// From a compiled guest; a pipe is put to it before anybody sees it.
+    /// The compiled engine's: a pipe is put to what comes from a guest before anybody sees it, and this is made of a pipe
+    /// before a guest sees it.
     Guest(R),
     /// Nothing comes: what it was was taken.
     Gone,
@@ -57,13 +58,13 @@ pub struct Cut;
 /// A stream, and where what it brings is written.
 pub fn stream<T: Item>() -> (Writer<T>, Stream<T>) {
     let (sink, source) = pipe(T::ROOM);
-    (Writer(sink, PhantomData), Stream(Held::Pipe(source)))
+    (Writer(sink, PhantomData), Stream(Held::Pipe(source), PhantomData))
 }
 
 /// A future, and who decides what it will be. Where that is dropped without a decision, a guest that waits for it ends.
 pub fn promise<T: Wire>() -> (Resolver<T>, Promise<T>) {
     let (sink, source) = pipe(1);
-    (Resolver(sink, PhantomData), Promise(Held::Pipe(source)))
+    (Resolver(sink, PhantomData), Promise(Held::Pipe(source), PhantomData))
 }
 
 impl<T: Item> Stream<T> {
@@ -212,6 +213,8 @@ impl<T: Wire> Resolver<T> {
 }
 
 impl<T: Item> Wire for Stream<T> {
+    const FLOWS: bool = true;
+
     fn fits(ty: &Type) -> bool {
         matches!(ty.shape(), Shape::Stream(Some(item)) if T::fits(item))
     }
@@ -219,23 +222,33 @@ impl<T: Item> Wire for Stream<T> {
     fn into_value(self) -> Value {
         match self.0 {
             Held::Pipe(source) => Value::Stream(Flow::Host(source)),
-            Held::Guest(_) | Held::Gone => Value::Stream(Flow::Host(nothing())),
+            Held::Guest(it) => Value::Stream(Flow::Foreign(Foreign::new(it))),
+            Held::Gone => Value::Stream(Flow::Host(nothing())),
         }
     }
 
     fn from_value(value: Value) -> Option<Self> {
         match value {
-            Value::Stream(Flow::Host(source)) => Some(Self(Held::Pipe(source))),
+            Value::Stream(Flow::Host(source)) => Some(Self(Held::Pipe(source), PhantomData)),
+            Value::Stream(Flow::Foreign(it)) => {
+                it.get::<StreamAny>().map(|it| Self(Held::Guest(it.clone()), PhantomData))
+            }
             _ => None,
         }
     }
 
-    fn connect<D: Fated>(&mut self, store: &mut StoreContextMut<'_, D>) -> Answer<()> {
-        self.connect_stream(store)
+    fn connect<D: Fated>(
+        &mut self,
+        store: &mut StoreContextMut<'_, D>,
+        bound: Bound,
+    ) -> Answer<()> {
+        self.connect_stream(store, bound)
     }
 }
 
 impl<T: Payload> Wire for Promise<T> {
+    const FLOWS: bool = true;
+
     fn fits(ty: &Type) -> bool {
         matches!(ty.shape(), Shape::Future(payload) if payload_fits::<T>(payload.as_ref()))
     }
@@ -243,19 +256,27 @@ impl<T: Payload> Wire for Promise<T> {
     fn into_value(self) -> Value {
         match self.0 {
             Held::Pipe(source) => Value::Future(Flow::Host(source)),
-            Held::Guest(_) | Held::Gone => Value::Future(Flow::Host(nothing())),
+            Held::Guest(it) => Value::Future(Flow::Foreign(Foreign::new(it))),
+            Held::Gone => Value::Future(Flow::Host(nothing())),
         }
     }
 
     fn from_value(value: Value) -> Option<Self> {
         match value {
-            Value::Future(Flow::Host(source)) => Some(Self(Held::Pipe(source))),
+            Value::Future(Flow::Host(source)) => Some(Self(Held::Pipe(source), PhantomData)),
+            Value::Future(Flow::Foreign(it)) => {
+                it.get::<FutureAny>().map(|it| Self(Held::Guest(it.clone()), PhantomData))
+            }
             _ => None,
         }
     }
 
-    fn connect<D: Fated>(&mut self, store: &mut StoreContextMut<'_, D>) -> Answer<()> {
-        self.connect_future(store)
+    fn connect<D: Fated>(
+        &mut self,
+        store: &mut StoreContextMut<'_, D>,
+        bound: Bound,
+    ) -> Answer<()> {
+        self.connect_future(store, bound)
     }
 }
 

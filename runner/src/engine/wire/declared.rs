@@ -64,6 +64,8 @@ macro_rules! wire {
             enum Index { $($variant),* }
 
             impl Wire for $name {
+                const FLOWS: bool = $($(<$payload as Wire>::FLOWS ||)?)* false;
+
                 fn fits(ty: &Type) -> bool {
                     wire::cases_fit(ty, &[$((
                         wire::wire!(@name $($case)? $variant),
@@ -88,8 +90,9 @@ macro_rules! wire {
                 fn connect<D: wire::Fated>(
                     &mut self,
                     store: &mut wire::StoreContextMut<'_, D>,
+                    bound: wire::Bound,
                 ) -> wire::Answer<()> {
-                    $(wire::wire!(@connect self store $variant $($payload)?);)*
+                    $(wire::wire!(@connect self store bound $variant $($payload)?);)*
                     Ok(())
                 }
             }
@@ -119,6 +122,8 @@ macro_rules! wire {
             use $crate::engine::wire::{self, Wire};
 
             impl Wire for $name {
+                const FLOWS: bool = $(<$ty as Wire>::FLOWS ||)* false;
+
                 fn fits(ty: &Type) -> bool {
                     wire::fields_fit(ty, &[$((
                         wire::wire!(@name $($label)? $field),
@@ -139,8 +144,9 @@ macro_rules! wire {
                 fn connect<D: wire::Fated>(
                     &mut self,
                     store: &mut wire::StoreContextMut<'_, D>,
+                    bound: wire::Bound,
                 ) -> wire::Answer<()> {
-                    $(self.$field.connect(store)?;)*
+                    $(self.$field.connect(store, bound)?;)*
                     Ok(())
                 }
             }
@@ -196,10 +202,10 @@ macro_rules! wire {
             other => other,
         };
     };
-    (@connect $this:ident $store:ident $variant:ident) => {};
-    (@connect $this:ident $store:ident $variant:ident $payload:ty) => {
+    (@connect $this:ident $store:ident $bound:ident $variant:ident) => {};
+    (@connect $this:ident $store:ident $bound:ident $variant:ident $payload:ty) => {
         if let Self::$variant(payload) = $this {
-            payload.connect($store)?;
+            payload.connect($store, $bound)?;
         }
     };
     (@make $payload:ident $variant:ident) => { Some(Self::$variant) };

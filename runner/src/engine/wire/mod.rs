@@ -1,5 +1,5 @@
-//! How Rust types become values of the component model and back, for the interpreted engine. The
-//! compiled engine has derives of its own; `wire!` takes a declaration that uses
+//! How Rust types become values of the component model and back, for both engines. Where guests are called and where
+//! streams bring values, the compiled one has derives of its own; `wire!` takes a declaration that uses
 //! those and adds what is here, so that a type is written once and its cases stand in one order.
 
 mod declared;
@@ -17,6 +17,9 @@ pub use super::streams::Fated;
 
 /// A Rust type that stands for a type of the component model.
 pub trait Wire: Sized {
+    /// There are streams or futures in it.
+    const FLOWS: bool = false;
+
     /// Whether a component means the same by this type.
     fn fits(ty: &Type) -> bool;
 
@@ -26,8 +29,8 @@ pub trait Wire: Sized {
     /// The value, from a guest; `None` if it is of another type.
     fn from_value(value: Value) -> Option<Self>;
 
-    /// Puts pipes to the streams and futures in it that come from a compiled guest.
-    fn connect<D: Fated>(&mut self, _: &mut StoreContextMut<'_, D>) -> Answer<()> {
+    /// Puts pipes to the streams and futures in it that come from a compiled guest, or makes its of those that are ours.
+    fn connect<D: Fated>(&mut self, _: &mut StoreContextMut<'_, D>, _: Bound) -> Answer<()> {
         Ok(())
     }
 
@@ -43,6 +46,15 @@ pub trait Wire: Sized {
             _ => None,
         }
     }
+}
+
+/// Where a value goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// To us.
+    Host,
+    /// To a compiled guest.
+    Guest,
 }
 
 macro_rules! numbers {
@@ -182,6 +194,8 @@ impl Wire for Bytes {
 }
 
 impl<T: Wire> Wire for Vec<T> {
+    const FLOWS: bool = T::FLOWS;
+
     fn fits(ty: &Type) -> bool {
         matches!(ty.shape(), Shape::List(element) if T::fits(element))
     }
@@ -194,12 +208,18 @@ impl<T: Wire> Wire for Vec<T> {
         T::list_from_value(value)
     }
 
-    fn connect<D: Fated>(&mut self, store: &mut StoreContextMut<'_, D>) -> Answer<()> {
-        self.iter_mut().try_for_each(|item| item.connect(store))
+    fn connect<D: Fated>(
+        &mut self,
+        store: &mut StoreContextMut<'_, D>,
+        bound: Bound,
+    ) -> Answer<()> {
+        self.iter_mut().try_for_each(|item| item.connect(store, bound))
     }
 }
 
 impl<T: Wire> Wire for Option<T> {
+    const FLOWS: bool = T::FLOWS;
+
     fn fits(ty: &Type) -> bool {
         matches!(ty.shape(), Shape::Option(payload) if T::fits(payload))
     }
@@ -219,12 +239,18 @@ impl<T: Wire> Wire for Option<T> {
         }
     }
 
-    fn connect<D: Fated>(&mut self, store: &mut StoreContextMut<'_, D>) -> Answer<()> {
-        self.iter_mut().try_for_each(|payload| payload.connect(store))
+    fn connect<D: Fated>(
+        &mut self,
+        store: &mut StoreContextMut<'_, D>,
+        bound: Bound,
+    ) -> Answer<()> {
+        self.iter_mut().try_for_each(|payload| payload.connect(store, bound))
     }
 }
 
 impl<T: Wire, E: Wire> Wire for Result<T, E> {
+    const FLOWS: bool = T::FLOWS || E::FLOWS;
+
     fn fits(ty: &Type) -> bool {
         let Shape::Result(ok, err) = ty.shape() else { return false };
         payload_fits::<T>(ok.as_ref()) && payload_fits::<E>(err.as_ref())
@@ -248,10 +274,14 @@ impl<T: Wire, E: Wire> Wire for Result<T, E> {
         }
     }
 
-    fn connect<D: Fated>(&mut self, store: &mut StoreContextMut<'_, D>) -> Answer<()> {
+    fn connect<D: Fated>(
+        &mut self,
+        store: &mut StoreContextMut<'_, D>,
+        bound: Bound,
+    ) -> Answer<()> {
         match self {
-            Ok(payload) => payload.connect(store),
-            Err(payload) => payload.connect(store),
+            Ok(payload) => payload.connect(store, bound),
+            Err(payload) => payload.connect(store, bound),
         }
     }
 }
@@ -294,6 +324,8 @@ impl<T: 'static> Wire for Resource<T> {
 macro_rules! tuples {
     ($(($($member:ident),*))*) => {$(
         impl<$($member: Wire),*> Wire for ($($member,)*) {
+            const FLOWS: bool = $($member::FLOWS ||)* false;
+
             fn fits(ty: &Type) -> bool {
                 let Shape::Tuple(fields) = ty.shape() else { return false };
                 let mut fields = fields.iter();
@@ -314,9 +346,13 @@ macro_rules! tuples {
             }
 
             #[allow(non_snake_case, unused_variables, reason = "type parameters double as names")]
-            fn connect<Data: Fated>(&mut self, store: &mut StoreContextMut<'_, Data>) -> Answer<()> {
+            fn connect<Data: Fated>(
+                &mut self,
+                store: &mut StoreContextMut<'_, Data>,
+                bound: Bound,
+            ) -> Answer<()> {
                 let ($($member,)*) = self;
-                $($member.connect(store)?;)*
+                $($member.connect(store, bound)?;)*
                 Ok(())
             }
         }

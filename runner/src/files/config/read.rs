@@ -188,14 +188,22 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn string_map(&self, key: &str) -> Result<BTreeMap<String, String>, Error> {
-        let Some(table) = self.table(key)? else {
-            return Ok(BTreeMap::new());
-        };
-        table
-            .entries()
-            .iter()
-            .map(|entry| Ok((entry.key.clone(), entry.string()?.to_owned())))
-            .collect()
+        self.map(key, |entry| Ok((entry.key.clone(), entry.string()?.to_owned())))
+    }
+
+    /// What the entries of a table mean; nothing if it is not there.
+    pub(crate) fn map<V>(
+        &self,
+        key: &str,
+        of: impl Fn(&Value<'_>) -> Result<(String, V), Error>,
+    ) -> Result<BTreeMap<String, V>, Error> {
+        // One by one: to collect them would sort them first, by code of its own for each type.
+        let mut all = BTreeMap::new();
+        for entry in self.table(key)?.iter().flat_map(Table::entries) {
+            let (name, value) = of(&entry)?;
+            all.insert(name, value);
+        }
+        Ok(all)
     }
 
     pub(crate) fn table(&self, key: &str) -> Result<Option<Table<'a>>, Error> {

@@ -63,14 +63,7 @@ pub(super) fn component(
 }
 
 fn variables(reader: &Reader<'_>, table: &Table<'_>) -> Result<BTreeMap<String, Template>, Error> {
-    let Some(variables) = table.table("variables")? else {
-        return Ok(BTreeMap::new());
-    };
-    variables
-        .entries()
-        .iter()
-        .map(|entry| Ok((id::variable_name(entry)?, reader.template(entry)?)))
-        .collect()
+    table.map("variables", |entry| Ok((id::variable_name(entry)?, reader.template(entry)?)))
 }
 
 /// Names that no process could have are refused here, so that no guest sees half an environment.

@@ -18,10 +18,7 @@ const CAPABILITIES: &[&str] = &[
 ];
 
 pub(super) fn dependencies(table: &Table<'_>) -> Result<BTreeMap<String, Dependency>, Error> {
-    let Some(dependencies) = table.table("dependencies")? else {
-        return Ok(BTreeMap::new());
-    };
-    dependencies.entries().iter().map(|entry| Ok((name(entry)?, dependency(entry)?))).collect()
+    table.map("dependencies", |entry| Ok((name(entry)?, dependency(entry)?)))
 }
 
 /// `dependencies_inherit_configuration`.

@@ -76,10 +76,7 @@ fn check_version(root: &Table<'_>) -> Result<(), Error> {
 }
 
 fn variables(root: &Table<'_>) -> Result<BTreeMap<String, VariableDeclaration>, Error> {
-    let Some(table) = root.table("variables")? else {
-        return Ok(BTreeMap::new());
-    };
-    table.entries().iter().map(|entry| Ok((id::variable_name(entry)?, variable(entry)?))).collect()
+    root.map("variables", |entry| Ok((id::variable_name(entry)?, variable(entry)?)))
 }
 
 fn variable(entry: &Value<'_>) -> Result<VariableDeclaration, Error> {

@@ -130,14 +130,7 @@ fn not_offered(value: &Value<'_>, what: &str, other: &str, offered: &[&str]) -> 
 }
 
 fn stores(root: &Table<'_>, key: &str) -> Result<BTreeMap<String, StoreConfig>, Error> {
-    let Some(table) = root.table(key)? else {
-        return Ok(BTreeMap::new());
-    };
-    table
-        .entries()
-        .iter()
-        .map(|entry| Ok((label(entry, &entry.key)?, store(&entry.table()?)?)))
-        .collect()
+    root.map(key, |entry| Ok((label(entry, &entry.key)?, store(&entry.table()?)?)))
 }
 
 fn store(table: &Table<'_>) -> Result<StoreConfig, Error> {
