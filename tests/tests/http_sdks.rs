@@ -1,4 +1,4 @@
-//! The same requests to components that were made with different SDKs, on every engine: the same answers.
+//! The same requests to components that were made with different SDKs, and to one in C, on every engine: the same answers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use pirn_tests::apps::ScratchApp;
@@ -6,40 +6,41 @@ use pirn_tests::guests::guest;
 use pirn_tests::machine;
 use pirn_tests::process::Running;
 use pirn_tests::web::{self, Answer};
+use pirn_tests::webserver::Web;
 
 const ENGINES: [&str; 3] = ["native", "pulley", "interpreted"];
-/// Folders of `tests/guests/sdk`.
-const SDKS: [&str; 3] = ["3", "5", "7"];
+const GUESTS: [&str; 6] = ["sdk-2", "sdk-3", "sdk-5", "sdk-6", "sdk-7", "c-http"];
 
-fn app(sdk: &str, engine: &str) -> ScratchApp {
+fn app(name: &str, engine: &str) -> ScratchApp {
     let engine = machine::engine(engine);
     let app = ScratchApp::with_manifest(&format!(
         r#"spin_manifest_version = 2
 
 [application]
-name = "sdk"
+name = "guest"
 
 [[trigger.http]]
 route = "/..."
-component = "sdk"
+component = "guest"
 
 [[trigger.http]]
 route = "/rooms/:room/..."
-component = "sdk"
+component = "guest"
 
-[component.sdk]
-source = "sdk.wasm"
+[component.guest]
+source = "guest.wasm"
+allowed_outbound_hosts = ["http://127.0.0.1:*"]
 
-[component.sdk.tool.pirn]
+[component.guest.tool.pirn]
 engine = "{engine}"
 "#
     ));
-    app.copy(&guest(&format!("sdk-{sdk}")), "sdk.wasm");
+    app.copy(&guest(name), "guest.wasm");
     app.built()
 }
 
-fn up(sdk: &str, engine: &str) -> (ScratchApp, Running, u16) {
-    let app = app(sdk, engine);
+fn up(name: &str, engine: &str) -> (ScratchApp, Running, u16) {
+    let app = app(name, engine);
     let running = app.up(&["--listen", "127.0.0.1:0"]);
     let port = web::port(&running);
     (app, running, port)
@@ -117,19 +118,19 @@ fn lasting(mut answer: Answer) -> Answer {
 }
 
 #[test]
-fn components_of_every_sdk_give_the_same_answers_on_every_engine() {
+fn components_of_every_origin_give_the_same_answers_on_every_engine() {
     let cases = cases();
     assert!(cases.len() >= 200, "{}", cases.len());
     let mut first: Option<Vec<Answer>> = None;
-    for sdk in SDKS {
+    for name in GUESTS {
         for engine in ENGINES {
-            let (_app, _running, port) = up(sdk, engine);
+            let (_app, _running, port) = up(name, engine);
             let ask = |case: &Case| lasting(web::ask(port, &case.bytes));
             let answers: Vec<Answer> = cases.iter().map(ask).collect();
             let first = first.get_or_insert_with(|| answers.clone());
             for ((case, first), answer) in cases.iter().zip(first).zip(&answers) {
-                assert!(answer.status > 0, "SDK {sdk}, {engine}: no answer to {}", case.name);
-                assert_eq!(first, answer, "SDK {sdk}, {engine}: {}", case.name);
+                assert!(answer.status > 0, "{name}, {engine}: no answer to {}", case.name);
+                assert_eq!(first, answer, "{name}, {engine}: {}", case.name);
             }
         }
     }
@@ -137,7 +138,7 @@ fn components_of_every_sdk_give_the_same_answers_on_every_engine() {
 
 #[test]
 fn those_answers_are_about_what_was_asked() {
-    let (_app, _running, port) = up("3", "interpreted");
+    let (_app, _running, port) = up("sdk-3", "interpreted");
     let asked = Case::new("PUT", "/rooms/kitchen/heating?q", b"x-bytes: \xe4\r\n", b"abc");
     let answer = web::ask(port, &asked.bytes);
     assert_eq!((answer.status, answer.field("x-method")), (200, Some("PUT")));
@@ -153,4 +154,28 @@ fn those_answers_are_about_what_was_asked() {
     }
     let brewed = Case::new("BREW", "/status/418", b"", b"");
     assert_eq!(web::ask(port, &brewed.bytes).status, 418);
+}
+
+/// The SDKs 6 and 7 through `wasi:http/client`, the others through `outgoing-handler`.
+#[test]
+fn components_of_every_sdk_ask_other_servers_on_every_engine() {
+    for name in &GUESTS[..5] {
+        for engine in ENGINES {
+            let server = Web::start(|asked, client| {
+                client.answer("203 Not Mine", &format!("{} [{}]", asked.line, asked.body));
+            });
+            let (_app, _running, port) = up(name, engine);
+            let pass = |to: &str| {
+                let field = format!("x-to: {to}\r\n");
+                web::ask(port, &Case::new("POST", "/", field.as_bytes(), b"a body").bytes)
+            };
+            let answer = pass(&format!("{}/there?a=b", server.address()));
+            let expected = (203, "POST /there?a=b [a body]".to_owned());
+            assert_eq!((answer.status, answer.text()), expected, "{name}, {engine}");
+            assert_eq!(server.asked()[0].header("x-passed"), Some("on"), "{name}, {engine}");
+            let refused = pass("http://192.0.2.1/");
+            assert_eq!(refused.status, 502, "{name}, {engine}: {refused:?}");
+            assert!(refused.text().contains("HttpRequestDenied"), "{name}, {engine}: {refused:?}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use pirn_tests::guests::guest;
 use pirn_tests::machine;
 use pirn_tests::process::Running;
 use pirn_tests::web::{self, Answer};
+use pirn_tests::webserver::Web;
 
 const ENGINES: [&str; 3] = ["native", "pulley", "interpreted"];
 
@@ -25,6 +26,7 @@ component = "service"
 
 [component.service]
 source = "service.wasm"
+allowed_outbound_hosts = ["http://self", "http://127.0.0.1:*"]
 
 [component.service.tool.pirn]
 engine = "{engine}"
@@ -118,6 +120,57 @@ fn when_it_fails_the_client_sees_that_and_the_next_request_is_answered() {
         let cut = web::get(port, "/breaks");
         assert_eq!((cut.status, &*cut.text(), cut.is_whole), (200, "0\n1\n2\n", false), "{engine}");
         running.wait_for("GET /breaks");
+        assert_eq!(web::get(port, "/hello").status, 200, "{engine}");
+    }
+}
+
+fn passed(port: u16, to: &str, body: &str) -> Answer {
+    let length = body.len();
+    let head = format!(
+        "POST /pass HTTP/1.1\r\nhost: h\r\nconnection: close\r\nx-to: {to}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    web::ask(port, head + body)
+}
+
+#[test]
+fn it_asks_others_and_passes_bodies_on_both_ways_as_they_come() {
+    for engine in ENGINES {
+        let (_app, running, port) = up(engine);
+        for length in [0, 1, 70_000, 3 << 20] {
+            let body = "abcdefghij".repeat(length / 10 + 1);
+            let body = &body[..length];
+            // Through this component, to this component, and back.
+            let echo = passed(port, "http://self/echo", body);
+            assert!(echo.is_whole && echo.text() == body, "{engine}: {length} {}", echo.status);
+        }
+        let asked = passed(port, "http://self/teapot", "");
+        assert_eq!(asked.status, 418, "{engine}");
+        let refused = passed(port, "http://192.0.2.1/", "x");
+        assert_eq!(refused.status, 500, "{engine}");
+        running.wait_for("HttpRequestDenied");
+    }
+}
+
+#[test]
+fn whom_it_asks_may_answer_before_all_is_sent_or_fail() {
+    for engine in ENGINES {
+        let server = Web::start(|asked, client| match asked.line.as_str() {
+            "POST /cut" => {
+                client.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+                client.cut();
+            }
+            "POST /none" => client.cut(),
+            line => client.answer("200 OK", &format!("{line} [{}]", asked.body.len())),
+        });
+        let (_app, running, port) = up(engine);
+        let at = server.address();
+        let whole = passed(port, &format!("{at}/a?b"), &"x".repeat(200_000));
+        assert_eq!(whole.text(), "POST /a?b [200000]", "{engine}");
+        let cut = passed(port, &format!("{at}/cut"), "x");
+        assert_eq!((cut.status, cut.is_whole), (200, false), "{engine}: {cut:?}");
+        let none = passed(port, &format!("{at}/none"), "x");
+        assert_eq!(none.status, 500, "{engine}: {none:?}");
+        running.wait_for("HttpResponseIncomplete");
         assert_eq!(web::get(port, "/hello").status, 200, "{engine}");
     }
 }

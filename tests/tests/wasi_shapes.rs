@@ -1,5 +1,5 @@
-//! Every name and type of WASI 0.2: components that import all of it, made from the WIT that a
-//! published crate ships, must link without a stub.
+//! Every name and type of WASI 0.2, and of HTTP in 0.3: components that import all of it, made from the WIT that
+//! published crates ship, must link without a stub.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -29,10 +29,10 @@ fn sources_of(name: &str) -> PathBuf {
     PathBuf::from(manifest).parent().unwrap().to_path_buf()
 }
 
-/// A component that imports every function of one of WASI's worlds, in the crate's version of it.
-fn component_of(package: &str, world: &str) -> Vec<u8> {
+/// A component that imports every function of one of WASI's worlds, in a crate's version of it.
+fn component_of(release: &str, package: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    resolve.push_path(sources_of("wasip2").join("wit")).unwrap();
+    resolve.push_path(sources_of(release).join("wit")).unwrap();
     let found = resolve.packages.iter().find(|(_, p)| p.name.name == package).unwrap().1;
     let world = found.worlds[world];
     let mut module = wit_component::dummy_module(&resolve, world, ManglingAndAbi::Standard32);
@@ -55,12 +55,18 @@ fn load(component: &[u8]) -> Compiled<Host> {
 
 #[test]
 fn a_component_that_imports_all_of_wasi_links_without_a_stub() {
-    let compiled = load(&component_of("cli", "imports"));
+    let compiled = load(&component_of("wasip2", "cli", "imports"));
     assert_eq!(compiled.missing_imports(), [""; 0]);
 }
 
 #[test]
 fn a_component_that_imports_all_of_wasi_http_links_without_a_stub() {
-    let compiled = load(&component_of("http", "imports"));
+    let compiled = load(&component_of("wasip2", "http", "imports"));
+    assert_eq!(compiled.missing_imports(), [""; 0]);
+}
+
+#[test]
+fn a_service_that_imports_all_of_wasi_http_of_0_3_links_without_a_stub() {
+    let compiled = load(&component_of("wasip3", "http", "service"));
     assert_eq!(compiled.missing_imports(), [""; 0]);
 }

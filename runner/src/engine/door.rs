@@ -59,6 +59,8 @@ pub(super) type Answering = Pin<Box<dyn Future<Output = Answer<Option<Value>>> +
 type AtOnce<H> = dyn Fn(&H, Vec<Value>) -> Answer<Option<Value>> + Send + Sync;
 type Waiting<H> = dyn Fn(H, Vec<Value>) -> Answering + Send + Sync;
 type Store<'a, H> = StoreContextMut<'a, Guest<H>>;
+/// Does something in a store to all values that cross, into a function or out of it.
+type Joint<H, V> = fn(&mut Store<'_, H>, V) -> Answer<V>;
 
 /// A capability's function over values instead of Rust types.
 pub(super) enum Act<H> {
@@ -80,9 +82,9 @@ impl<H: Clone> Act<H> {
 struct Function<H: Holds> {
     act: Act<H>,
     /// In what it takes: makes pipes of those that come from a guest.
-    enters: Option<fn(&mut Store<'_, H>, Vec<Value>) -> Answer<Vec<Value>>>,
+    enters: Option<Joint<H, Vec<Value>>>,
     /// In what it answers: makes a guest's of pipes.
-    leaves: Option<fn(&mut Store<'_, H>, Option<Value>) -> Answer<Option<Value>>>,
+    leaves: Option<Joint<H, Option<Value>>>,
 }
 
 impl<H: Holds> Function<H> {
@@ -353,7 +355,7 @@ impl<H: Holds> Interface<'_, H> {
             Some(linker) => {
                 linker.resource(name, ResourceType::host::<T>(), move |store, rep| {
                     drop(&store.data().host, rep)
-                })?
+                })?;
             }
             None => self.behind.resources.push(drop),
         }

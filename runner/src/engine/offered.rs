@@ -148,12 +148,16 @@ pub(super) fn another_type(interface: &str, name: &str) -> String {
     format!("its import `{interface}#{name}` has another type than this build offers")
 }
 
-/// A name with its version cut to the part that makes two versions compatible: `a:b/c@0.2`.
+/// A name with its version cut to the part that makes two versions compatible: `a:b/c@0.2`. A draft is compatible with
+/// itself alone.
 pub(super) fn compatible(name: &str) -> String {
     let Some((interface, version)) = name.split_once('@') else {
         return name.to_string();
     };
-    let mut parts = version.split(['.', '-']);
+    if version.contains('-') {
+        return name.to_string();
+    }
+    let mut parts = version.split('.');
     let major = parts.next().unwrap_or_default();
     match (major, parts.next()) {
         ("0", Some(minor)) => format!("{interface}@0.{minor}"),
@@ -171,6 +175,9 @@ mod tests {
         assert_ne!(compatible("wasi:io/poll@0.2.6"), compatible("wasi:io/poll@0.3.0"));
         assert_eq!(compatible("a:b/c@3.1.0"), compatible("a:b/c@3.0.0"));
         assert_ne!(compatible("a:b/c@2.0.0"), compatible("a:b/c@3.0.0"));
+        let draft = "wasi:io/poll@0.2.0-rc-2023-10-18";
+        assert_ne!(compatible(draft), compatible("wasi:io/poll@0.2.0"));
+        assert_ne!(compatible(draft), compatible("wasi:io/poll@0.2.0-rc-2023-11-10"));
         assert_eq!(
             compatible("spin:mqtt-trigger/spin-mqtt-types"),
             "spin:mqtt-trigger/spin-mqtt-types"

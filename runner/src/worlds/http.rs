@@ -1,5 +1,5 @@
-//! The HTTP world. Three interfaces: `wasi:http/incoming-handler@0.2`, whichever 0.2 a component was built for, in which the
-//! guest is given a request and a place for its answer, both the host's; `wasi:http/handler@0.3`, whose guest returns its
+//! The HTTP world. Three interfaces: `wasi:http/incoming-handler@0.2`, whichever 0.2 a component was built for (the draft of
+//! Spin 2 too), in which the guest is given a request and a place for its answer, both the host's; `wasi:http/handler@0.3`, whose guest returns its
 //! answer; and `fermyon:spin/inbound-http` of old guests, in which both are values, whole.
 
 use bytes::Bytes;
@@ -20,9 +20,10 @@ pub(super) enum HttpWorld {
 }
 
 const HANDLER: &str = "wasi:http/incoming-handler@0.2.0";
-/// Of a draft in which bodies were something else.
+/// The same in the draft that components of Spin 2 were made for.
 const DRAFT: &str = "wasi:http/incoming-handler@0.2.0-rc-2023-10-18";
-const SERVICE: &str = "wasi:http/handler@0.3.0";
+/// The release, and its last draft.
+const SERVICES: [&str; 2] = ["wasi:http/handler@0.3.0", "wasi:http/handler@0.3.0-rc-2026-03-15"];
 const WHOLE: &str = "fermyon:spin/inbound-http";
 
 wire! {
@@ -103,27 +104,20 @@ pub struct WholeAnswer {
 impl HttpWorld {
     pub(super) fn of<H: Holds>(component: &Component<H>) -> Result<Self, WorldError> {
         let names = component.export_names();
-        if names.iter().any(|name| name == DRAFT) {
-            let found = format!(
-                "it exports {DRAFT}, a draft that is not served; build it with a newer SDK"
-            );
-            return Err(WorldError {
-                trigger: "http",
-                found,
-                name: HANDLER,
-                shape: "func(own, own)",
-            });
-        }
         if names.iter().any(|name| name == WHOLE) {
             let shape = "func(record { method: enum { get, post, put, delete, patch, head, options }, uri: string, headers: list<tuple<string, string>>, params: list<tuple<string, string>>, body: option<list<u8>> }) -> record { status: u16, headers: option<list<tuple<string, string>>>, body: option<list<u8>> }";
             let export = super::member(component, "http", (WHOLE, "handle-request"), shape)?;
             return Ok(Self::Whole(export));
         }
-        if component.exported_member(SERVICE, "handle").is_some() {
-            let export = super::member(component, "http", (SERVICE, "handle"), SERVICE_SHAPE)?;
-            return Ok(Self::Service(export));
+        for service in SERVICES {
+            if component.exported_member(service, "handle").is_some() {
+                let export = super::member(component, "http", (service, "handle"), SERVICE_SHAPE)?;
+                return Ok(Self::Service(export));
+            }
         }
-        super::member(component, "http", (HANDLER, "handle"), "func(own, own)").map(Self::Handler)
+        let is_draft = names.iter().any(|name| name == DRAFT);
+        let handler = if is_draft { DRAFT } else { HANDLER };
+        super::member(component, "http", (handler, "handle"), "func(own, own)").map(Self::Handler)
     }
 }
 

@@ -37,8 +37,11 @@ pub use http::{
 
 /// The newest version whose shapes are offered. Guests built for an older 0.2.x link to it.
 const VERSION: &str = "0.2.12";
-/// The same of 0.3, whose functions may be `async` and whose streams are the component model's own.
-const VERSION_OF_3: &str = "0.3.0";
+/// Those of 0.3, whose functions may be `async` and whose streams are the component model's own: the release, and its last
+/// draft, which says the same and is what the SDK 6 knows.
+const VERSIONS_OF_3: [&str; 2] = ["0.3.0", "0.3.0-rc-2026-03-15"];
+/// The draft that components of Spin 2 were made for. It is offered as far as the SDK of Spin 2 needs it.
+const VERSION_OF_DRAFT: &str = "0.2.0-rc-2023-10-18";
 
 /// What one component is granted of WASI.
 #[derive(Clone, Debug, Default)]
@@ -128,8 +131,12 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     random::offer(door)?;
     filesystem::offer(door)?;
     sockets::offer(door)?;
-    three::offer(door)?;
-    http::offer(door)
+    http::offer(door)?;
+    for version in VERSIONS_OF_3 {
+        three::offer(door, version)?;
+        http::offer_of_3(door, version)?;
+    }
+    Ok(())
 }
 
 /// Opens one of WASI's interfaces, such as `io/poll`.
@@ -137,7 +144,12 @@ fn interface<'a>(door: &'a mut Door, name: &str) -> Answer<Interface<'a>> {
     door.interface(&format!("wasi:{name}@{VERSION}"))
 }
 
-/// The same of version 0.3.
-fn interface_of_3<'a>(door: &'a mut Door, name: &str) -> Answer<Interface<'a>> {
-    door.interface(&format!("wasi:{name}@{VERSION_OF_3}"))
+/// The same in one of the versions of 0.3.
+fn interface_of_3<'a>(door: &'a mut Door, name: &str, version: &str) -> Answer<Interface<'a>> {
+    door.interface(&format!("wasi:{name}@{version}"))
+}
+
+/// The same of the draft.
+fn interface_of_draft<'a>(door: &'a mut Door, name: &str) -> Answer<Interface<'a>> {
+    door.interface(&format!("wasi:{name}@{VERSION_OF_DRAFT}"))
 }

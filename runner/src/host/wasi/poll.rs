@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 use wasmtime::component::Resource;
 
-use super::{Door, Host, interface};
+use super::{Door, Host, interface, interface_of_draft};
 use crate::engine::door::{Answer, Twin};
 use crate::engine::fault::Fault;
 use crate::limits::wasi::POLLABLES_PER_CALL_MAX;
@@ -57,7 +57,12 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     poll.resource::<Pollable>("pollable")?;
     poll.waiting(Twin::Sync, "[method]pollable.ready", ready)?;
     poll.waiting(Twin::Sync, "[method]pollable.block", block)?;
-    poll.waiting(Twin::Sync, "poll", wait_for_any)
+    poll.waiting(Twin::Sync, "poll", wait_for_any)?;
+
+    let mut draft = interface_of_draft(door, "io/poll")?;
+    draft.resource::<Pollable>("pollable")?;
+    draft.waiting(Twin::Sync, "poll-one", block)?;
+    draft.waiting(Twin::Sync, "poll-list", wait_for_any)
 }
 
 async fn ready(host: Host, (pollable,): (Resource<Pollable>,)) -> Answer<(bool,)> {

@@ -11,7 +11,7 @@ use super::filesystem::FileReader;
 use super::http::{BodyReader, BodyWriter, Printed};
 use super::poll::Pollable;
 use super::sockets::{TcpReader, TcpWriter};
-use super::{Door, Host, Interface, interface};
+use super::{Door, Host, Interface, interface, interface_of_draft};
 use crate::engine::door::{Answer, Twin};
 use crate::engine::wire::wire;
 use crate::host::locked;
@@ -140,15 +140,22 @@ type Output = Resource<OutputStream>;
 type Of<T> = Answer<(Result<T, StreamError>,)>;
 
 pub(super) fn offer(door: &mut Door) -> Answer<()> {
-    let mut error = interface(door, "io/error")?;
-    error.resource::<IoError>("error")?;
-    error.at_once("[method]error.to-debug-string", |host, (error,): (Resource<IoError>,)| {
-        Ok((host.with(&error, |e| e.error.to_string())?,))
-    })?;
-
+    offer_error(&mut interface(door, "io/error")?)?;
     let mut streams = interface(door, "io/streams")?;
     offer_input(&mut streams)?;
-    offer_output(&mut streams)
+    offer_output(&mut streams)?;
+
+    let mut draft = interface_of_draft(door, "io/streams")?;
+    offer_error(&mut draft)?;
+    offer_input(&mut draft)?;
+    offer_output(&mut draft)
+}
+
+fn offer_error(errors: &mut Interface<'_>) -> Answer<()> {
+    errors.resource::<IoError>("error")?;
+    errors.at_once("[method]error.to-debug-string", |host, (error,): (Resource<IoError>,)| {
+        Ok((host.with(&error, |e| e.error.to_string())?,))
+    })
 }
 
 fn offer_input(streams: &mut Interface<'_>) -> Answer<()> {

@@ -42,18 +42,18 @@ wire! {
     }
 }
 
-pub(super) fn offer(door: &mut Door) -> Answer<()> {
-    offer_clocks(door)?;
-    offer_cli(door)?;
-    offer_random(door)
+pub(super) fn offer(door: &mut Door, version: &str) -> Answer<()> {
+    offer_clocks(door, version)?;
+    offer_cli(door, version)?;
+    offer_random(door, version)
 }
 
-fn offer_clocks(door: &mut Door) -> Answer<()> {
-    let mut system = interface_of_3(door, "clocks/system-clock")?;
+fn offer_clocks(door: &mut Door, version: &str) -> Answer<()> {
+    let mut system = interface_of_3(door, "clocks/system-clock", version)?;
     system.at_once("now", |_, (): ()| Ok((Instant::now(),)))?;
     system.at_once("get-resolution", |_, (): ()| Ok((1_u64,)))?;
 
-    let mut monotonic = interface_of_3(door, "clocks/monotonic-clock")?;
+    let mut monotonic = interface_of_3(door, "clocks/monotonic-clock", version)?;
     monotonic.at_once("now", |_, (): ()| Ok((monotonic_ns(),)))?;
     monotonic.at_once("get-resolution", |_, (): ()| Ok((1_u64,)))?;
     monotonic.waiting(Twin::Async, "wait-until", |_, (when_ns,): (u64,)| async move {
@@ -80,29 +80,29 @@ async fn wait(ns: u64) -> Answer<()> {
     Ok(())
 }
 
-fn offer_cli(door: &mut Door) -> Answer<()> {
-    let mut environment = interface_of_3(door, "cli/environment")?;
+fn offer_cli(door: &mut Door, version: &str) -> Answer<()> {
+    let mut environment = interface_of_3(door, "cli/environment", version)?;
     environment
         .at_once("get-environment", |host, (): ()| Ok((host.wasi_grant().environment.clone(),)))?;
     environment
         .at_once("get-arguments", |host, (): ()| Ok((host.wasi_grant().arguments.clone(),)))?;
     environment.at_once("get-initial-cwd", |_, (): ()| Ok((None::<String>,)))?;
 
-    let mut exit = interface_of_3(door, "cli/exit")?;
+    let mut exit = interface_of_3(door, "cli/exit", version)?;
     exit.at_once("exit", |_, (status,): (Result<(), ()>,)| -> Answer<()> {
         Fault::Exit(if status.is_ok() { 0 } else { 1 }).end()
     })?;
     exit.at_once("exit-with-code", |_, (code,): (u8,)| -> Answer<()> { Fault::Exit(code).end() })?;
 
-    interface_of_3(door, "cli/stdin")?.at_once("read-via-stream", |_, (): ()| {
+    interface_of_3(door, "cli/stdin", version)?.at_once("read-via-stream", |_, (): ()| {
         let end: Result<(), ErrorCode> = Ok(());
         Ok(((Stream::<u8>::of(Vec::new()), Promise::ready(end)),))
     })?;
-    interface_of_3(door, "cli/stdout")?
+    interface_of_3(door, "cli/stdout", version)?
         .at_once("write-via-stream", |host, (data,): (Stream<u8>,)| {
             Ok((written(host.wasi().out.clone(), data),))
         })?;
-    interface_of_3(door, "cli/stderr")?
+    interface_of_3(door, "cli/stderr", version)?
         .at_once("write-via-stream", |host, (data,): (Stream<u8>,)| {
             Ok((written(host.wasi().err.clone(), data),))
         })
@@ -124,15 +124,15 @@ fn written(log: Arc<Mutex<LineBuffer>>, mut data: Stream<u8>) -> Promise<Result<
     end
 }
 
-fn offer_random(door: &mut Door) -> Answer<()> {
-    let mut secure = interface_of_3(door, "random/random")?;
+fn offer_random(door: &mut Door, version: &str) -> Answer<()> {
+    let mut secure = interface_of_3(door, "random/random", version)?;
     secure.waiting(Twin::Sync, "get-random-bytes", random::bytes)?;
     secure.waiting(Twin::Sync, "get-random-u64", random::word)?;
 
-    let mut insecure = interface_of_3(door, "random/insecure")?;
+    let mut insecure = interface_of_3(door, "random/insecure", version)?;
     insecure.waiting(Twin::Sync, "get-insecure-random-bytes", random::bytes)?;
     insecure.waiting(Twin::Sync, "get-insecure-random-u64", random::word)?;
 
-    let mut seed = interface_of_3(door, "random/insecure-seed")?;
+    let mut seed = interface_of_3(door, "random/insecure-seed", version)?;
     seed.waiting(Twin::Sync, "get-insecure-seed", random::words)
 }

@@ -21,6 +21,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         "/echo" => {
             answer(200, request.into_body().map_err(|code| anyhow!("{code:?}")).boxed_unsync())
         }
+        "/pass" => passed_on(request).await?,
         "/upper" => whole(200, request.into_body().bytes().await?.to_ascii_uppercase()),
         "/head" => whole(200, seen(&request)),
         "/count" => counted(10, None),
@@ -48,6 +49,16 @@ fn whole(status: u16, body: impl Into<Bytes>) -> HttpResponse {
     let mut response = answer(status, body.boxed_unsync());
     response.headers_mut().insert("content-type", "text/plain".parse().unwrap());
     response
+}
+
+/// To where a field says and back, as it comes.
+async fn passed_on(request: Request) -> anyhow::Result<HttpResponse> {
+    let (head, body) = request.into_parts();
+    let to = head.headers.get("x-to").ok_or_else(|| anyhow!("to where?"))?.to_str()?;
+    let given = spin_sdk::http::send(http::Request::post(to).body(body)?).await;
+    let given = given.map_err(|error| anyhow!("{error:?}"))?;
+    let status = given.status().as_u16();
+    Ok(answer(status, given.into_body().map_err(|code| anyhow!("{code:?}")).boxed_unsync()))
 }
 
 /// What the guest sees of a request, one line each.

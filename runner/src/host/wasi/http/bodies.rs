@@ -206,9 +206,19 @@ impl BodyWriter {
     }
 }
 
-type Finished = Answer<(Result<(), ErrorCode>,)>;
+pub(super) type Finished = Answer<(Result<(), ErrorCode>,)>;
 
 pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
+    offer_streams(types)?;
+    types.at_once("[method]future-trailers.get", trailers)?;
+    types.at_once("[static]outgoing-body.finish", finish)?;
+    types.at_once("http-error-code", |host: &Host, (error,): (Resource<IoError>,)| {
+        Ok((host.with(&error, |error| error_code(error))?,))
+    })
+}
+
+/// What every version of them has.
+pub(super) fn offer_streams(types: &mut Interface<'_>) -> Answer<()> {
     offer_incoming(types)?;
     offer_trailers(types)?;
     types.resource::<OutgoingBody>("outgoing-body")?;
@@ -220,11 +230,7 @@ pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
                 None => Err(()),
             },))
         },
-    )?;
-    types.at_once("[static]outgoing-body.finish", finish)?;
-    types.at_once("http-error-code", |host: &Host, (error,): (Resource<IoError>,)| {
-        Ok((host.with(&error, |error| error_code(error))?,))
-    })
+    )
 }
 
 fn offer_incoming(types: &mut Interface<'_>) -> Answer<()> {
@@ -248,7 +254,7 @@ fn offer_incoming(types: &mut Interface<'_>) -> Answer<()> {
     )
 }
 
-type Trailers = Result<Option<Resource<Fields>>, ErrorCode>;
+pub(super) type Trailers = Result<Option<Resource<Fields>>, ErrorCode>;
 
 fn offer_trailers(types: &mut Interface<'_>) -> Answer<()> {
     types.resource::<FutureTrailers>("future-trailers")?;
@@ -258,12 +264,11 @@ fn offer_trailers(types: &mut Interface<'_>) -> Answer<()> {
             let pollable = host.with(&future, |future| future.coming.pollable())?;
             Ok((host.push(pollable)?,))
         },
-    )?;
-    types.at_once("[method]future-trailers.get", trailers)
+    )
 }
 
 /// Once there, once.
-fn trailers(
+pub(super) fn trailers(
     host: &Host,
     (future,): (Resource<FutureTrailers>,),
 ) -> Answer<(Option<Result<Trailers, ()>>,)> {
@@ -278,7 +283,7 @@ fn trailers(
     Ok((answer,))
 }
 
-fn finish(
+pub(super) fn finish(
     host: &Host,
     (body, trailers): (Resource<OutgoingBody>, Option<Resource<Fields>>),
 ) -> Finished {

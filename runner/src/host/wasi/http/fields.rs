@@ -161,16 +161,13 @@ type Handle = Resource<Fields>;
 type Written = Answer<(Result<(), HeaderError>,)>;
 
 pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
-    types.resource::<Fields>("fields")?;
+    offer_reading(types)?;
     types.at_once("[constructor]fields", |host: &Host, ()| Ok((host.push(Fields::default())?,)))?;
     types.at_once("[static]fields.from-list", |host: &Host, (entries,): (Vec<Entry>,)| {
         Ok((match Fields::of(entries)? {
             Ok(fields) => Ok(host.push(fields)?),
             Err(error) => Err(error),
         },))
-    })?;
-    types.at_once("[method]fields.get", |host: &Host, (fields, name): (Handle, String)| {
-        Ok((host.with(&fields, |fields| fields.get(&name))?,))
     })?;
     types.at_once("[method]fields.has", |host: &Host, (fields, name): (Handle, String)| {
         Ok((host.with(&fields, |fields| fields.has(&name))?,))
@@ -179,7 +176,15 @@ pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
     types.at_once("[method]fields.delete", |host: &Host, (fields, name): (Handle, String)| {
         Ok((host.with(&fields, |fields| fields.delete(&name))?,))
     })?;
-    types.at_once("[method]fields.append", append)?;
+    types.at_once("[method]fields.append", append)
+}
+
+/// What every version of them has.
+pub(super) fn offer_reading(types: &mut Interface<'_>) -> Answer<()> {
+    types.resource::<Fields>("fields")?;
+    types.at_once("[method]fields.get", |host: &Host, (fields, name): (Handle, String)| {
+        Ok((host.with(&fields, |fields| fields.get(&name))?,))
+    })?;
     types.at_once("[method]fields.entries", |host: &Host, (fields,): (Handle,)| {
         Ok((host.with(&fields, |fields| fields.entries())?,))
     })?;

@@ -113,7 +113,7 @@ impl Host {
 }
 
 type Asked = Resource<IncomingRequest>;
-type Response = Resource<OutgoingResponse>;
+pub(super) type Response = Resource<OutgoingResponse>;
 
 pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
     offer_request(types)?;
@@ -122,7 +122,7 @@ pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
     types.at_once("[static]response-outparam.set", set)
 }
 
-fn offer_request(types: &mut Interface<'_>) -> Answer<()> {
+pub(super) fn offer_request(types: &mut Interface<'_>) -> Answer<()> {
     types.resource::<IncomingRequest>("incoming-request")?;
     types.at_once("[method]incoming-request.method", |host: &Host, (asked,): (Asked,)| {
         Ok((host.with(&asked, |asked| Method::from(&asked.head.method))?,))
@@ -161,8 +161,7 @@ fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
         "[constructor]outgoing-response",
         |host: &Host, (fields,): (Resource<Fields>,)| {
             let fields = host.take(fields)?.into_map();
-            let (status, body, is_body_taken) = (StatusCode::OK, None, false);
-            Ok((host.push(OutgoingResponse { status, fields, body, is_body_taken })?,))
+            Ok((host.push(OutgoingResponse::of(StatusCode::OK, fields))?,))
         },
     )?;
     types.at_once(
@@ -179,27 +178,43 @@ fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
             Ok((host.push(Fields::frozen(fields))?,))
         },
     )?;
-    types.at_once("[method]outgoing-response.body", |host: &Host, (response,): (Response,)| {
-        let moves = host.moves();
-        let body = host.with(&response, |response| {
-            if std::mem::replace(&mut response.is_body_taken, true) {
-                return None;
-            }
-            let (body, reader) = OutgoingBody::of(&response.fields, &moves);
-            locked(&host.exchange().ways).answer = body.room();
-            response.body = Some(reader);
-            Some(body)
-        })?;
-        Ok((match body {
-            Some(body) => Ok(host.push(body)?),
-            None => Err(()),
-        },))
-    })
+    types.at_once("[method]outgoing-response.body", body)
+}
+
+impl OutgoingResponse {
+    pub(super) fn of(status: StatusCode, fields: HeaderMap) -> Self {
+        Self { status, fields, body: None, is_body_taken: false }
+    }
+}
+
+/// The body of an answer, once.
+pub(super) fn body(
+    host: &Host,
+    (response,): (Response,),
+) -> Answer<(Result<Resource<OutgoingBody>, ()>,)> {
+    let moves = host.moves();
+    let body = host.with(&response, |response| {
+        if std::mem::replace(&mut response.is_body_taken, true) {
+            return None;
+        }
+        let (body, reader) = OutgoingBody::of(&response.fields, &moves);
+        locked(&host.exchange().ways).answer = body.room();
+        response.body = Some(reader);
+        Some(body)
+    })?;
+    Ok((match body {
+        Some(body) => Ok(host.push(body)?),
+        None => Err(()),
+    },))
 }
 
 /// An answer is final: what only informs (1xx) is none.
+pub(super) fn final_status(status: u16) -> Option<StatusCode> {
+    StatusCode::from_u16(status).ok().filter(|status| !status.is_informational())
+}
+
 fn set_status(host: &Host, (response, status): (Response, u16)) -> Answer<(Result<(), ()>,)> {
-    let status = StatusCode::from_u16(status).ok().filter(|status| !status.is_informational());
+    let status = final_status(status);
     let set = |response: &mut OutgoingResponse| {
         response.status = status?;
         Some(())
@@ -210,6 +225,15 @@ fn set_status(host: &Host, (response, status): (Response, u16)) -> Answer<(Resul
 fn set(
     host: &Host,
     (outparam, response): (Resource<ResponseOutparam>, Result<Response, ErrorCode>),
+) -> Answer<()> {
+    answer(host, outparam, response)
+}
+
+/// The guest has given its answer, or an error of its version of the interface.
+pub(super) fn answer(
+    host: &Host,
+    outparam: Resource<ResponseOutparam>,
+    response: Result<Response, impl std::fmt::Debug>,
 ) -> Answer<()> {
     let ResponseOutparam { responder, exchange } = host.take(outparam)?;
     exchange.answered();

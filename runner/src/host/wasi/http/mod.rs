@@ -1,7 +1,10 @@
 //! `wasi:http`: requests that come in, and those of guests that go out. What goes over HTTP has the same [`fields`],
 //! [`bodies`] and words whichever way it goes.
 
+mod asked;
 mod bodies;
+mod client;
+mod draft;
 mod failures;
 mod fields;
 mod flows;
@@ -29,5 +32,11 @@ pub(super) fn offer(door: &mut Door) -> Answer<()> {
     incoming::offer(&mut types)?;
     outgoing::offer(&mut types)?;
     outgoing::offer_handler(door)?;
-    service::offer(door)
+    draft::offer(door)
+}
+
+/// The same in a version of 0.3.
+pub(super) fn offer_of_3(door: &mut Door, version: &str) -> Answer<()> {
+    service::offer(door, version)?;
+    client::offer(door, version)
 }

@@ -1,5 +1,8 @@
 //! `resource request-options` of `wasi:http/types@0.3`: how long a guest waits for an answer to its own request.
 
+use std::time::Duration;
+
+use pirn_triggers::net::http::Timeouts;
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use super::{Host, Interface};
@@ -15,6 +18,18 @@ pub(crate) struct RequestOptions {
 }
 
 impl RequestOptions {
+    /// How long things may take, as usual where nothing is said.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        let usual = Timeouts::default();
+        let of = |time: Option<u64>, usual| time.map_or(usual, Duration::from_nanos);
+        let [connect, first_byte, between_bytes] = self.times;
+        Timeouts {
+            connect: of(connect, usual.connect),
+            first_byte: of(first_byte, usual.first_byte),
+            between_bytes: of(between_bytes, usual.between_bytes),
+        }
+    }
+
     /// Of somebody else, to be read.
     pub(super) fn frozen(&self) -> Self {
         Self { is_frozen: true, ..self.clone() }

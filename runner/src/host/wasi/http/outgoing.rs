@@ -11,29 +11,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use pirn_triggers::http::pipe::Reader;
 use pirn_triggers::http::{Broken, Source};
-use pirn_triggers::net::http::{
-    Body, Frame, HttpError, Outgoing, Response, SizeHint, Timeouts, empty,
-};
-use tokio::task::JoinHandle;
+use pirn_triggers::net::http::{Body, Frame, Outgoing, Response, SizeHint, Timeouts, empty};
 use wasmtime::component::Resource;
 
+use super::asked::{Asked, place, url};
 use super::bodies::{IncomingBody, OutgoingBody};
 use super::fields::Fields;
 use super::words::{ErrorCode, Method, Scheme};
 use super::{Door, Host, Interface};
 use crate::engine::door::Answer;
-use crate::host::outbound::{Ask, AskError, Url};
+use crate::host::outbound::{Ask, AskError};
 use crate::host::wasi::underway::Underway;
 
 /// `resource outgoing-request`
-struct OutgoingRequest {
-    method: Method,
-    scheme: Option<Scheme>,
-    authority: Option<String>,
-    path: Option<String>,
+pub(super) struct OutgoingRequest {
+    pub(super) method: Method,
+    pub(super) scheme: Option<Scheme>,
+    pub(super) authority: Option<String>,
+    pub(super) path: Option<String>,
     fields: HeaderMap,
     body: Option<Reader>,
     is_body_taken: bool,
@@ -48,24 +46,15 @@ struct RequestOptions {
 }
 
 /// `resource future-incoming-response`
-struct FutureResponse {
+pub(super) struct FutureResponse {
     coming: Arc<Underway<Result<Response, AskError>>>,
 }
 
 /// `resource incoming-response`
-struct IncomingResponse {
+pub(super) struct IncomingResponse {
     status: u16,
     fields: HeaderMap,
     body: Option<Arc<Source>>,
-}
-
-/// A request under way; it ends when nobody wants its answer any more.
-struct Asked(JoinHandle<Result<Response, AskError>>);
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// A request's body on its way. When nobody reads it any more, for whatever reason, what the guest still writes goes
@@ -103,14 +92,15 @@ impl Body for Sent {
     }
 }
 
-type Request = Resource<OutgoingRequest>;
+pub(super) type Request = Resource<OutgoingRequest>;
 type Options = Resource<RequestOptions>;
 type Done = Answer<(Result<(), ()>,)>;
 
 pub(super) fn offer(types: &mut Interface<'_>) -> Answer<()> {
     offer_request(types)?;
     offer_options(types)?;
-    offer_response(types)
+    offer_response(types)?;
+    types.at_once("[method]future-incoming-response.get", get)
 }
 
 pub(super) fn offer_handler(door: &mut Door) -> Answer<()> {
@@ -184,7 +174,7 @@ fn offer_request(types: &mut Interface<'_>) -> Answer<()> {
 }
 
 impl OutgoingRequest {
-    fn of(fields: HeaderMap) -> Self {
+    pub(super) fn of(fields: HeaderMap) -> Self {
         Self {
             method: Method::Get,
             scheme: None,
@@ -211,7 +201,10 @@ fn set(
     Ok((if fits { Ok(()) } else { Err(()) },))
 }
 
-fn body(host: &Host, (request,): (Request,)) -> Answer<(Result<Resource<OutgoingBody>, ()>,)> {
+pub(super) fn body(
+    host: &Host,
+    (request,): (Request,),
+) -> Answer<(Result<Resource<OutgoingBody>, ()>,)> {
     let moves = host.moves();
     let body = host.with(&request, |request| {
         if std::mem::replace(&mut request.is_body_taken, true) {
@@ -285,7 +278,7 @@ impl RequestOptions {
     }
 }
 
-fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
+pub(super) fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
     types.resource::<FutureResponse>("future-incoming-response")?;
     types.at_once(
         "[method]future-incoming-response.subscribe",
@@ -294,7 +287,6 @@ fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
             Ok((host.push(pollable)?,))
         },
     )?;
-    types.at_once("[method]future-incoming-response.get", get)?;
     types.resource::<IncomingResponse>("incoming-response")?;
     types.at_once(
         "[method]incoming-response.status",
@@ -322,10 +314,13 @@ fn offer_response(types: &mut Interface<'_>) -> Answer<()> {
     )
 }
 
-type Got = Result<Resource<IncomingResponse>, ErrorCode>;
+pub(super) type Got = Result<Resource<IncomingResponse>, ErrorCode>;
 
 /// Once there, once.
-fn get(host: &Host, (future,): (Resource<FutureResponse>,)) -> Answer<(Option<Result<Got, ()>>,)> {
+pub(super) fn get(
+    host: &Host,
+    (future,): (Resource<FutureResponse>,),
+) -> Answer<(Option<Result<Got, ()>>,)> {
     let coming = host.with(&future, |future| Arc::clone(&future.coming))?;
     let answer = match coming.take() {
         Some(Ok(response)) => {
@@ -341,95 +336,33 @@ fn get(host: &Host, (future,): (Resource<FutureResponse>,)) -> Answer<(Option<Re
     Ok((answer,))
 }
 
-type Handled = Result<Resource<FutureResponse>, ErrorCode>;
+pub(super) type Handled = Result<Resource<FutureResponse>, ErrorCode>;
 
 fn handle(host: &Host, (request, options): (Request, Option<Options>)) -> Answer<(Handled,)> {
     let options = options.map(|options| host.take(options)).transpose()?.unwrap_or_default();
+    Ok((hand_over(host, request, options.timeouts())?,))
+}
+
+pub(super) fn hand_over(host: &Host, request: Request, timeouts: Timeouts) -> Answer<Handled> {
     let request = host.take(request)?;
-    let Some(url) = url(&request) else { return Ok((Err(ErrorCode::HttpRequestUriInvalid),)) };
+    let (scheme, authority) = (request.scheme.as_ref(), request.authority.as_deref());
+    let Some(url) = url(scheme, authority, request.path.as_deref()) else {
+        return Ok(Err(ErrorCode::HttpRequestUriInvalid));
+    };
     let Some(method) = request.method.token() else {
-        return Ok((Err(ErrorCode::HttpRequestMethodInvalid),));
+        return Ok(Err(ErrorCode::HttpRequestMethodInvalid));
     };
     let ask = Ask {
         method,
         url,
         headers: request.fields,
         body: request.body.map_or_else(empty, |body| Outgoing::of(Sent(Some(body)))),
-        timeouts: options.timeouts(),
+        timeouts,
     };
     let grants = Arc::clone(&host.0.grants);
     if let Err(error) = grants.permits(&ask) {
-        return Ok((Err((&error).into()),));
+        return Ok(Err((&error).into()));
     }
-    // Not the host itself: it would hold the work that holds it, for ever.
-    let mut asked = Asked(tokio::spawn(async move { grants.ask(ask).await }));
-    let coming = Underway::new(async move {
-        let broke = |_| Err(AskError::Http(HttpError::Cut));
-        (&mut asked.0).await.unwrap_or_else(broke)
-    });
-    Ok((Ok(host.push(FutureResponse { coming })?),))
-}
-
-/// Whom it is for. Without an authority it is for the app itself.
-fn url(request: &OutgoingRequest) -> Option<Url> {
-    let (host, port) = match &request.authority {
-        None => (String::new(), None),
-        Some(authority) => place(authority)?,
-    };
-    let scheme = match &request.scheme {
-        Some(Scheme::Http) => "http".to_owned(),
-        // An app asks itself without TLS, whatever it would be asked with.
-        None if host.is_empty() => "http".to_owned(),
-        Some(Scheme::Https) | None => "https".to_owned(),
-        Some(Scheme::Other(other)) => other.to_ascii_lowercase(),
-    };
-    let path = request.path.clone().unwrap_or_else(|| "/".to_owned());
-    let path = if path.starts_with('/') { path } else { format!("/{path}") };
-    Some(Url { scheme, host, port, path })
-}
-
-/// A host and perhaps a port; credentials have no place in it.
-fn place(text: &str) -> Option<(String, Option<u16>)> {
-    let authority: Authority = text.parse().ok()?;
-    let (host, port) = (authority.host(), authority.port_u16());
-    if text.contains('@') || host.is_empty() || (port.is_none() && text.len() != host.len()) {
-        return None;
-    }
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Some((bare.to_owned(), port))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_authority_is_a_host_and_a_port_and_nothing_else() {
-        for (text, host, port) in [
-            ("example.com", "example.com", None),
-            ("example.com:8080", "example.com", Some(8080)),
-            ("[::1]:80", "::1", Some(80)),
-        ] {
-            assert_eq!(place(text), Some((host.to_owned(), port)), "{text}");
-        }
-        for text in ["", "a b", "user@example.com", "example.com:", "example.com:99999", ":80"] {
-            assert_eq!(place(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn whom_a_request_is_for_is_put_together_from_its_parts() {
-        let mut request = OutgoingRequest::of(HeaderMap::new());
-        let of = |request: &OutgoingRequest| {
-            let url = url(request).unwrap();
-            (url.scheme, url.host, url.port, url.path)
-        };
-        assert_eq!(of(&request), ("http".into(), String::new(), None, "/".into()));
-        request.authority = Some("example.com".into());
-        request.path = Some("?x=1".into());
-        assert_eq!(of(&request), ("https".into(), "example.com".into(), None, "/?x=1".into()));
-        request.scheme = Some(Scheme::Http);
-        assert_eq!(of(&request).0, "http");
-    }
+    let coming = Underway::new(Asked::of(grants, ask).answer());
+    Ok(Ok(host.push(FutureResponse { coming })?))
 }

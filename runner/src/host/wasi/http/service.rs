@@ -15,23 +15,24 @@ use super::{Door, Host, Interface};
 use crate::engine::door::Answer;
 use crate::engine::streams::{Promise, Resolver, Stream, promise};
 use crate::engine::wire::wire;
+use crate::host::wasi::interface_of_3;
 
 /// `resource request`
 pub struct ServiceRequest {
-    method: HttpMethod,
-    scheme: Option<Scheme>,
-    authority: Option<String>,
-    path_and_query: Option<String>,
-    fields: HeaderMap,
-    options: Option<RequestOptions>,
-    message: Message,
+    pub(super) method: HttpMethod,
+    pub(super) scheme: Option<Scheme>,
+    pub(super) authority: Option<String>,
+    pub(super) path_and_query: Option<String>,
+    pub(super) fields: HeaderMap,
+    pub(super) options: Option<RequestOptions>,
+    pub(super) message: Message,
 }
 
 /// `resource response`
 pub struct ServiceResponse {
-    status: StatusCode,
-    fields: HeaderMap,
-    message: Message,
+    pub(super) status: StatusCode,
+    pub(super) fields: HeaderMap,
+    pub(super) message: Message,
 }
 
 /// What comes with a head.
@@ -125,8 +126,8 @@ type Asked = Resource<ServiceRequest>;
 type Told = Resource<ServiceResponse>;
 type Coming = (Stream<u8>, Promise<Trailers>);
 
-pub(super) fn offer(door: &mut Door) -> Answer<()> {
-    let mut types = super::super::interface_of_3(door, "http/types")?;
+pub(super) fn offer(door: &mut Door, version: &str) -> Answer<()> {
+    let mut types = interface_of_3(door, "http/types", version)?;
     offer_fields(&mut types)?;
     super::options::offer(&mut types)?;
     offer_request(&mut types)?;
