@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod at_work;
+#[cfg(feature = "redis")]
 mod channels;
 pub mod control;
 mod gate;
