@@ -7,7 +7,6 @@ use pirn_triggers::gpio::{Chips, Input, InputHandle, InputOptions, NoticeHandler
 use pirn_triggers::http::Address;
 use tokio::task::{JoinHandle, JoinSet};
 
-#[cfg(feature = "redis")]
 use super::channels;
 use super::gate::{Gate, Kept, OpenGate};
 use super::inward::Within;
@@ -129,7 +128,6 @@ impl Runner {
         let driven = (!outputs.options().is_empty()).then(|| outputs.clone());
         let driving = driven.map(|driven| tokio::spawn(async move { driven.run().await }));
         let (mut feeds, timers) = (self.edges(inputs, lanes), self.timers(lanes)?);
-        #[cfg(feature = "redis")]
         channels::listen(self, lanes, &mut feeds);
         if let Some(gate) = gate.as_ref().filter(|_| self.process().is_shared()) {
             let note = format!("takes requests at {}", gate.address());
