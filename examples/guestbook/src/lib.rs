@@ -25,8 +25,7 @@ const SHOWN_MAX: i64 = 50;
 const KEPT_MAX: i64 = 1_000;
 
 /// The page runs nothing and loads nothing, whatever somebody smuggled into it.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'";
 
 #[http_component]
 fn handle(request: Request) -> Result<impl IntoResponse> {
