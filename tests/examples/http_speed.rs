@@ -145,7 +145,8 @@ fn started(server: &Server) -> (Process, u16, Duration) {
 
 fn is_answered(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
-    let asked = stream.write_all(b"GET /hello HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
+    let asked =
+        stream.write_all(b"GET /hello HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
     let mut answer = String::new();
     asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains("Hello, world!")
 }
@@ -185,9 +186,7 @@ fn print(measured: &[(&str, Figures)]) {
     let names: Vec<&str> = measured.iter().map(|(name, _)| *name).collect();
     println!("| | {} |", names.join(" | "));
     println!("|---|{}", "---:|".repeat(names.len()));
-    row("cold start to the first answer, ms", &|it| {
-        format!("{:.1}", it.start.as_secs_f64() * 1e3)
-    });
+    row("cold start to the first answer, ms", &|it| format!("{:.1}", it.start.as_secs_f64() * 1e3));
     row("idle memory (PSS), MiB", &|it| format!("{:.1}", it.idle.pss_kib as f64 / 1024.0));
     let native = &measured[0].1;
     for (at, connections) in CONNECTIONS.iter().enumerate() {
@@ -201,8 +200,6 @@ fn print(measured: &[(&str, Figures)]) {
             let Load { p50, p99, .. } = it.loads[at];
             format!("{p50:.0} / {p99:.0} ({:.2} ×)", beside(it, |load| load.p50))
         });
-        row("… memory (PSS), MiB", &|it| {
-            format!("{:.1}", it.loads[at].pss_kib as f64 / 1024.0)
-        });
+        row("… memory (PSS), MiB", &|it| format!("{:.1}", it.loads[at].pss_kib as f64 / 1024.0));
     }
 }
