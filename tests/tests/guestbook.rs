@@ -2,12 +2,14 @@
 //! a folder of files; the rooms of the thermostat, beside its messages.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::process::Command;
+
 use pirn_tests::apps::ScratchApp;
 use pirn_tests::broker::Mosquitto;
 use pirn_tests::guests::example;
 use pirn_tests::machine;
 use pirn_tests::peer::Peer;
-use pirn_tests::process::Running;
+use pirn_tests::process::{Running, run};
 use pirn_tests::web::{self, Answer};
 
 const ENGINES: [&str; 3] = ["native", "pulley", "interpreted"];
@@ -105,16 +107,25 @@ fn entries_outlive_the_runner_and_its_kill() {
 }
 
 #[test]
-fn the_page_shows_the_newest_fifty() {
+fn the_page_shows_the_newest_fifty_and_a_thousand_are_kept() {
     let app = app("guestbook", "native");
     let (_running, port) = up(&app);
-    for number in 1..=53 {
-        assert_eq!(write(port, &format!("name=A&text=number+{number}.")).status, 303);
-    }
+    assert_eq!(write(port, "name=A&text=number+1.").status, 303);
+    let sql = |sql: &str| {
+        let words = ["sqlite", "default", sql, "-f", app.path().to_str().unwrap()];
+        let ended = run(Command::new(pirn_tests::pirn()).args(words));
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        ended.out
+    };
+    sql("WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n LIMIT 1500) \
+         INSERT INTO entries (name, text) SELECT 'A', 'number ' || i || '.' FROM n");
+    assert_eq!(sql("SELECT count(*) FROM entries"), "1501\n");
+    assert_eq!(write(port, "name=A&text=number+1502.").status, 303);
+    assert_eq!(sql("SELECT count(*), min(id), max(id) FROM entries"), "1000|503|1502\n");
     let page = web::get(port, "/").text();
     assert_eq!(page.matches("<article>").count(), 50);
-    assert!(page.contains("<p>number 53.</p>") && page.contains("<p>number 4.</p>"), "{page}");
-    assert!(!page.contains("<p>number 3.</p>"), "{page}");
+    assert!(page.contains("<p>number 1502.</p>") && page.contains("<p>number 1453.</p>"), "{page}");
+    assert!(!page.contains("<p>number 1452.</p>"), "{page}");
 }
 
 #[test]
@@ -206,7 +217,8 @@ fn a_file_larger_than_the_component_s_memory_comes_whole() {
 fn the_rooms_of_the_thermostat_are_a_page_beside_its_messages() {
     for engine in ENGINES {
         let chosen = machine::engine(engine);
-        let app = ScratchApp::example("thermostat").on("page", chosen).on("thermostat", chosen).built();
+        let app =
+            ScratchApp::example("thermostat").on("page", chosen).on("thermostat", chosen).built();
         let broker = Mosquitto::start();
         let outside = Peer::subscribed(broker.port(), "home/#");
         let address = format!("broker={}", broker.address());
