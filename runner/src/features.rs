@@ -19,6 +19,11 @@ pub struct Feature {
 pub const FEATURES: &[Feature] = &[
     Feature { name: "llm", is_in: cfg!(feature = "llm"), interfaces: &["fermyon:spin/llm"] },
     Feature {
+        name: "redis",
+        is_in: cfg!(feature = "redis"),
+        interfaces: &["fermyon:spin/redis", "fermyon:spin/inbound-redis", "spin:redis/"],
+    },
+    Feature {
         name: "sqlite-guest",
         is_in: cfg!(feature = "sqlite-guest"),
         interfaces: &["fermyon:spin/sqlite", "spin:sqlite/"],

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use pirn_tests::apps::ScratchApp;
 use pirn_tests::footprint::Footprint;
+use pirn_tests::wrk::Load;
 
 const CONNECTIONS: [u32; 3] = [1, 8, 64];
 const STARTS: usize = 5;
@@ -36,15 +37,7 @@ struct Server {
 struct Figures {
     start: Duration,
     idle: Footprint,
-    loads: Vec<Load>,
-}
-
-struct Load {
-    per_second: f64,
-    p50: f64,
-    p99: f64,
-    failed: bool,
-    pss_kib: u64,
+    loads: Vec<Busy>,
 }
 
 fn main() {
@@ -125,7 +118,7 @@ fn figures(server: &Server) -> Figures {
     let (process, port, _) = started(server);
     thread::sleep(Duration::from_secs(4));
     let idle = Footprint::of(process.0.id());
-    let loads = CONNECTIONS.map(|connections| load(&process, port, connections)).into();
+    let loads = CONNECTIONS.map(|connections| busy(&process, port, connections)).into();
     Figures { start: starts[STARTS / 2], idle, loads }
 }
 
@@ -151,31 +144,17 @@ fn is_answered(port: u16) -> bool {
     asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains("Hello, world!")
 }
 
-fn load(process: &Process, port: u16, connections: u32) -> Load {
-    let mut wrk = Command::new("wrk");
-    wrk.args(["-t1", &format!("-c{connections}"), &format!("-d{SECONDS}s"), "--latency"]);
-    wrk.arg(format!("http://127.0.0.1:{port}/hello")).stdout(Stdio::piped());
-    let wrk = wrk.spawn().expect("wrk: apt-get install wrk");
-    thread::sleep(Duration::from_secs(u64::from(SECONDS)) - Duration::from_millis(500));
-    let pss_kib = Footprint::of(process.0.id()).pss_kib;
-    let said = String::from_utf8(wrk.wait_with_output().unwrap().stdout).unwrap();
-    let word = |label: &str| {
-        let rest = said.lines().find_map(|line| line.trim().strip_prefix(label));
-        rest.unwrap_or_else(|| panic!("no {label} in:\n{said}")).trim().to_owned()
-    };
-    let failed = said.contains("Non-2xx") || said.contains("Socket errors");
-    let per_second = word("Requests/sec:").parse().unwrap();
-    Load { per_second, p50: micros(&word("50%")), p99: micros(&word("99%")), failed, pss_kib }
+/// What it takes while it is under load, and how it answers then.
+struct Busy {
+    load: Load,
+    pss_kib: u64,
 }
 
-/// `1.23ms` and the like.
-fn micros(text: &str) -> f64 {
-    for (unit, factor) in [("us", 1.0), ("ms", 1e3), ("s", 1e6)] {
-        if let Some(number) = text.strip_suffix(unit) {
-            return number.parse::<f64>().unwrap() * factor;
-        }
-    }
-    panic!("no time: {text}")
+fn busy(process: &Process, port: u16, connections: u32) -> Busy {
+    let load = Load::begin(port, "/hello", connections, SECONDS);
+    thread::sleep(Duration::from_secs(u64::from(SECONDS)) - Duration::from_millis(500));
+    let pss_kib = Footprint::of(process.0.id()).pss_kib;
+    Busy { load: load.end(), pss_kib }
 }
 
 fn print(measured: &[(&str, Figures)]) {
@@ -190,14 +169,16 @@ fn print(measured: &[(&str, Figures)]) {
     row("idle memory (PSS), MiB", &|it| format!("{:.1}", it.idle.pss_kib as f64 / 1024.0));
     let native = &measured[0].1;
     for (at, connections) in CONNECTIONS.iter().enumerate() {
-        let beside = |it: &Figures, of: fn(&Load) -> f64| of(&it.loads[at]) / of(&native.loads[at]);
+        let beside = |it: &Figures, of: fn(&Load) -> f64| {
+            of(&it.loads[at].load) / of(&native.loads[at].load)
+        };
         row(&format!("{connections} connections: requests a second"), &|it| {
-            let mark = if it.loads[at].failed { ", some failed" } else { "" };
+            let mark = if it.loads[at].load.failed { ", some failed" } else { "" };
             let share = beside(it, |load| load.per_second);
-            format!("{:.0} ({share:.2} ×){mark}", it.loads[at].per_second)
+            format!("{:.0} ({share:.2} ×){mark}", it.loads[at].load.per_second)
         });
         row("… p50 / p99, µs", &|it| {
-            let Load { p50, p99, .. } = it.loads[at];
+            let Load { p50, p99, .. } = it.loads[at].load;
             format!("{p50:.0} / {p99:.0} ({:.2} ×)", beside(it, |load| load.p50))
         });
         row("… memory (PSS), MiB", &|it| format!("{:.1}", it.loads[at].pss_kib as f64 / 1024.0));

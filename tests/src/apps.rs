@@ -84,17 +84,15 @@ impl ScratchApp {
         Self { folder }
     }
 
-    /// A copy of an example, as it stands in the repository.
+    /// A copy of an example, as it stands in the repository: without its source, and what running it there left.
     ///
     /// # Panics
     /// If it cannot be copied.
     #[must_use]
     pub fn example(name: &str) -> Self {
-        let from = crate::guests::example(name);
         let app = Self { folder: tempfile::tempdir().expect("a scratch folder") };
-        for file in ["spin.toml", &format!("{name}.wasm")] {
-            app.copy(&from.join(file), file);
-        }
+        let but = ["src", "target", "state", ".pirn", ".pirn-state"];
+        copy_files(&crate::guests::example(name), app.path(), &but);
         app
     }
 
@@ -107,7 +105,8 @@ impl ScratchApp {
         let (file, table) =
             (self.file("spin.toml"), format!("[component.{component}.tool.pirn]\n"));
         let manifest = std::fs::read_to_string(&file).expect("its manifest");
-        assert!(manifest.contains(&table) && !manifest.contains("\nengine ="), "{manifest}");
+        let is_chosen = manifest.contains(&format!("{table}engine ="));
+        assert!(manifest.contains(&table) && !is_chosen, "{manifest}");
         let chosen = manifest.replace(&table, &format!("{table}engine = \"{engine}\"\n"));
         std::fs::write(file, chosen).expect("its manifest");
         self

@@ -20,6 +20,7 @@ pub mod served;
 pub mod traffic;
 pub mod web;
 pub mod webserver;
+pub mod wrk;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -26,8 +26,17 @@ struct Record {
     digests: BTreeMap<String, String>,
 }
 
+/// What a component's files are called: `page` for `thermostat/page`.
+fn stem(name: &str) -> &str {
+    name.rsplit('/').next().unwrap()
+}
+
+fn component_of(name: &str) -> PathBuf {
+    example(name).join(format!("{}.wasm", stem(name)))
+}
+
 fn record_of(name: &str) -> Record {
-    let path = example(name).join(format!("{name}.built"));
+    let path = example(name).join(format!("{}.built", stem(name)));
     let text =
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (compiler, digests) = text.split_once('\n').expect("a record has lines");
@@ -41,15 +50,22 @@ fn record_of(name: &str) -> Record {
     }
 }
 
+/// The folders that hold a component: an example's own, and below that those of its further ones.
 fn names() -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(repository().join("examples"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("spin.toml").is_file())
-        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
-        .collect();
+    let examples = repository().join("examples");
+    let mut names = Vec::new();
+    for example in folders(&examples).iter().filter(|it| it.join("spin.toml").is_file()) {
+        let all = folders(example).into_iter().chain([example.clone()]);
+        let built = all.filter(|folder| folder.join("Cargo.toml").is_file());
+        names.extend(built.map(|it| it.strip_prefix(&examples).unwrap().display().to_string()));
+    }
     names.sort();
     names
+}
+
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_dir()).collect()
 }
 
 /// The digest of everything that a component is made of, and of itself, by path from its folder.
@@ -59,7 +75,7 @@ fn digests_now(name: &str) -> BTreeMap<String, String> {
         ["Cargo.toml", "Cargo.lock", "build.rs"].map(|file| folder.join(file)).into();
     // Not every example has something to tell its linker.
     files.retain(|file| file.exists() || !file.ends_with("build.rs"));
-    files.push(folder.join(format!("{name}.wasm")));
+    files.push(component_of(name));
     files_below(&folder.join("src"), &mut files);
     files_below(&repository().join("runner/wit"), &mut files);
     files.iter().map(|file| (as_recorded(file, &folder), digest(file))).collect()
@@ -79,7 +95,11 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 fn as_recorded(file: &Path, folder: &Path) -> String {
     match file.strip_prefix(folder) {
         Ok(inside) => inside.display().to_string(),
-        Err(_) => format!("../../{}", file.strip_prefix(repository()).unwrap().display()),
+        Err(_) => {
+            let up = folder.strip_prefix(repository()).unwrap().iter().map(|_| "../");
+            let file = file.strip_prefix(repository()).unwrap();
+            format!("{}{}", up.collect::<String>(), file.display())
+        }
     }
 }
 
@@ -97,7 +117,7 @@ fn compiler_here() -> String {
 fn each_example_is_recorded_as_built_from_the_sources_beside_it() {
     let names = names();
     assert!(
-        names.contains(&"echo".to_owned()) && names.contains(&"thermostat".to_owned()),
+        names.contains(&"echo".to_owned()) && names.contains(&"thermostat/page".to_owned()),
         "{names:?}"
     );
     for name in names {
@@ -134,8 +154,8 @@ fn a_rebuilt_example_is_the_committed_one() {
         .unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     for name in names() {
-        let committed = fs::read(example(&name).join(format!("{name}.wasm"))).unwrap();
-        let rebuilt = fs::read(scratch.path().join(format!("{name}.wasm"))).unwrap();
+        let committed = fs::read(component_of(&name)).unwrap();
+        let rebuilt = fs::read(scratch.path().join(format!("{}.wasm", stem(&name)))).unwrap();
         assert_eq!(Shape::of(&rebuilt), Shape::of(&committed), "{name}");
         if record_of(&name).compiler == compiler_here() && library_comes_with_the_compiler() {
             let advice = "is not what its sources make: run examples/build";
@@ -148,7 +168,7 @@ fn a_rebuilt_example_is_the_committed_one() {
 fn a_committed_component_holds_no_path_of_the_machine_that_built_it() {
     let here = repository().display().to_string();
     for name in names() {
-        let component = fs::read(example(&name).join(format!("{name}.wasm"))).unwrap();
+        let component = fs::read(component_of(&name)).unwrap();
         let text = String::from_utf8_lossy(&component);
         for trace in [&*here, "/home/", "/root/", "/Users/", ".cargo/", "/tmp/"] {
             assert!(!text.contains(trace), "{name}.wasm contains {trace}");

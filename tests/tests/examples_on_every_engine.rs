@@ -32,7 +32,8 @@ impl Scene {
     fn up(&self, topics: &str) -> (pirn_tests::process::Running, Peer) {
         let outside = Peer::subscribed(self.broker.port(), topics);
         let [variable, value] = self.address();
-        (self.app.connected(&["--verbose", &variable, &value]), outside)
+        let words = ["--verbose", "--listen", "127.0.0.1:0", &variable, &value];
+        (self.app.connected(&words), outside)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use pirn_triggers::gpio::{EdgeKind, Edges, Input};
 use pirn_triggers::mqtt::Inbox;
+#[cfg(feature = "redis")]
 use pirn_triggers::redis;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -73,6 +74,7 @@ async fn room(memory: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePer
 }
 
 /// Hands messages of Redis channels to the lanes that take them, once for each trigger. Ends when the subscription does.
+#[cfg(feature = "redis")]
 pub(crate) async fn heard(
     mut messages: redis::Messages,
     routes: Vec<(Arc<str>, Route)>,

@@ -85,13 +85,13 @@ pub enum LoadAppError {
     Listen(String),
     /// A component asks for what this build does not have.
     #[error(
-        "component `{component}`: it imports {import}, and this pirnd was built without `{feature}`: take one that has it (cross/targets/pirnd, without `--without {feature}`)"
+        "component `{component}`: it needs {needs}, and this pirnd was built without `{feature}`: take one that has it (cross/targets/pirnd, without `--without {feature}`)"
     )]
     LeftOut {
         /// The component.
         component: String,
-        /// The interface and the function.
-        import: String,
+        /// The interface, and the function if it is one that it calls.
+        needs: String,
         /// The feature that it needs.
         feature: &'static str,
     },

@@ -2,6 +2,10 @@
 
 pub mod apps;
 pub mod at_work;
+#[cfg(feature = "redis")]
+mod channels;
+#[cfg(not(feature = "redis"))]
+#[path = "left_out/channels.rs"]
 mod channels;
 pub mod control;
 mod gate;

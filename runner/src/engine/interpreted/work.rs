@@ -111,6 +111,8 @@ impl<'p, H: Holds> Work<'p, '_, H> {
                     Poll::Pending if self.guest.it().held => {
                         self.current = Some(at);
                         let mut it = self.guest.it();
+                        // Who gave way meanwhile has what it wanted with this turn's end, and nobody will wake it again.
+                        it.yielded = false;
                         self.went_on |= std::mem::take(&mut it.moved);
                         // It may be the host that it waits for.
                         return Ok(Stop::Waits { soon: it.asking == 0 });

@@ -19,6 +19,10 @@ mod llm;
 mod llm;
 #[cfg(feature = "llm")]
 mod models;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(not(feature = "redis"))]
+#[path = "../left_out/redis.rs"]
 mod redis;
 
 use std::sync::{Arc, Mutex};
@@ -41,6 +45,7 @@ use crate::plan::App;
 pub struct Outbound {
     connector: Connector,
     http: Client,
+    #[allow(dead_code, reason = "asked where Redis is, which may have been left out")]
     redis: Pool,
     #[allow(dead_code, reason = "asked where models are, which may have been left out")]
     models: Option<Models>,

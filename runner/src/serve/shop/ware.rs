@@ -30,6 +30,9 @@ pub(in crate::serve) enum Origin {
     Component(PathBuf, Stamp),
 }
 
+/// What a component with such a trigger exports.
+const REDIS_TRIGGER: &str = "fermyon:spin/inbound-redis";
+
 /// What was read of an origin: the file or the bytes, and their digest.
 pub(super) enum Goods {
     Artifact(File, LockedArtifact),
@@ -137,10 +140,11 @@ impl Ware {
 
     fn fitting(&self, component: Arc<Component>) -> Result<Loaded, LoadAppError> {
         let id = || self.component.clone();
-        let imports = component.missing_imports().iter();
-        let left_out = |import: &String| Some((import.clone(), features::left_out(import)?));
-        if let Some((import, feature)) = imports.clone().find_map(left_out) {
-            return Err(LoadAppError::LeftOut { component: id(), import, feature });
+        let needs = self.kinds.contains(&WorldKind::Redis).then_some(REDIS_TRIGGER);
+        let needs = needs.into_iter().chain(component.missing_imports().iter().map(String::as_str));
+        let left_out = |needs: &str| Some((needs.to_owned(), features::left_out(needs)?));
+        if let Some((needs, feature)) = needs.into_iter().find_map(left_out) {
+            return Err(LoadAppError::LeftOut { component: id(), needs, feature });
         }
         let worlds = Worlds::of(&component, self.kinds.iter().copied());
         let worlds = worlds.map_err(|error| LoadAppError::World { component: id(), error })?;

@@ -331,3 +331,64 @@ async fn what_a_guest_would_do_after_its_answer_is_not_waited_for() {
     let text = asynchronous(&[NO_EVENT, NO_STAY, run].concat());
     assert_eq!(call(&text, "run", vec![Value::Bits(0)]).await, Ok(Some(Value::Bits(8))));
 }
+
+/// A component that starts a call of another and gives way; the other gives way, too, and then uses up its turn.
+const GIVES_WAY_TO_A_BUSY_ONE: &str = r#"(component
+    (component $busy
+        (core func $return (canon task.return (result u32)))
+        (core module $main
+            (import "it" "return" (func $return (param i32)))
+            (func (export "run") (result i32) (i32.const 1))
+            (func (export "callback") (param i32 i32 i32) (result i32) (local $n i32)
+                (loop $on
+                    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                    (br_if $on (i32.lt_u (local.get $n) (i32.const 3000000))))
+                (call $return (i32.const 7))
+                (i32.const 0)))
+        (core instance $main (instantiate $main
+            (with "it" (instance (export "return" (func $return))))))
+        (func (export "run") async (result u32)
+            (canon lift (core func $main "run") async (callback (core func $main "callback")))))
+    (component $patient
+        (import "run" (func $run async (result u32)))
+        (core module $libc (memory (export "memory") 1))
+        (core instance $libc (instantiate $libc))
+        (alias core export $libc "memory" (core memory $memory))
+        (core func $call (canon lower (func $run) async (memory $memory)))
+        (core func $return (canon task.return (result u32)))
+        (core func $new-set (canon waitable-set.new))
+        (core func $join (canon waitable.join))
+        (core module $main
+            (import "libc" "memory" (memory 1))
+            (import "it" "call" (func $call (param i32) (result i32)))
+            (import "it" "return" (func $return (param i32)))
+            (import "it" "new-set" (func $new-set (result i32)))
+            (import "it" "join" (func $join (param i32 i32)))
+            (global $set (mut i32) (i32.const 0))
+            (func (export "run") (result i32)
+                (global.set $set (call $new-set))
+                (call $join (i32.shr_u (call $call (i32.const 16)) (i32.const 4)) (global.get $set))
+                (i32.const 1))
+            (func (export "callback") (param $code i32) (param i32 i32) (result i32)
+                (if (i32.eqz (local.get $code))
+                    (then (return (i32.or (i32.const 2) (i32.shl (global.get $set) (i32.const 4))))))
+                (call $return (i32.load (i32.const 16)))
+                (i32.const 0)))
+        (core instance $main (instantiate $main
+            (with "libc" (instance $libc))
+            (with "it" (instance
+                (export "call" (func $call)) (export "return" (func $return))
+                (export "new-set" (func $new-set)) (export "join" (func $join))))))
+        (func (export "run") async (result u32)
+            (canon lift (core func $main "run") async (callback (core func $main "callback")))))
+    (instance $busy (instantiate $busy))
+    (alias export $busy "run" (func $run))
+    (instance $patient (instantiate $patient (with "run" (func $run))))
+    (alias export $patient "run" (func $patient-run))
+    (export "run" (func $patient-run)))"#;
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_way_goes_on_although_another_used_up_its_turn_meanwhile() {
+    let answer = call(GIVES_WAY_TO_A_BUSY_ONE, "run", Vec::new()).await;
+    assert_eq!(answer.unwrap(), Some(Value::Bits(7)));
+}
