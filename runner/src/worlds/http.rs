@@ -1,6 +1,7 @@
-//! The HTTP world. Three interfaces: `wasi:http/incoming-handler@0.2`, whichever 0.2 a component was built for (the draft of
-//! Spin 2 too), in which the guest is given a request and a place for its answer, both the host's; `wasi:http/handler@0.3`, whose guest returns its
-//! answer; and `fermyon:spin/inbound-http` of old guests, in which both are values, whole.
+//! The HTTP world. Three interfaces: `wasi:http/incoming-handler@0.2`, whichever 0.2 a component was built for (the draft
+//! of Spin 2 too), in which the guest is given a request and a place for its answer, both the host's;
+//! `wasi:http/handler@0.3`, whose guest returns its answer; and `fermyon:spin/inbound-http` of old guests, in which both
+//! are values, whole.
 
 use bytes::Bytes;
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};

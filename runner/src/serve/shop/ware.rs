@@ -141,9 +141,10 @@ impl Ware {
     fn fitting(&self, component: Arc<Component>) -> Result<Loaded, LoadAppError> {
         let id = || self.component.clone();
         let needs = self.kinds.contains(&WorldKind::Redis).then_some(REDIS_TRIGGER);
-        let needs = needs.into_iter().chain(component.missing_imports().iter().map(String::as_str));
+        let mut needs =
+            needs.into_iter().chain(component.missing_imports().iter().map(String::as_str));
         let left_out = |needs: &str| Some((needs.to_owned(), features::left_out(needs)?));
-        if let Some((needs, feature)) = needs.into_iter().find_map(left_out) {
+        if let Some((needs, feature)) = needs.find_map(left_out) {
             return Err(LoadAppError::LeftOut { component: id(), needs, feature });
         }
         let worlds = Worlds::of(&component, self.kinds.iter().copied());
